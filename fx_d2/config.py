@@ -1,0 +1,275 @@
+"""Every configuration key of fx_d2, declared once with a comment, and the checks that run before any work."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from .schedule import TASKS, Pass, Unit
+
+logger = logging.getLogger(__name__)
+
+
+def add_fx_config(cfg: CfgNode) -> None:
+    """Adds the keys of fx_d2 to a Detectron2 configuration and sets the method's defaults (method.md, section 5)."""
+    # YAML files that declare datasets; a relative path is looked up in the working folder, then in the data root.
+    cfg.DATASETS.FILES = []
+
+    # ---- input ----------------------------------------------------------------------------------------------
+    # Training and test size in pixels: the image is resized to a square of this side.
+    cfg.INPUT.SIZE = 224
+    # True keeps the aspect ratio and pads; False stretches to the square. Predictions come back in original pixels.
+    cfg.INPUT.LETTERBOX = False
+    # Random resized crop, as (smallest, largest) share of the area; [1, 1] switches it off. One pair per task.
+    cfg.INPUT.CROP_AREA = CfgNode({"CLS": [0.3, 1.0], "BOX": [1.0, 1.0], "MASK": [1.0, 1.0]})
+    # Rotation up to this many degrees, either way.
+    cfg.INPUT.ROTATION = CfgNode({"CLS": 7.0, "BOX": 0.0, "MASK": 10.0})
+    # Random scale, as (smallest, largest) factor, and shift, as share of the side.
+    cfg.INPUT.SCALE = CfgNode({"CLS": [1.0, 1.0], "BOX": [1.0, 1.0], "MASK": [0.9, 1.1]})
+    cfg.INPUT.SHIFT = CfgNode({"CLS": 0.0, "BOX": 0.0, "MASK": 0.06})
+    # Probability of a horizontal flip. Left and right classes are exchanged with it.
+    cfg.INPUT.FLIP = CfgNode({"CLS": 0.5, "BOX": 0.5, "MASK": 0.5})
+    # Largest change of brightness (share of full scale), contrast (factor), gamma (exponent); 0 switches one off.
+    cfg.INPUT.BRIGHTNESS = 0.1
+    cfg.INPUT.CONTRAST = 0.2
+    cfg.INPUT.GAMMA = 0.2
+    # The teacher sees a second photometric view of the same geometric view; False: the student's own image.
+    cfg.INPUT.TEACHER_VIEW = True
+
+    # ---- the model ------------------------------------------------------------------------------------------
+    cfg.MODEL.META_ARCHITECTURE = "FoundationX"
+    cfg.MODEL.MASK_ON = False
+    # One mean and standard deviation per task, on the scale 0..1 of a grey image.
+    cfg.MODEL.PIXEL = CfgNode()
+    for task in TASKS:
+        cfg.MODEL.PIXEL[task.upper()] = CfgNode({"MEAN": [0.5056], "STD": [0.252]})
+
+    cfg.MODEL.BACKBONE.NAME = "FXSwin"
+    cfg.MODEL.SWIN = CfgNode()
+    cfg.MODEL.SWIN.PATCH_SIZE = 4
+    cfg.MODEL.SWIN.EMBED_DIM = 128
+    cfg.MODEL.SWIN.DEPTHS = [2, 2, 18, 2]
+    cfg.MODEL.SWIN.NUM_HEADS = [4, 8, 16, 32]
+    cfg.MODEL.SWIN.WINDOW_SIZE = 7
+    cfg.MODEL.SWIN.MLP_RATIO = 4.0
+    # Stochastic depth, rising linearly from 0 at the first block to this rate at the last.
+    cfg.MODEL.SWIN.DROP_PATH_RATE = 0.2
+    # Trade time for memory: keep no activations inside a block, compute them again in the backward pass.
+    cfg.MODEL.SWIN.CHECKPOINT = False
+    # Reference switch: shift windows even where the map is a single window (the published weights need it).
+    cfg.MODEL.SWIN.SHIFT_SINGLE_WINDOW = False
+
+    cfg.MODEL.BOX = CfgNode()
+    # per_dataset (Foundation X): a decoder, queries and heads per dataset; shared (X+): one decoder for all.
+    cfg.MODEL.BOX.LAYOUT = "per_dataset"
+    cfg.MODEL.BOX.DIM = 256
+    cfg.MODEL.BOX.NUM_HEADS = 8
+    cfg.MODEL.BOX.NUM_POINTS = 4
+    cfg.MODEL.BOX.FFN_DIM = 2048
+    cfg.MODEL.BOX.ENCODER_LAYERS = 6
+    cfg.MODEL.BOX.DECODER_LAYERS = 6
+    cfg.MODEL.BOX.NUM_QUERIES = 900
+    cfg.MODEL.BOX.TEMPERATURE = 20.0
+    # Side of a level-0 proposal as a share of the image; it doubles at every level.
+    cfg.MODEL.BOX.ANCHOR_SIZE = 0.05
+    # Contrastive denoising: about twice this many noised queries in all; 0 switches it off.
+    cfg.MODEL.BOX.DENOISING = CfgNode({"QUERIES": 100, "LABEL_NOISE": 0.5, "BOX_NOISE": 1.0})
+    cfg.MODEL.BOX.COST = CfgNode({"CLASS": 2.0, "BOX": 5.0, "GIOU": 2.0})
+    cfg.MODEL.BOX.LOSS = CfgNode({"CLASS": 1.0, "BOX": 5.0, "GIOU": 2.0})
+    # Weight of the losses of the proposals; 0 is what the reference does (its selection stays random).
+    cfg.MODEL.BOX.PROPOSAL_LOSS = 1.0
+    # Detections kept per image.
+    cfg.MODEL.BOX.TOPK = 300
+
+    cfg.MODEL.MASK = CfgNode()
+    cfg.MODEL.MASK.POOL_BINS = [1, 2, 4, 6]
+    cfg.MODEL.MASK.DROPOUT = 0.1
+    # Weights of the two mask losses.
+    cfg.MODEL.MASK.LOSS = CfgNode({"DICE": 1.0, "BCE": 1.0})
+    # Reference switch: one Dice over the flattened batch instead of one per channel.
+    cfg.MODEL.MASK.FLAT_DICE = False
+    # Probability from which a pixel belongs to the mask.
+    cfg.MODEL.MASK.THRESHOLD = 0.5
+    # Instances from masks: one per channel, or one per connected component.
+    cfg.MODEL.MASK.COMPONENTS = False
+
+    # Reference switch: per-class sigmoid cross-entropy where the classes exclude each other (default softmax).
+    cfg.MODEL.CLS = CfgNode({"EXCLUSIVE_AS_BINARY": False})
+
+    # ---- the cycle ------------------------------------------------------------------------------------------
+    cfg.FX = CfgNode()
+    cfg.FX.CYCLE = CfgNode()
+    # Units in training order, each dataset/task. A child file's list replaces the parent's.
+    cfg.FX.CYCLE.UNITS = []
+    # How often the units are walked.
+    cfg.FX.CYCLE.COUNT = 100
+    # Passes of a unit by task, each a record {train: head|path, fraction|images: x, max_images: n}; see schedule.py.
+    cfg.FX.CYCLE.CLS = [{"train": "path", "fraction": 1.0}]
+    cfg.FX.CYCLE.BOX = [{"train": "head", "fraction": 0.5}, {"train": "path", "fraction": 1.0}]
+    cfg.FX.CYCLE.MASK = [{"train": "head", "fraction": 0.5}, {"train": "path", "fraction": 1.0}]
+
+    # ---- teacher and consistency ----------------------------------------------------------------------------
+    cfg.FX.TEACHER = CfgNode()
+    # Weight of the old teacher in each average; COSINE: rises from here to 1 over the run.
+    cfg.FX.TEACHER.MOMENTUM = 0.80
+    cfg.FX.TEACHER.MOMENTUM_SCHEDULE = "constant"
+    # pass: average at the end of every pass; iteration: after every step.
+    cfg.FX.TEACHER.UPDATE = "pass"
+    # loss = (1 - weight) * task + weight * consistency; 0 switches the consistency loss off.
+    cfg.FX.CONSISTENCY_WEIGHT = 0.5
+
+    # ---- optimisation ---------------------------------------------------------------------------------------
+    cfg.SOLVER.IMS_PER_BATCH = 24
+    cfg.SOLVER.BASE_LR = 1e-4
+    # Learning rate of the backbone as a factor of BASE_LR.
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    cfg.SOLVER.WEIGHT_DECAY = 1e-4
+    # Warm-up as a share of the run (the schedule's length is known only once the data is read), then cosine.
+    cfg.SOLVER.WARMUP_FRACTION = 0.01
+    cfg.SOLVER.WARMUP_FACTOR = 0.01
+    # Largest global gradient norm by task; 0: no clipping.
+    cfg.SOLVER.CLIP_NORM = CfgNode({"CLS": 0.0, "BOX": 0.1, "MASK": 0.0})
+    # Automatic mixed precision type: bf16 where the device has it. AMP.ENABLED is Detectron2's switch.
+    cfg.SOLVER.AMP.DTYPE = "bfloat16"
+    # Write losses every so many iterations.
+    cfg.FX.LOG_PERIOD = 20
+    # Save every so many cycles; checkpoints kept (0: all).
+    cfg.FX.CHECKPOINT_CYCLES = 1
+    cfg.FX.CHECKPOINT_KEEP = 2
+    cfg.FX.EVAL = CfgNode()
+    # Score the validation split every so many cycles; 0: only the test split at the end.
+    cfg.FX.EVAL.CYCLES = 1
+    # Split scored during training (it chooses the best checkpoint) and split scored at the end.
+    cfg.FX.EVAL.VAL_SPLIT = "val"
+    cfg.FX.EVAL.SPLIT = "test"
+    cfg.FX.EVAL.BATCH = 24
+    # Images drawn per unit into OUTPUT_DIR/overlays after the final evaluation.
+    cfg.FX.EVAL.OVERLAYS = 4
+    # Metric (key student|teacher/dataset/task/metric, or a mean: teacher/mean) that chooses model_best.
+    cfg.FX.EVAL.BEST = "teacher/mean"
+
+    # Every run is reproducible unless asked otherwise; a negative seed is taken as 0 by the loader.
+    cfg.SEED = 0
+    cfg.OUTPUT_DIR = "./output"
+
+
+def get_fx_cfg() -> CfgNode:
+    """Detectron2's defaults with the keys of fx_d2."""
+    cfg = get_cfg()
+    add_fx_config(cfg)
+    return cfg
+
+
+def cycle_units(cfg: CfgNode) -> tuple[Unit, ...]:
+    """The units of ``FX.CYCLE.UNITS`` in order."""
+    return tuple(Unit.parse(text) for text in cfg.FX.CYCLE.UNITS)
+
+
+def cycle_passes(cfg: CfgNode) -> dict[str, tuple[Pass, ...]]:
+    """The passes of each task, parsed and checked."""
+    passes = {}
+    for task in TASKS:
+        key = f"FX.CYCLE.{task.upper()}"
+        try:
+            passes[task] = tuple(Pass.from_dict(record) for record in cfg.FX.CYCLE[task.upper()])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{key}: {error}") from None
+    return passes
+
+
+def split_name(unit: Unit, split: str) -> str:
+    """Name of a unit's split in Detectron2's catalogs, ``{dataset}_{task}_{split}``."""
+    return f"{unit.dataset}_{unit.task}_{split}"
+
+
+def unit_metadata(unit: Unit):
+    """Detectron2 metadata of a unit: ``thing_classes``, ``exclusive``, ``lateral_pairs``, ``splits``, ``unit``.
+
+    Raises:
+        ValueError: the unit is not registered; the message lists the units that are.
+    """
+    name = split_name(unit, "train")
+    if name not in DatasetCatalog.list():
+        known = sorted(
+            {MetadataCatalog.get(n).unit for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("unit")}
+        )
+        close = difflib.get_close_matches(str(unit), known, n=1)
+        raise ValueError(
+            f"unknown unit {str(unit)!r}"
+            + (f", did you mean {close[0]!r}?" if close else "")
+            + f" Registered units: {', '.join(known) or 'none (list your dataset files in DATASETS.FILES)'}"
+        )
+    return MetadataCatalog.get(name)
+
+
+# Keys of Detectron2 that would do nothing here, and what does it instead.
+_REPLACED = {
+    "SOLVER.MAX_ITER": "FX.CYCLE.COUNT (cycles)",
+    "SOLVER.STEPS": "nothing: the learning rate follows warm-up and cosine",
+    "SOLVER.CHECKPOINT_PERIOD": "FX.CHECKPOINT_CYCLES (cycles)",
+    "TEST.EVAL_PERIOD": "FX.EVAL.CYCLES (cycles)",
+    "DATASETS.TRAIN": "FX.CYCLE.UNITS",
+    "DATASETS.TEST": "FX.CYCLE.UNITS",
+    "INPUT.MIN_SIZE_TRAIN": "INPUT.SIZE",
+    "INPUT.MIN_SIZE_TEST": "INPUT.SIZE",
+}
+
+
+def _lookup(cfg: CfgNode, key: str):
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def _check_choice(cfg: CfgNode, key: str, choices: tuple[str, ...]) -> None:
+    value = _lookup(cfg, key)
+    if value not in choices:
+        raise ValueError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:
+    value = _lookup(cfg, key)
+    if not low <= value <= high:
+        raise ValueError(f"{key} must lie in {low}..{high}, not {value!r}")
+
+
+def check_config(cfg: CfgNode) -> None:
+    """Checks what single keys cannot: relations, choices, ranges, names. Needs the datasets registered.
+
+    Raises:
+        ValueError: one message that names the key and the fix.
+    """
+    default = get_cfg()
+    for key, instead in _REPLACED.items():
+        if _lookup(cfg, key) != _lookup(default, key):
+            raise ValueError(f"{key} has no effect in fx_d2; use {instead}")
+    _check_choice(cfg, "MODEL.BOX.LAYOUT", ("per_dataset", "shared"))
+    _check_choice(cfg, "FX.TEACHER.MOMENTUM_SCHEDULE", ("constant", "cosine"))
+    _check_choice(cfg, "FX.TEACHER.UPDATE", ("pass", "iteration"))
+    _check_range(cfg, "FX.TEACHER.MOMENTUM", 0.0, 1.0)
+    _check_range(cfg, "FX.CONSISTENCY_WEIGHT", 0.0, 1.0)
+    _check_range(cfg, "SOLVER.WARMUP_FRACTION", 0.0, 1.0)
+    _check_range(cfg, "MODEL.SWIN.DROP_PATH_RATE", 0.0, 1.0)
+    cycle_passes(cfg)
+    units = cycle_units(cfg)
+    if not units:
+        raise ValueError("FX.CYCLE.UNITS is empty: name at least one unit, for instance ['node21/cls', 'node21/box']")
+    for unit in units:
+        metadata = unit_metadata(unit)
+        if cfg.INPUT.FLIP[unit.task.upper()] > 0 and not metadata.flip:
+            logger.warning("%s has left or right classes without a partner: its images are not flipped", unit)
+    _check_best(cfg, units)
+
+
+def _check_best(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
+    """``model/mean``, ``model/{dataset}/{task}/{metric}``: the model and the unit must exist."""
+    model, _, rest = cfg.FX.EVAL.BEST.partition("/")
+    known = ["mean", *map(str, units)]
+    if model not in ("student", "teacher") or not (rest in known or rest.rpartition("/")[0] in known[1:]):
+        raise ValueError(
+            f"FX.EVAL.BEST: {cfg.FX.EVAL.BEST!r} is not student|teacher followed by /mean or /dataset/task/metric of a "
+            f"unit of the cycle ({', '.join(known[1:])})"
+        )

@@ -1,0 +1,1 @@
+"""Training: :mod:`.build` assembles everything and is the place to read first."""

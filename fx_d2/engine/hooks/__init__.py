@@ -1,0 +1,10 @@
+"""One hook a file; :mod:`fx_d2.engine.build` puts them in order and says why."""
+
+from .best import BestCheckpoint
+from .evaluation import Evaluation
+from .learning_rate import LearningRate
+from .lock_release import LockRelease
+from .progress import ProgressPrinter
+from .teacher import TeacherEMA
+
+__all__ = ["BestCheckpoint", "Evaluation", "LearningRate", "LockRelease", "ProgressPrinter", "TeacherEMA"]

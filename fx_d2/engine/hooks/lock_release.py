@@ -1,0 +1,29 @@
+"""Applies the lock of the pass before its first step."""
+
+from __future__ import annotations
+
+import logging
+
+from detectron2.engine import HookBase
+
+from ..locking import apply_lock
+
+logger = logging.getLogger(__name__)
+
+
+class LockRelease(HookBase):
+    """Keeps no state: the lock of an iteration follows from the schedule, so a resumed run finds it again.
+
+    The network is wrapped and its optimizer built before the first lock; afterwards only flags change.
+    """
+
+    def before_train(self) -> None:
+        self._applied = None
+
+    def before_step(self) -> None:
+        slot = self.trainer.slot
+        if slot.pass_key == self._applied:
+            return
+        report = apply_lock(self.trainer.student, self.trainer.student.parts(slot.unit, slot.plan.train))
+        self._applied = slot.pass_key
+        logger.info("cycle %d %s %s: %s", slot.cycle + 1, slot.unit, "locked" if slot.locked else "released", report)

@@ -1,0 +1,55 @@
+"""What a run leaves for people: results.json, a table, curves and overlays in the output folder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage, JSONWriter
+
+from ..config import cycle_units, unit_metadata
+from ..evaluation.results import flatten, results_table, write_results
+from ..modeling import FoundationX, ModelEMA
+from ..visualization import draw_curves, write_overlays
+from .evaluate import Cases, Results, evaluate
+from .precision import Precision
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_and_report(
+    cfg, student: FoundationX, teacher: ModelEMA, precision: Precision, iteration: int | None = None
+) -> Results:
+    """Scores ``FX.EVAL.SPLIT`` and fills the output folder. A teacher that was never initialised is left out.
+
+    Args:
+        iteration: where the run stands; its metrics are appended to metrics.json under it. None: not appended.
+    """
+    models = {"student": student}
+    if teacher.initialised:
+        models["teacher"] = teacher.model
+    else:
+        logger.warning("the weights hold no teacher: only the student is evaluated")
+    results, cases = evaluate(cfg, models, cycle_units(cfg), cfg.FX.EVAL.SPLIT, precision, cfg.FX.EVAL.OVERLAYS)
+    if comm.is_main_process():
+        _write(cfg, results, cases, iteration)
+    comm.synchronize()
+    return results
+
+
+def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
+    folder = Path(cfg.OUTPUT_DIR)
+    write_results(folder / "results.json", results)
+    metrics = folder / "metrics.json"
+    if iteration is not None:
+        with EventStorage(iteration) as storage:
+            scalars = {key: value for key, value in flatten(results).items() if value is not None}
+            storage.put_scalars(**scalars, smoothing_hint=False)
+            JSONWriter(str(metrics)).write()
+    if metrics.exists():
+        draw_curves(metrics, folder / "curves.png")
+    for unit, pairs in cases.items():
+        name = f"{unit.dataset}_{unit.task}"
+        write_overlays(pairs, unit_metadata(unit), folder / "overlays", prefix=name)
+    logger.info("results on the %s split\n%s\nreport: %s", cfg.FX.EVAL.SPLIT, results_table(results), folder.resolve())

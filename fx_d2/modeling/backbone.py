@@ -1,0 +1,249 @@
+"""Swin Transformer (Liu et al., ICCV 2021) as a Detectron2 backbone.
+
+Parameter names are those of the original release (``patch_embed``, ``layers.i.blocks.j.attn.qkv`` ...), so that its
+weights and everything trained from them load by name. Maps travel as (B, H, W, C) inside.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Stochastic depth: drops the residual branch of whole samples, keeping the expectation."""
+    if rate == 0.0 or not training:
+        return x
+    keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= rate
+    return x * keep.to(x.dtype) / (1.0 - rate)
+
+
+def to_windows(x: Tensor, side: int) -> Tensor:
+    """(B, H, W, C) -> (B * windows, side * side, C); H and W are multiples of ``side``."""
+    b, h, w, c = x.shape
+    x = x.view(b, h // side, side, w // side, side, c)
+    return x.transpose(2, 3).reshape(-1, side * side, c)
+
+
+def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
+    """Inverse of :func:`to_windows`."""
+    x = windows.view(-1, h // side, w // side, side, side, windows.shape[-1])
+    return x.transpose(2, 3).reshape(-1, h, w, windows.shape[-1])
+
+
+@lru_cache(maxsize=64)
+def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
+    """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
+    rows, columns = torch.zeros(h, dtype=torch.int64), torch.zeros(w, dtype=torch.int64)
+    for labels, offset in ((rows, shift[0]), (columns, shift[1])):
+        if offset:
+            labels[-side:-offset], labels[-offset:] = 1, 2
+    regions = to_windows((3 * rows[:, None] + columns)[None, :, :, None], side).squeeze(-1)
+    return (regions[:, :, None] == regions[:, None, :]).to(device)
+
+
+def relative_position_index(side: int) -> Tensor:
+    """Row of the bias table for each pair of tokens of a window: (side^2, side^2), values 0 .. (2 side - 1)^2 - 1."""
+    grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")).flatten(1)
+    offset = grid[:, :, None] - grid[:, None, :] + side - 1
+    return offset[0] * (2 * side - 1) + offset[1]
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside windows, with a learned relative position bias."""
+
+    def __init__(self, dim: int, side: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * side - 1) ** 2, num_heads))
+        self.register_buffer("relative_position_index", relative_position_index(side), persistent=False)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def forward(self, x: Tensor, allowed: Tensor | None) -> Tensor:
+        """``x``: (B * windows, N, C); ``allowed``: None or bool (windows, N, N)."""
+        count, n, c = x.shape
+        q, k, v = self.qkv(x).view(count, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)  # (heads, N, N)
+        bias = bias.to(q.dtype)[None]
+        if allowed is not None:
+            bias = bias.masked_fill(~allowed[:, None], float("-inf"))  # (windows, heads, N, N)
+            bias = bias.repeat(count // len(allowed), 1, 1, 1)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(x.transpose(1, 2).reshape(count, n, c))
+
+
+class SwinBlock(nn.Module):
+    """Window attention and MLP, each with pre-norm, residual and stochastic depth."""
+
+    def __init__(
+        self,
+        dim: int,
+        side: int,
+        num_heads: int,
+        shifted: bool,
+        mlp_ratio: float,
+        drop_path_rate: float,
+        shift_single_window: bool,
+    ) -> None:
+        super().__init__()
+        self.side = side
+        self.shift = side // 2 if shifted else 0
+        self.shift_single_window = shift_single_window
+        self.drop_path_rate = drop_path_rate
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(dim, side, num_heads)
+        self.norm2 = nn.LayerNorm(dim)
+        hidden = int(dim * mlp_ratio)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(dim, hidden), "fc2": nn.Linear(hidden, dim)})
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Pads to whole windows, shifts, attends, and undoes both. x: (B, H, W, C)."""
+        _, h, w, _ = x.shape
+        below, right = -h % self.side, -w % self.side
+        if below or right:
+            x = F.pad(x, (0, 0, 0, right, 0, below))
+        height, width = h + below, w + right
+        # A side that fits into one window has nothing to shift into it (the original does the same).
+        single = not self.shift_single_window
+        shift = tuple(0 if single and extent <= self.side else self.shift for extent in (height, width))
+        allowed = None
+        if any(shift):
+            x = torch.roll(x, (-shift[0], -shift[1]), (1, 2))
+            allowed = shift_mask(height, width, self.side, shift, x.device)
+        x = from_windows(self.attn(to_windows(x, self.side), allowed), self.side, height, width)
+        if any(shift):
+            x = torch.roll(x, shift, (1, 2))
+        return x[:, :h, :w]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + drop_path(self.attend(self.norm1(x)), self.drop_path_rate, self.training)
+        hidden = F.gelu(self.mlp["fc1"](self.norm2(x)))
+        return x + drop_path(self.mlp["fc2"](hidden), self.drop_path_rate, self.training)
+
+
+class PatchMerging(nn.Module):
+    """Halves the map and doubles the channels; odd sides are padded by one."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, h, w, _ = x.shape
+        if h % 2 or w % 2:
+            x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2))
+        # Order of the four neighbours as in the original: (0,0), (1,0), (0,1), (1,1).
+        parts = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(torch.cat(parts, dim=-1)))
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches of the image -> normalised tokens (B, H, W, C)."""
+
+    def __init__(self, patch_size: int, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_channels, dim, patch_size, patch_size)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        below, right = -images.shape[2] % self.patch_size, -images.shape[3] % self.patch_size
+        images = F.pad(images, (0, right, 0, below)) if below or right else images
+        return self.norm(self.proj(images).permute(0, 2, 3, 1))
+
+
+class SwinStage(nn.Module):
+    """The blocks of one resolution and the merging that ends it."""
+
+    def __init__(self, blocks: list[SwinBlock], downsample: PatchMerging | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+
+@BACKBONE_REGISTRY.register()
+class FXSwin(Backbone):
+    """Swin trunk with four read-outs.
+
+    ``forward``: images (B, 3, H, W) of any size -> ``{"stage1": ..., "stage4": ...}``, raw (not normalised)
+    maps (B, C * 2**i, ceil(H / (4 * 2**i)), ...). Each head brings the norms it needs.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        patch_size: int = 4,
+        in_channels: int = 3,
+        embed_dim: int = 128,
+        depths: tuple[int, ...] = (2, 2, 18, 2),
+        num_heads: tuple[int, ...] = (4, 8, 16, 32),
+        window_size: int = 7,
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.2,
+        use_checkpoint: bool = False,
+        shift_single_window: bool = False,
+    ) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(patch_size, in_channels, embed_dim)
+        self.use_checkpoint = use_checkpoint
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        self.layers = nn.ModuleList()
+        for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
+            dim = embed_dim * 2**stage
+            blocks = [
+                SwinBlock(dim, window_size, heads, bool(j % 2), mlp_ratio, next(rates), shift_single_window)
+                for j in range(depth)
+            ]
+            self.layers.append(SwinStage(blocks, PatchMerging(dim) if stage < len(depths) - 1 else None))
+        names = [f"stage{i + 1}" for i in range(len(depths))]
+        self._out_features = names
+        self._out_feature_channels = {name: embed_dim * 2**i for i, name in enumerate(names)}
+        self._out_feature_strides = {name: patch_size * 2**i for i, name in enumerate(names)}
+        self.apply(self._init_weights)
+
+    @classmethod
+    def from_config(cls, cfg, input_shape: ShapeSpec | None = None) -> dict:
+        swin = cfg.MODEL.SWIN
+        return {
+            "patch_size": swin.PATCH_SIZE,
+            "embed_dim": swin.EMBED_DIM,
+            "depths": tuple(swin.DEPTHS),
+            "num_heads": tuple(swin.NUM_HEADS),
+            "window_size": swin.WINDOW_SIZE,
+            "mlp_ratio": swin.MLP_RATIO,
+            "drop_path_rate": swin.DROP_PATH_RATE,
+            "use_checkpoint": swin.CHECKPOINT,
+            "shift_single_window": swin.SHIFT_SINGLE_WINDOW,
+        }
+
+    @staticmethod
+    def _init_weights(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        x = self.patch_embed(images)
+        features = {}
+        for name, stage in zip(self._out_features, self.layers, strict=True):
+            for block in stage.blocks:
+                if self.use_checkpoint and self.training:
+                    x = checkpoint(block, x, use_reentrant=False)
+                else:
+                    x = block(x)
+            features[name] = x.permute(0, 3, 1, 2)
+            if stage.downsample is not None:
+                x = stage.downsample(x)
+        return features

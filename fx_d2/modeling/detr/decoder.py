@@ -1,0 +1,86 @@
+"""Deformable decoder with iterative refinement of boxes, "look forward twice" (DINO, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .attention import DeformableAttention, LevelShapes
+from .layers import MLP, FeedForward, box_positions, inverse_sigmoid
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention between queries, deformable cross-attention to the memory, feed-forward; post-norm."""
+
+    def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.self_norm = nn.LayerNorm(dim)
+        self.cross_attn = DeformableAttention(dim, num_heads, num_levels, num_points)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.ffn = FeedForward(dim, ffn_dim)
+
+    def forward(
+        self,
+        content: Tensor,
+        position: Tensor,
+        boxes: Tensor,
+        memory: Tensor,
+        shapes: LevelShapes,
+        blocked: Tensor | None,
+    ) -> Tensor:
+        query = content + position
+        mixed = self.self_attn(query, query, content, attn_mask=blocked, need_weights=False)[0]
+        content = self.self_norm(content + mixed)
+        content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, shapes))
+        return self.ffn(content)
+
+
+class Decoder(nn.Module):
+    """A stack of layers that refines boxes layer by layer."""
+
+    def __init__(
+        self, num_layers: int, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            DecoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.ref_point_head = MLP(2 * dim, dim, dim, 2)
+
+    def forward(
+        self,
+        content: Tensor,
+        boxes: Tensor,
+        memory: Tensor,
+        shapes: LevelShapes,
+        box_head: Callable[[Tensor], Tensor],
+        blocked: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Runs all layers.
+
+        Args:
+            content: (B, Q, C) queries. boxes: (B, Q, 4) their first boxes, cx, cy, w, h in 0..1.
+            memory: (B, S, C). box_head: C -> 4 offsets in logit space. blocked: bool (Q, Q), True where
+                a query (row) must not see another (column).
+
+        Returns:
+            normalised states (layers, B, Q, C) and predicted boxes (layers, B, Q, 4). The box of layer l is built
+            on the box of layer l-1 *with* its gradient, while layer l itself samples around it without: each
+            layer is trained by its own and by the next layer's loss.
+        """
+        states, predictions = [], []
+        reference = boxes  # keeps its gradient for the prediction
+        for layer in self.layers:
+            detached = reference.detach()
+            position = self.ref_point_head(box_positions(detached, content.shape[-1]).to(content.dtype))
+            content = layer(content, position, detached, memory, shapes, blocked)
+            state = self.norm(content)
+            states.append(state)
+            predictions.append((box_head(state).float() + inverse_sigmoid(reference)).sigmoid())
+            # The running refinement reads the state before the norm, as DINO does.
+            reference = (box_head(content).float() + inverse_sigmoid(detached)).sigmoid()
+        return torch.stack(states), torch.stack(predictions)

@@ -1,0 +1,51 @@
+"""Deformable encoder: the tokens of all levels attend to each other (Deformable DETR, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .attention import DeformableAttention, LevelShapes
+from .layers import FeedForward
+
+
+def cell_centres(shapes: LevelShapes, device: torch.device) -> Tensor:
+    """Centres of the cells of all levels as x, y in 0..1: (S, 2), row by row."""
+    centres = []
+    for h, w in shapes:
+        y = (torch.arange(h, dtype=torch.float32, device=device) + 0.5) / h
+        x = (torch.arange(w, dtype=torch.float32, device=device) + 0.5) / w
+        centres.append(torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(-1, 2))
+    return torch.cat(centres)
+
+
+class EncoderLayer(nn.Module):
+    """Deformable self-attention and feed-forward, post-norm."""
+
+    def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int) -> None:
+        super().__init__()
+        self.self_attn = DeformableAttention(dim, num_heads, num_levels, num_points)
+        self.norm = nn.LayerNorm(dim)
+        self.ffn = FeedForward(dim, ffn_dim)
+
+    def forward(self, tokens: Tensor, positions: Tensor, centres: Tensor, shapes: LevelShapes) -> Tensor:
+        tokens = self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, shapes))
+        return self.ffn(tokens)
+
+
+class Encoder(nn.Module):
+    """A stack of layers; tokens (B, S, C) -> memory (B, S, C)."""
+
+    def __init__(
+        self, num_layers: int, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EncoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
+        )
+
+    def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes) -> Tensor:
+        centres = cell_centres(shapes, tokens.device).expand(len(tokens), -1, -1)
+        for layer in self.layers:
+            tokens = layer(tokens, positions, centres, shapes)
+        return tokens

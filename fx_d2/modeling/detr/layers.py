@@ -1,0 +1,96 @@
+"""Small parts that encoder, decoder and heads share: positions, the perceptron, the inverse of the sigmoid."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Foreground probability that a fresh class layer predicts (focal loss, Lin et al. 2017, section 4.1).
+PRIOR = 0.01
+
+
+def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
+    """log(x / (1 - x)) with x clamped to [0, 1] and both parts to at least ``eps``."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
+
+
+def sine_waves(position: Tensor, channels: int, temperature: float) -> Tensor:
+    """Sine and cosine of a position at ``channels / 2`` wavelengths, interleaved.
+
+    Shapes:
+        position (...), in radians -> (..., channels).
+    """
+    index = torch.arange(channels // 2, dtype=torch.float32, device=position.device)
+    phase = position[..., None] / temperature ** (2 * index / channels)
+    return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(-2)
+
+
+def map_positions(h: int, w: int, dim: int, temperature: float, device: torch.device) -> Tensor:
+    """Sine encoding of an h x w map (DETR, normalised to 2 pi): (h * w, dim), row first, then column."""
+
+    def axis(length: int) -> Tensor:
+        steps = torch.arange(1, length + 1, dtype=torch.float32, device=device)
+        return sine_waves(2 * math.pi * steps / (length + 1e-6), dim // 2, temperature)
+
+    rows = axis(h)[:, None].expand(h, w, -1)
+    columns = axis(w)[None].expand(h, w, -1)
+    return torch.cat([rows, columns], dim=-1).reshape(h * w, dim)
+
+
+def box_positions(boxes: Tensor, dim: int) -> Tensor:
+    """Sine encoding of boxes (..., 4) as cx, cy, w, h in 0..1: (..., 2 * dim) in the order y, x, w, h (DAB-DETR)."""
+    cx, cy, w, h = (2 * math.pi * boxes.float()).unbind(-1)
+    return torch.cat([sine_waves(part, dim // 2, 10000.0) for part in (cy, cx, w, h)], dim=-1)
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, num_layers: int) -> None:
+        super().__init__()
+        dims = [in_dim] + [hidden_dim] * (num_layers - 1) + [out_dim]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(dims, dims[1:], strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def class_layer(dim: int, num_classes: int) -> nn.Linear:
+    """Class logits that start at the focal-loss prior."""
+    layer = nn.Linear(dim, num_classes)
+    nn.init.constant_(layer.bias, -math.log((1 - PRIOR) / PRIOR))
+    return layer
+
+
+def box_layers(dim: int) -> MLP:
+    """Box offsets (4) that start at zero: the first prediction is the reference itself."""
+    mlp = MLP(dim, dim, 4, 3)
+    nn.init.zeros_(mlp.layers[-1].weight)
+    nn.init.zeros_(mlp.layers[-1].bias)
+    return mlp
+
+
+class FeedForward(nn.Module):
+    """Post-norm feed-forward block: LayerNorm(x + W2 ReLU(W1 x))."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(dim, hidden_dim)
+        self.linear2 = nn.Linear(hidden_dim, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
+
+
+def xavier_init(module: nn.Module) -> None:
+    """Xavier-uniform for every matrix below ``module``, as DETR starts its transformer."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)

@@ -1,0 +1,131 @@
+"""Foundation X: one Swin backbone, a head per task, a branch per dataset (Islam et al., WACV 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from torch import Tensor, nn
+
+from ..config import cycle_units, unit_metadata
+from ..schedule import Unit
+from .heads import HEADS
+from .heads.contract import UnitClasses
+from .losses.consistency import consistency_loss
+
+Batch = Sequence[dict]
+
+
+@META_ARCH_REGISTRY.register()
+class FoundationX(nn.Module):
+    """Normalise, backbone, the head of the batch's task, the branch of its dataset.
+
+    ``forward(batch, teacher=None)`` takes a list of dicts of ONE unit with ``image`` (uint8, (1 or 3, S, S)) and ``unit``
+    ("dataset/task"). In training it returns named scalar losses, which add up to
+    (1 - w) * task + w * consistency (the second part only where the teacher's features are given); in evaluation
+    one dict an image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        heads: Mapping[str, nn.Module],
+        classes: Mapping[Unit, UnitClasses],
+        pixels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+        consistency_weight: float = 0.5,
+    ) -> None:
+        """
+        Args:
+            heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale
+                0..1. consistency_weight: w, 0..1.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(heads)
+        self.classes = dict(classes)
+        self.consistency_weight = consistency_weight
+        for task, (mean, std) in pixels.items():
+            for name, values in (("mean", mean), ("std", std)):
+                # On the scale of the stored bytes, so that a batch is normalised in one go.
+                value = 255.0 * torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
+                self.register_buffer(f"pixel_{name}_{task}", value, persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        classes: dict[Unit, UnitClasses] = {}
+        for unit in cycle_units(cfg):
+            metadata = unit_metadata(unit)
+            classes[unit] = UnitClasses(tuple(metadata.thing_classes), metadata.exclusive)
+        backbone = build_backbone(cfg)
+        channels = {name: shape.channels for name, shape in backbone.output_shape().items()}
+        heads = {}
+        for task, head in HEADS.items():
+            datasets = {unit.dataset: c for unit, c in classes.items() if unit.task == task}
+            if datasets:
+                heads[task] = head.from_config(cfg, channels, datasets)
+        return {
+            "backbone": backbone,
+            "heads": heads,
+            "classes": classes,
+            "pixels": {task: (cfg.MODEL.PIXEL[task.upper()].MEAN, cfg.MODEL.PIXEL[task.upper()].STD) for task in heads},
+            "consistency_weight": cfg.FX.CONSISTENCY_WEIGHT,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def unit_of(self, batch: Batch) -> Unit:
+        """The one unit of a batch.
+
+        Raises:
+            ValueError: the batch mixes units, or the model has no branch for its unit.
+        """
+        names = {entry["unit"] for entry in batch}
+        if len(names) != 1:
+            raise ValueError(f"a batch must hold one unit, this one holds {sorted(names)}")
+        unit = Unit.parse(names.pop())
+        if unit not in self.classes:
+            known = ", ".join(map(str, self.classes))
+            raise ValueError(f"the model has no branch for unit {unit}; it was built for {known}")
+        return unit
+
+    def parts(self, unit: Unit, train: str) -> list[str]:
+        """Names of the submodules and parameters that a pass trains: ``head`` (Locked) or ``path`` (Released)."""
+        parts = self.heads[unit.task].parts(unit.dataset)
+        names = [f"heads.{unit.task}.{name}" for name in parts["head"]]
+        if train == "path":
+            names += ["backbone", *(f"heads.{unit.task}.{name}" for name in parts["path"])]
+        return names
+
+    def normalise(self, batch: Batch, task: str, view: str) -> Tensor:
+        """-> float32 (B, 3, S, S); a grey image fills all three channels."""
+        images = torch.stack([entry.get(view, entry["image"]) for entry in batch]).to(self.device, non_blocking=True)
+        mean, std = getattr(self, f"pixel_mean_{task}"), getattr(self, f"pixel_std_{task}")
+        return ((images.float() - mean) / std).expand(-1, 3, -1, -1)
+
+    def encode(self, batch: Batch, unit: Unit, view: str = "image"):
+        """The head's encoding of one view of the images (the part that datasets share)."""
+        return self.heads[unit.task].encode(self.backbone(self.normalise(batch, unit.task, view)))
+
+    @torch.no_grad()
+    def consistency_features(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What a student is drawn toward: this network's features of the teacher's view."""
+        unit = self.unit_of(batch)
+        return self.heads[unit.task].consistency(self.encode(batch, unit, "image_teacher"))
+
+    def forward(self, batch: Batch, teacher: Sequence[Tensor] | None = None):
+        unit = self.unit_of(batch)
+        head = self.heads[unit.task]
+        encoded = self.encode(batch, unit)
+        if not self.training:
+            return head.inference(encoded, unit.dataset, batch)
+        weight = self.consistency_weight
+        losses = {name: (1 - weight) * loss for name, loss in head.losses(encoded, unit.dataset, batch).items()}
+        if teacher is not None and weight:
+            losses["loss_consistency"] = weight * consistency_loss(head.consistency(encoded), teacher)
+        return losses

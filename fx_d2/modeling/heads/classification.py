@@ -1,0 +1,55 @@
+"""Image-level findings: LayerNorm on stage 4, mean over the tokens, one linear layer per dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..losses.classification import binary_cross_entropy, exclusive_cross_entropy
+from .contract import Batch, UnitClasses, stack_targets
+
+
+class ClassificationHead(nn.Module):
+    """See :mod:`.contract`. Consistency feature: the pooled vector."""
+
+    def __init__(self, channels: int, datasets: Mapping[str, UnitClasses], exclusive_as_binary: bool = False) -> None:
+        """
+        Args:
+            channels: width of stage 4.
+            datasets: classes of each dataset that has image-level labels.
+            exclusive_as_binary: reference switch, per-class cross-entropy also where classes exclude each other
+                (scored by softmax all the same).
+        """
+        super().__init__()
+        self.datasets = dict(datasets)
+        self.exclusive_as_binary = exclusive_as_binary
+        self.norm = nn.LayerNorm(channels)
+        self.branches = nn.ModuleDict({name: nn.Linear(channels, len(c.names)) for name, c in datasets.items()})
+
+    @classmethod
+    def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> ClassificationHead:
+        return cls(channels["stage4"], datasets, cfg.MODEL.CLS.EXCLUSIVE_AS_BINARY)
+
+    def parts(self, dataset: str) -> dict[str, list[str]]:
+        return {"head": [f"branches.{dataset}"], "path": ["norm"]}
+
+    def encode(self, features: Mapping[str, Tensor]) -> Tensor:
+        """-> pooled vector (B, C)."""
+        return self.norm(features["stage4"].permute(0, 2, 3, 1)).mean((1, 2))
+
+    def consistency(self, pooled: Tensor) -> tuple[Tensor, ...]:
+        return (pooled,)
+
+    def losses(self, pooled: Tensor, dataset: str, batch: Batch) -> dict[str, Tensor]:
+        logits = self.branches[dataset](pooled).float()
+        labels = stack_targets(batch, "labels", logits.device)
+        if self.datasets[dataset].exclusive and not self.exclusive_as_binary:
+            return {"loss_class": exclusive_cross_entropy(logits, labels)}
+        return {"loss_class": binary_cross_entropy(logits, labels)}
+
+    def inference(self, pooled: Tensor, dataset: str, batch: Batch) -> list[dict]:
+        """-> ``scores`` (K,): probabilities, which sum to 1 where classes exclude each other."""
+        logits = self.branches[dataset](pooled).float()
+        scores = logits.softmax(1) if self.datasets[dataset].exclusive else logits.sigmoid()
+        return [{"scores": row} for row in scores]

@@ -1,0 +1,35 @@
+"""What the meta-architecture expects of a head.
+
+A head serves one task for all datasets that have it. It is a module with::
+
+    encode(features) -> encoded          the part shared by the datasets, from the backbone's maps
+    consistency(encoded) -> tensors      what student and teacher compare
+    losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
+    inference(encoded, dataset, batch)   one dict an image, in original pixels
+    parts(dataset) -> {"head", "path"}   names of its own submodules and parameters: "head" is what is new to the
+                                         shared network (trains in a Locked pass), "path" what else lies
+                                         between the backbone and the dataset's output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Batch = Sequence[dict]
+
+
+@dataclass(frozen=True)
+class UnitClasses:
+    """Classes of one unit, in the order of its output channels."""
+
+    names: tuple[str, ...]
+    exclusive: bool = False
+
+
+def stack_targets(batch: Batch, key: str, device: torch.device) -> Tensor:
+    """Stacks one entry of every image on the model's device."""
+    return torch.stack([entry[key] for entry in batch]).to(device, non_blocking=True)

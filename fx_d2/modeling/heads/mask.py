@@ -1,0 +1,143 @@
+"""Masks: pyramid pooling on stage 4, a feature pyramid, one convolution per dataset (UPerNet, Xiao et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..losses.mask import mask_losses
+from ..norm import BatchNorm2d
+from .contract import Batch, UnitClasses, stack_targets
+from .instances import masks_to_original, present_instances
+
+
+def conv_norm_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+class PyramidPooling(nn.Module):
+    """Context at several grid sizes, concatenated with the map and fused: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int, bins: tuple[int, ...], dropout: float) -> None:
+        super().__init__()
+        self.bins = bins
+        self.stages = nn.ModuleList(conv_norm_relu(channels, channels // len(bins), 1) for _ in bins)
+        self.bottleneck = conv_norm_relu(channels + len(bins) * (channels // len(bins)), channels, 3)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = [
+            upsample(stage(F.adaptive_avg_pool2d(x, side)), x.shape[-2:])
+            for side, stage in zip(self.bins, self.stages, strict=True)
+        ]
+        return self.dropout(self.bottleneck(torch.cat([x, *pooled], dim=1)))
+
+
+class FeaturePyramid(nn.Module):
+    """Fuses the four levels at stage-1 resolution.
+
+    Only neighbouring levels are added (no running top-down sum) and one 3x3 convolution smooths them all: the
+    published layout, kept so that its weights import. The pyramid is as wide as stage 1, which enters raw.
+    """
+
+    def __init__(self, channels: list[int]) -> None:
+        super().__init__()
+        width = channels[0]
+        self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels[1:])
+        self.smooth = nn.Conv2d(width, width, 3, padding=1)
+        self.fusion = conv_norm_relu(len(channels) * width, width, 3)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Finest first -> (B, width, H / 4, W / 4)."""
+        maps = [maps[0], *(lateral(x) for lateral, x in zip(self.lateral, maps[1:], strict=True))]
+        size = maps[0].shape[-2:]
+        levels = [
+            self.smooth(upsample(coarse, fine.shape[-2:]) + fine) for fine, coarse in zip(maps, maps[1:], strict=False)
+        ]
+        return self.fusion(torch.cat([upsample(level, size) for level in (*levels, maps[-1])], dim=1))
+
+
+class MaskHead(nn.Module):
+    """See :mod:`.contract`. Consistency features: L2-normalised stage-4 and fused maps.
+
+    Args:
+        channels: widths of stages 1-4.
+        datasets: classes of each dataset that has masks.
+        bins, dropout: pyramid pooling. dice_weight, bce_weight, flat_dice: losses.
+        threshold: probability from which a pixel is inside. components: one instance per connected component
+            instead of one per class.
+    """
+
+    def __init__(
+        self,
+        channels: list[int],
+        datasets: Mapping[str, UnitClasses],
+        *,
+        bins: tuple[int, ...] = (1, 2, 4, 6),
+        dropout: float = 0.1,
+        dice_weight: float = 1.0,
+        bce_weight: float = 1.0,
+        flat_dice: bool = False,
+        threshold: float = 0.5,
+        components: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dice_weight, self.bce_weight, self.flat_dice = dice_weight, bce_weight, flat_dice
+        self.threshold, self.components = threshold, components
+        self.pooling = PyramidPooling(channels[-1], bins, dropout)
+        self.pyramid = FeaturePyramid(channels)
+        self.branches = nn.ModuleDict(
+            {name: nn.Conv2d(channels[0], len(c.names), 3, padding=1) for name, c in datasets.items()}
+        )
+
+    @classmethod
+    def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> MaskHead:
+        mask = cfg.MODEL.MASK
+        return cls(
+            list(channels.values()),
+            datasets,
+            bins=tuple(mask.POOL_BINS),
+            dropout=mask.DROPOUT,
+            dice_weight=mask.LOSS.DICE,
+            bce_weight=mask.LOSS.BCE,
+            flat_dice=mask.FLAT_DICE,
+            threshold=mask.THRESHOLD,
+            components=mask.COMPONENTS,
+        )
+
+    def parts(self, dataset: str) -> dict[str, list[str]]:
+        return {"head": [f"branches.{dataset}"], "path": ["pooling", "pyramid"]}
+
+    def encode(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """-> ``deep`` (stage 4, raw) and ``fused`` (B, C1, H / 4, W / 4)."""
+        maps = list(features.values())
+        return {"deep": maps[-1], "fused": self.pyramid([*maps[:-1], self.pooling(maps[-1])])}
+
+    def consistency(self, encoded: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return tuple(F.normalize(encoded[key].float(), dim=1) for key in ("deep", "fused"))
+
+    def _logits(self, encoded: dict[str, Tensor], dataset: str, size: int) -> Tensor:
+        logits = self.branches[dataset](encoded["fused"]).float()
+        return F.interpolate(logits, (size, size), mode="bilinear", align_corners=False)
+
+    def losses(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> dict[str, Tensor]:
+        masks = stack_targets(batch, "masks", encoded["fused"].device)
+        dice, entropy = mask_losses(self._logits(encoded, dataset, masks.shape[-1]), masks, self.flat_dice)
+        return {"loss_dice": self.dice_weight * dice, "loss_bce": self.bce_weight * entropy}
+
+    def inference(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> list[dict]:
+        """-> ``masks`` (K, height, width): probabilities at the original size, and ``instances``."""
+        logits = self._logits(encoded, dataset, batch[0]["image"].shape[-1])
+        results = []
+        for row, entry in zip(logits, batch, strict=True):
+            masks = masks_to_original(row, entry).sigmoid()
+            results.append({"masks": masks, "instances": present_instances(masks, self.threshold, self.components)})
+        return results

@@ -1,0 +1,51 @@
+"""Set losses of the box head: sigmoid focal loss, L1 and generalised IoU (DINO; Deformable DETR)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..detr.boxes import giou
+from ..detr.denoising import BoxTargets
+from ..detr.matcher import ALPHA, GAMMA
+
+# Layer, image, query and target of every matched pair.
+Assignment = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def sigmoid_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Element-wise focal loss (Lin et al. 2017, equation 5), alpha 0.25, gamma 2."""
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    probability = logits.sigmoid()
+    wrong = probability * (1 - truth) + (1 - probability) * truth
+    weight = ALPHA * truth + (1 - ALPHA) * (1 - truth)
+    return weight * entropy * wrong**GAMMA
+
+
+def set_losses(
+    logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment: Assignment, normaliser: float
+) -> dict[str, Tensor]:
+    """Sums over layers, images and queries, divided by ``normaliser`` (the number of boxes).
+
+    Unmatched queries learn "no class"; only matched ones have box losses.
+
+    Shapes:
+        logits (L, B, Q, K); boxes (L, B, Q, 4) cx, cy, w, h in 0..1.
+
+    Returns:
+        ``class``, ``box`` and ``giou``: scalars, unweighted.
+    """
+    layer, image, query, target = assignment
+    offsets = torch.tensor([0] + [len(truth.labels) for truth in targets], device=boxes.device).cumsum(0)
+    flat = offsets[image] + target
+    true_labels = torch.cat([truth.labels for truth in targets])[flat]
+    true_boxes = torch.cat([truth.boxes for truth in targets])[flat]
+    truth = torch.zeros_like(logits)
+    truth[layer, image, query, true_labels] = 1.0
+    matched = boxes[layer, image, query]
+    return {
+        "class": sigmoid_focal_loss(logits, truth).sum() / normaliser,
+        "box": (matched - true_boxes).abs().sum() / normaliser,
+        "giou": (1 - giou(matched, true_boxes)).sum() / normaliser,
+    }

@@ -1,0 +1,219 @@
+"""The training cycle as a pure function: iteration -> unit, pass, step and the images of the batch.
+
+Nothing else decides what happens at an iteration. The loader, the lock hook, the logger and
+``tools/show_schedule.py`` all ask :meth:`CycleSchedule.at`; a resumed run stores only the iteration.
+
+Standard library only: this file is the ground floor.
+"""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+TASKS = ("cls", "box", "mask")
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """One dataset with one task, written ``dataset/task`` (for instance ``node21/box``)."""
+
+    dataset: str
+    task: str
+
+    @classmethod
+    def parse(cls, text: str) -> Unit:
+        """Reads ``dataset/task``.
+
+        Raises:
+            ValueError: the text is not of that form or the task is none of cls, box, mask.
+        """
+        dataset, slash, task = text.partition("/")
+        if not (dataset and slash) or task not in TASKS:
+            raise ValueError(f"unit {text!r} is not of the form dataset/task with task one of {', '.join(TASKS)}")
+        return cls(dataset, task)
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.task}"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One walk over (a part of) a unit's training images.
+
+    Attributes:
+        train: ``head`` (Locked: only what is new to the shared network trains) or ``path``
+            (Released: everything between the image and the unit's head trains).
+        fraction: share of the unit's images seen in one pass, above 0 and at most 1.
+        images: exact number of images instead of ``fraction``; 0 means "use the fraction".
+        max_images: cap on either; 0 means none. What a cap leaves out comes in the next cycle.
+    """
+
+    train: str = "path"
+    fraction: float = 1.0
+    images: int = 0
+    max_images: int = 0
+
+    def __post_init__(self) -> None:
+        if self.train not in ("head", "path"):
+            raise ValueError(f"pass: train must be 'head' (Locked) or 'path' (Released), not {self.train!r}")
+        if not 0.0 < self.fraction <= 1.0:
+            raise ValueError(f"pass: fraction must be above 0 and at most 1, not {self.fraction!r}")
+        for name in ("images", "max_images"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"pass: {name} must be a whole number, 0 or more, not {value!r}")
+
+    @classmethod
+    def from_dict(cls, record: Mapping) -> Pass:
+        """Builds a pass from a config record and refuses keys it does not know (yacs does not look inside records)."""
+        known = [field.name for field in fields(cls)]
+        for key in record:
+            if key not in known:
+                hint = difflib.get_close_matches(str(key), known, n=1)
+                raise ValueError(
+                    f"pass: unknown key {key!r}" + (f", did you mean {hint[0]!r}?" if hint else f"; known: {known}")
+                )
+        return cls(**record)
+
+    @property
+    def locked(self) -> bool:
+        return self.train == "head"
+
+    def length(self, size: int) -> int:
+        """Number of images of one pass over a unit of ``size`` images (at least 1)."""
+        wanted = self.images or max(1, round(self.fraction * size))
+        return min(wanted, self.max_images) if self.max_images else wanted
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What happens at one iteration.
+
+    Attributes:
+        iteration, cycle: zero-based.
+        unit, pass_index, plan: the unit, the number of the pass within the unit and its plan.
+        step, steps: step within the pass and steps of the pass.
+        start, stop: positions of the batch's images in the endless stream of this (unit, pass): position ``p`` is
+            image ``p % n`` of the ``p // n``-th permutation of the unit's ``n`` images. Because the stream
+            goes on where the last cycle's pass ended, every image is seen equally often however short a pass is.
+    """
+
+    iteration: int
+    cycle: int
+    unit: Unit
+    pass_index: int
+    plan: Pass
+    step: int
+    steps: int
+    start: int
+    stop: int
+
+    @property
+    def locked(self) -> bool:
+        return self.plan.locked
+
+    @property
+    def last_of_pass(self) -> bool:
+        return self.step == self.steps - 1
+
+    @property
+    def pass_key(self) -> tuple[int, Unit, int]:
+        """Identity of the pass that this iteration belongs to."""
+        return self.cycle, self.unit, self.pass_index
+
+    def describe(self, cycles: int) -> str:
+        """For people: ``cycle 2/30 node21/box locked 5/40``."""
+        state = "locked" if self.locked else "released"
+        return f"cycle {self.cycle + 1}/{cycles} {self.unit} {state} {self.step + 1}/{self.steps}"
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """One pass of the cycle: where it begins, how long it is."""
+
+    unit: Unit
+    pass_index: int
+    plan: Pass
+    images: int
+    steps: int
+
+
+class CycleSchedule:
+    """``len(schedule)`` iterations; ``schedule.at(i)`` says what iteration ``i`` does.
+
+    A pass of ``n`` images with batch size ``b`` takes ``ceil(n / b)`` steps whose batches differ by at most
+    one image, so that no step is left with a batch of one (25 images, batch 24: 13 + 12, not 24 + 1).
+
+    Args:
+        units: order of the cycle.
+        passes: the passes of each task.
+        sizes: training images of each unit.
+        batch_size: images per step over all processes.
+        cycles: how often the units are walked.
+
+    Raises:
+        ValueError: no unit, a unit named twice, a task without a pass, a unit without images.
+    """
+
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        passes: Mapping[str, Sequence[Pass]],
+        sizes: Mapping[Unit, int],
+        batch_size: int,
+        cycles: int,
+    ) -> None:
+        if not units:
+            raise ValueError("the cycle has no unit: set FX.CYCLE.UNITS, for instance ['node21/cls', 'node21/box']")
+        if batch_size < 1 or cycles < 1:
+            raise ValueError(f"batch size ({batch_size}) and number of cycles ({cycles}) must be at least 1")
+        repeated = sorted({str(unit) for unit in units if list(units).count(unit) > 1})
+        if repeated:
+            raise ValueError(f"FX.CYCLE.UNITS names {', '.join(repeated)} more than once")
+        self.units = tuple(units)
+        self.batch_size = batch_size
+        self.cycles = cycles
+        self.stretches: list[_Stretch] = []
+        for unit in self.units:
+            if sizes[unit] < 1:
+                raise ValueError(f"unit {unit} has no training image")
+            if not passes[unit.task]:
+                raise ValueError(f"task {unit.task} has no pass: set FX.CYCLE.{unit.task.upper()}")
+            for index, plan in enumerate(passes[unit.task]):
+                images = plan.length(sizes[unit])
+                self.stretches.append(_Stretch(unit, index, plan, images, -(-images // batch_size)))
+        self._ends: list[int] = []
+        for stretch in self.stretches:
+            self._ends.append((self._ends[-1] if self._ends else 0) + stretch.steps)
+        self.cycle_length = self._ends[-1]
+
+    def __len__(self) -> int:
+        return self.cycle_length * self.cycles
+
+    def at(self, iteration: int) -> Slot:
+        """The slot of one iteration.
+
+        Raises:
+            IndexError: the iteration is outside ``0 .. len(self) - 1``.
+        """
+        if not 0 <= iteration < len(self):
+            raise IndexError(f"iteration {iteration} is outside the schedule of {len(self)} iterations")
+        cycle, offset = divmod(iteration, self.cycle_length)
+        number = bisect.bisect_right(self._ends, offset)
+        stretch = self.stretches[number]
+        step = offset - (self._ends[number] - stretch.steps)
+        base = cycle * stretch.images
+        return Slot(
+            iteration=iteration,
+            cycle=cycle,
+            unit=stretch.unit,
+            pass_index=stretch.pass_index,
+            plan=stretch.plan,
+            step=step,
+            steps=stretch.steps,
+            start=base + stretch.images * step // stretch.steps,
+            stop=base + stretch.images * (step + 1) // stretch.steps,
+        )

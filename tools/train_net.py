@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Trains or evaluates Foundation X.
+
+    python tools/train_net.py --config-file configs/phantom.yaml
+    python tools/train_net.py --config-file configs/phantom.yaml --resume
+    python tools/train_net.py --config-file configs/phantom.yaml --eval-only MODEL.WEIGHTS output/phantom/model_final.pth
+
+Flags, output folder and checkpoints follow Detectron2. Trailing KEY VALUE pairs override the configuration.
+"""
+
+from __future__ import annotations
+
+from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
+from fx_d2.engine.checkpoint import FXCheckpointer
+from fx_d2.engine.report import evaluate_and_report
+from fx_d2.tooling import config_from_args
+
+
+def setup(args):
+    """Configuration from file and command line; logging, output folder and seeds as Detectron2 sets them up."""
+    cfg = config_from_args(args)
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fx_d2")
+    prepare(cfg)
+    return cfg
+
+
+def main(args):
+    cfg = setup(args)
+    if args.eval_only:
+        student, teacher = build_networks(cfg)
+        FXCheckpointer(student, teacher).load(cfg.MODEL.WEIGHTS, checkpointables=["teacher"])
+        return evaluate_and_report(cfg, student, teacher, build_precision(cfg))
+    trainer = build_trainer(cfg, args.resume)
+    trainer.train(trainer.start_iter, trainer.max_iter)
+    return evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter)
+
+
+def invoke_main() -> None:
+    args = default_argument_parser(epilog=__doc__).parse_args()
+    launch(
+        main,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+
+
+if __name__ == "__main__":
+    invoke_main()
