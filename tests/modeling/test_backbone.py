@@ -1,0 +1,128 @@
+"""Swin against slow literal versions of its parts and against published sizes."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fx_d2.modeling.backbone import (
+    FXSwin,
+    PatchMerging,
+    SwinBlock,
+    WindowAttention,
+    drop_path,
+    from_windows,
+    relative_position_index,
+    shift_mask,
+    to_windows,
+)
+
+
+def test_windows_by_slicing():
+    x = torch.arange(2 * 4 * 6 * 3.0).view(2, 4, 6, 3)
+    windows = to_windows(x, 2)
+    expected = [x[b, r : r + 2, c : c + 2].reshape(4, 3) for b in range(2) for r in (0, 2) for c in (0, 2, 4)]
+    assert torch.equal(windows, torch.stack(expected))
+    assert torch.equal(from_windows(windows, 2, 4, 6), x)
+
+
+def test_relative_position_index_by_loop():
+    side = 3
+    index = relative_position_index(side)
+    for i in range(9):
+        for j in range(9):
+            dy, dx = i // 3 - j // 3 + 2, i % 3 - j % 3 + 2
+            assert index[i, j] == dy * 5 + dx
+    assert index.unique().numel() == (2 * side - 1) ** 2
+
+
+def test_shift_mask_by_literal_regions():
+    """Two tokens may see each other if neither axis wrapped around between them."""
+    h, w, side, shift = 6, 8, 2, (1, 1)
+    allowed = shift_mask(h, w, side, shift, torch.device("cpu"))
+    for window in range((h // side) * (w // side)):
+        rows = [(window // (w // side)) * side + t // side for t in range(side**2)]
+        columns = [(window % (w // side)) * side + t % side for t in range(side**2)]
+        wrapped = [(r >= h - shift[0], c >= w - shift[1]) for r, c in zip(rows, columns, strict=True)]
+        for a in range(side**2):
+            for b in range(side**2):
+                assert allowed[window, a, b] == (wrapped[a] == wrapped[b])
+
+
+def test_attention_by_loop():
+    torch.manual_seed(0)
+    attention = WindowAttention(8, 2, 2)
+    x = torch.randn(4, 4, 8)
+    allowed = torch.rand(2, 4, 4) > 0.3
+    allowed |= torch.eye(4, dtype=torch.bool)
+    out = attention(x, allowed)
+    qkv = attention.qkv(x)
+    table, index = attention.relative_position_bias_table, attention.relative_position_index
+    for window in range(4):
+        heads = []
+        for head in range(2):
+            q, k, v = (qkv[window, :, 8 * part + 4 * head :][:, :4] for part in range(3))
+            rows = []
+            for i in range(4):
+                logits = torch.stack([q[i] @ k[j] / math.sqrt(4) + table[index[i, j], head] for j in range(4)])
+                logits = logits.masked_fill(~allowed[window % 2, i], float("-inf"))
+                rows.append(logits.softmax(0) @ v)
+            heads.append(torch.stack(rows))
+        expected = attention.proj(torch.cat(heads, dim=1))
+        torch.testing.assert_close(out[window], expected)
+
+
+def test_a_single_window_is_not_shifted_unless_asked():
+    torch.manual_seed(0)
+    x = torch.randn(1, 4, 4, 8)
+    plain = SwinBlock(8, 4, 2, shifted=False, mlp_ratio=2, drop_path_rate=0.0, shift_single_window=False)
+    shifted = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, drop_path_rate=0.0, shift_single_window=False)
+    reference = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, drop_path_rate=0.0, shift_single_window=True)
+    shifted.load_state_dict(plain.state_dict())
+    reference.load_state_dict(plain.state_dict())
+    assert torch.equal(plain(x), shifted(x))
+    assert not torch.allclose(plain(x), reference(x))
+
+
+def test_patch_merging_order():
+    merge = PatchMerging(1)
+    torch.nn.init.eye_(merge.reduction.weight)
+    x = torch.tensor([[1.0, 2.0], [3.0, 5.0]])[None, :, :, None]
+    # Order (0,0), (1,0), (0,1), (1,1); the reduction keeps the first two of the normalised four.
+    expected = F.layer_norm(torch.tensor([1.0, 3.0, 2.0, 5.0]), (4,))[:2]
+    torch.testing.assert_close(merge(x).flatten(), expected)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (60, 50), (33, 97)])
+def test_any_input_size(size):
+    swin = FXSwin(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), window_size=4).eval()
+    features = swin(torch.randn(2, 3, *size))
+    h, w = (math.ceil(s / 4) for s in size)
+    for i, name in enumerate(("stage1", "stage2", "stage3", "stage4")):
+        assert features[name].shape == (2, 8 * 2**i, h, w)
+        assert swin.output_shape()[name].channels == 8 * 2**i
+        h, w = math.ceil(h / 2), math.ceil(w / 2)
+
+
+def test_checkpointing_changes_no_gradient():
+    torch.manual_seed(0)
+    images = torch.randn(1, 3, 32, 32)
+    gradients = []
+    for use in (False, True):
+        torch.manual_seed(1)
+        swin = FXSwin(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=4, use_checkpoint=use)
+        sum(f.square().mean() for f in swin(images).values()).backward()
+        gradients.append([p.grad for p in swin.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_drop_path_keeps_the_expectation_and_drops_whole_samples():
+    torch.manual_seed(0)
+    x = torch.ones(20000, 2, 2)
+    dropped = drop_path(x, 0.3, training=True)
+    rows = dropped.flatten(1)
+    assert ((rows == 0).all(1) | (rows == 1 / 0.7).all(1)).all()
+    assert abs(dropped.mean().item() - 1) < 0.02
+    assert torch.equal(drop_path(x, 0.3, training=False), x)

@@ -1,0 +1,202 @@
+"""The parts of DINO against literal loops and hand-made values."""
+
+import itertools
+import math
+
+import numpy as np
+import torch
+
+from fx_d2.modeling.detr.attention import DeformableAttention, ms_deform_attn
+from fx_d2.modeling.detr.boxes import giou, pairwise_giou, to_centre, to_corners
+from fx_d2.modeling.detr.decoder import Decoder
+from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising, noise_boxes
+from fx_d2.modeling.detr.layers import box_layers, box_positions, inverse_sigmoid, map_positions
+from fx_d2.modeling.detr.matcher import match
+from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
+
+
+def bilinear(image: torch.Tensor, x: float, y: float) -> torch.Tensor:
+    """Value of (h, w, d) at continuous x, y in 0..1; pixel centres at (i + 0.5) / size, zero outside."""
+    h, w, _ = image.shape
+    px, py = x * w - 0.5, y * h - 0.5
+    x0, y0 = math.floor(px), math.floor(py)
+    total = torch.zeros(image.shape[2])
+    for i, j in itertools.product((y0, y0 + 1), (x0, x0 + 1)):
+        if 0 <= i < h and 0 <= j < w:
+            total += image[i, j] * (1 - abs(py - i)) * (1 - abs(px - j))
+    return total
+
+
+def test_ms_deform_attn_by_loop():
+    torch.manual_seed(0)
+    shapes, b, queries, heads, d, points = ((3, 5), (2, 2)), 2, 4, 2, 3, 2
+    tokens = sum(h * w for h, w in shapes)
+    value = torch.randn(b, tokens, heads, d)
+    locations = torch.rand(b, queries, heads, 2, points, 2) * 1.4 - 0.2  # some fall outside
+    weights = torch.rand(b, queries, heads, 2 * points).softmax(-1).view(b, queries, heads, 2, points)
+    out = ms_deform_attn(value, shapes, locations, weights)
+    for i, q, head in itertools.product(range(b), range(queries), range(heads)):
+        expected, start = torch.zeros(d), 0
+        for level, (h, w) in enumerate(shapes):
+            image = value[i, start : start + h * w, head].view(h, w, d)
+            start += h * w
+            for p in range(points):
+                x, y = locations[i, q, head, level, p].tolist()
+                expected += weights[i, q, head, level, p] * bilinear(image, x, y)
+        torch.testing.assert_close(out[i, q, head * d : (head + 1) * d], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_deformable_attention_starts_as_rays():
+    attention = DeformableAttention(8, 4, 1, 2)
+    offsets = attention.sampling_offsets.bias.view(4, 1, 2, 2)
+    expected = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    torch.testing.assert_close(offsets[:, 0, 0], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(offsets[:, 0, 1], 2 * expected, atol=1e-6, rtol=0)
+
+
+def test_giou_by_hand():
+    a = to_centre(torch.tensor([0.0, 0.0, 0.4, 0.4]))
+    b = to_centre(torch.tensor([0.2, 0.2, 0.6, 0.6]))
+    # intersection 0.04, union 0.28, hull 0.36
+    torch.testing.assert_close(giou(a, b), torch.tensor(0.04 / 0.28 - 0.08 / 0.36), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(giou(a, a), torch.tensor(1.0), atol=1e-5, rtol=0)
+    apart = to_centre(torch.tensor([0.8, 0.8, 1.0, 1.0]))
+    torch.testing.assert_close(giou(a, apart), torch.tensor(-(1 - 0.2) / 1.0), atol=1e-5, rtol=1e-5)
+    boxes = torch.rand(3, 4)
+    assert torch.equal(pairwise_giou(boxes, boxes)[1, 2], giou(boxes[1], boxes[2]))
+    torch.testing.assert_close(to_centre(to_corners(boxes)), boxes)
+
+
+def test_matcher_by_brute_force():
+    torch.manual_seed(0)
+    layers, queries, classes = 2, 5, 3
+    targets = [
+        BoxTargets(torch.tensor([0, 2]), torch.rand(2, 4)),
+        BoxTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4)),
+        BoxTargets(torch.tensor([1]), torch.rand(1, 4)),
+    ]
+    logits, boxes = torch.randn(layers, 3, queries, classes), torch.rand(layers, 3, queries, 4)
+    found = torch.stack(match(logits, boxes, targets, 2.0, 5.0, 2.0), 1).tolist()
+    for layer, (image, truth) in itertools.product(range(layers), enumerate(targets)):
+        count = len(truth.labels)
+
+        def cost(q, t, layer=layer, image=image, truth=truth):
+            p = logits[layer, image, q, truth.labels[t]].sigmoid().item()
+            focal = 0.25 * (1 - p) ** 2 * -math.log(p + 1e-8) - 0.75 * p**2 * -math.log(1 - p + 1e-8)
+            box = boxes[layer, image, q]
+            return 2 * focal + 5 * (box - truth.boxes[t]).abs().sum().item() - 2 * giou(box, truth.boxes[t]).item()
+
+        best = min(
+            itertools.permutations(range(queries), count), key=lambda qs: sum(cost(q, t) for t, q in enumerate(qs))
+        )
+        assert sorted((q, t) for t, q in enumerate(best)) == sorted(
+            (q, t) for lay, img, q, t in found if (lay, img) == (layer, image)
+        )
+
+
+def test_denoising_layout():
+    torch.manual_seed(0)
+    targets = [
+        BoxTargets(torch.tensor([0, 1]), torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.3, 0.3, 0.1, 0.1]])),
+        BoxTargets(torch.tensor([2]), torch.tensor([[0.6, 0.4, 0.3, 0.3]])),
+    ]
+    noise = make_denoising(targets, num_classes=3, queries=5, label_noise=0.0, box_noise=0.0)
+    assert (noise.groups, noise.width) == (2, 2)  # 5 // 2 boxes
+    assert noise.labels.tolist() == [[0, 1] * 4, [2, 0] * 4]
+    # Without noise all copies of a box are the box itself.
+    torch.testing.assert_close(noise.boxes[0, 5], targets[0].boxes[1], atol=1e-5, rtol=0)
+    image, query, target = noise.positives(targets)
+    # Positives come first in each group of 2 * width.
+    assert sorted(zip(image.tolist(), query.tolist(), target.tolist(), strict=True)) == [
+        (0, 0, 0),
+        (0, 1, 1),
+        (0, 4, 0),
+        (0, 5, 1),
+        (1, 0, 0),
+        (1, 4, 0),
+    ]
+    blocked = noise.attention_mask(3)
+    for i, j in itertools.product(range(11), range(11)):
+        group_i, group_j = (k // 4 if k < 8 else None for k in (i, j))
+        assert blocked[i, j].item() == (group_j is not None and group_i != group_j)
+    empty = [BoxTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4))]
+    assert make_denoising(empty, 3, 5, 0.5, 1.0) is None
+
+
+def test_noise_bounds():
+    torch.manual_seed(0)
+    boxes = torch.tensor([0.5, 0.5, 0.2, 0.1]).expand(5000, 4)
+    half = torch.tensor([0.1, 0.05, 0.1, 0.05])
+    truth = to_corners(boxes)
+    for negative, low, high in ((0.0, 0.0, 1.0), (1.0, 1.0, 2.0)):
+        noised = noise_boxes(boxes, torch.full((5000,), negative), 1.0)
+        # Corners may swap places, so the unordered pair is compared.
+        moved = (to_corners(noised.clone()) - truth).abs() / half
+        if negative == 0:
+            assert moved.max() <= high + 1e-4
+        assert moved.mean() > 0.3 + low * 0.5
+
+
+def test_label_noise_rate():
+    torch.manual_seed(0)
+    targets = [BoxTargets(torch.zeros(1, dtype=torch.int64), torch.tensor([[0.5, 0.5, 0.1, 0.1]]))]
+    noise = make_denoising(targets, num_classes=1000, queries=20000, label_noise=0.5, box_noise=1.0)
+    assert abs((noise.labels != 0).float().mean().item() - 0.25) < 0.01
+
+
+def test_positions_by_formula():
+    encoding = map_positions(2, 3, 8, 20.0, torch.device("cpu"))
+    assert encoding.shape == (6, 8)
+    for row, column in itertools.product(range(2), range(3)):
+        y, x = 2 * math.pi * (row + 1) / 2, 2 * math.pi * (column + 1) / 3
+        expected = [f(p / 20 ** (2 * i / 4)) for p in (y, x) for i in range(2) for f in (math.sin, math.cos)]
+        np.testing.assert_allclose(encoding[3 * row + column].numpy(), expected, atol=1e-5)
+    box = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    encoding = box_positions(box, 8)
+    assert encoding.shape == (16,)
+    np.testing.assert_allclose(encoding[0].item(), math.sin(2 * math.pi * 0.2), atol=1e-6)  # y first
+    np.testing.assert_allclose(encoding[4].item(), math.sin(2 * math.pi * 0.1), atol=1e-6)
+
+
+def test_inverse_sigmoid():
+    x = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    expected = [math.log(0.001 / 1), math.log(1 / 3), 0.0, math.log(1 / 0.001)]
+    np.testing.assert_allclose(inverse_sigmoid(x).numpy(), expected, atol=1e-5)
+
+
+def test_selection_takes_the_best_tokens():
+    torch.manual_seed(0)
+    shapes = ((4, 4), (2, 2))
+    proposals, inside = grid_proposals(shapes, 0.05, torch.device("cpu"))
+    assert inside.all()
+    torch.testing.assert_close(proposals.sigmoid()[5], torch.tensor([1.5 / 4, 1.5 / 4, 0.05, 0.05]))
+    torch.testing.assert_close(proposals.sigmoid()[17], torch.tensor([0.75, 0.25, 0.1, 0.1]))
+    selector = QuerySelector(8, 0.05)
+    memory = torch.randn(2, 20, 8)
+    score = torch.nn.Linear(8, 3)
+    logits, boxes = selector(memory, shapes, score, box_layers(8), 6)
+    everything = score(selector.norm(selector.linear(memory)))
+    for image in range(2):
+        best = everything[image].max(1).values.argsort(descending=True)[:6]
+        torch.testing.assert_close(logits[image], everything[image, best])
+        torch.testing.assert_close(boxes[image], proposals.sigmoid()[best])  # the box head starts at zero
+    assert selector(memory, shapes, score, box_layers(8), 900)[0].shape == (2, 20, 3)
+
+
+def test_decoder_looks_forward_twice():
+    """The second layer's box loss reaches the first layer's refinement; its sampling does not."""
+    torch.manual_seed(0)
+    decoder = Decoder(2, 16, 2, 1, 2, 16)
+    head = box_layers(16)
+    torch.nn.init.normal_(head.layers[-1].weight, std=0.1)
+    content, boxes = torch.randn(1, 3, 16), torch.rand(1, 3, 4) * 0.5 + 0.2
+    states, predictions = decoder(content, boxes, torch.randn(1, 4, 16), ((2, 2),), head)
+    assert states.shape == (2, 1, 3, 16) and predictions.shape == (2, 1, 3, 4)
+    first = decoder.layers[0](
+        content, decoder.ref_point_head(box_positions(boxes, 16)), boxes, torch.zeros(1, 4, 16), ((2, 2),), None
+    )
+    assert first.shape == content.shape
+    # Prediction l = sigmoid(head(state_l) + logit(reference_{l-1})).
+    torch.testing.assert_close(predictions[0], (head(states[0]) + inverse_sigmoid(boxes)).sigmoid())
+    gradient = torch.autograd.grad(predictions[1].sum(), decoder.layers[0].ffn.linear2.weight)[0]
+    assert gradient.abs().sum() > 0
