@@ -1,0 +1,1 @@
+"""Datasets: catalog, readers, images, masks, splits, and what turns them into batches."""

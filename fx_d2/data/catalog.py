@@ -1,0 +1,118 @@
+"""The catalog: built-in and declared datasets, registered in Detectron2 as ``{dataset}_{task}_{split}``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..config import split_name
+from ..schedule import Unit
+from .builtin import BUILTIN, SOURCE
+from .errors import DataError
+from .records import DatasetRecord, TaskRecord
+from .user_datasets import load_user_datasets
+
+__all__ = ["DatasetRecord", "TaskRecord", "clear_datasets", "data_root", "register_datasets"]
+
+logger = logging.getLogger(__name__)
+
+# What this process has registered, by dataset.
+_registered: dict[str, DatasetRecord] = {}
+
+
+def data_root() -> Path:
+    """The folder of the datasets: ``$DETECTRON2_DATASETS``, read now, else ``./datasets``."""
+    return Path(os.environ.get("DETECTRON2_DATASETS") or "datasets")
+
+
+def register_datasets(files: Sequence[str | Path] = ()) -> dict[str, DatasetRecord]:
+    """Registers the built-in datasets and those of YAML files; reads no image.
+
+    Each unit gets Detectron2 metadata: ``thing_classes``, ``exclusive``, ``lateral_pairs`` (pairs of class names),
+    ``flip`` (False: a horizontal flip would make labels wrong), ``unit``, ``splits``, ``source``. Registering the same
+    again changes nothing; a file that has changed on disk takes the place of what it declared before; a file that
+    declares a built-in name takes the place of the built-in entry. Either all files are registered or none.
+
+    Args:
+        files: YAML files; a relative path is looked up in the working folder, then below :func:`data_root`.
+
+    Returns:
+        Every registered dataset by name.
+
+    Raises:
+        DataError: a file is missing or wrong, or two files declare one name.
+    """
+    declared: dict[str, DatasetRecord] = {}
+    for path in dict.fromkeys(_find(file) for file in files):
+        for name, record in load_user_datasets(path).items():
+            _refuse_rival(declared.get(name) or _registered.get(name), record)
+            declared[name] = record
+    builtin = {record.name: record for record in BUILTIN if record.name not in _registered}
+    for name, record in {**builtin, **declared}.items():
+        known = _registered.get(name)
+        if known is None or known.source != record.source or known.digest != record.digest:
+            _remove(name)
+            _add(record)
+    return dict(_registered)
+
+
+def clear_datasets() -> None:
+    """Takes back every registration of :func:`register_datasets`; for tests and notebooks."""
+    for name in list(_registered):
+        _remove(name)
+
+
+def _find(file: str | Path) -> Path:
+    path = Path(file).expanduser()
+    candidates = [path] if path.is_absolute() else [path, data_root() / path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate.resolve()
+    tried = " and ".join(str(candidate.absolute()) for candidate in candidates)
+    raise DataError(f"dataset file {str(file)!r} (key DATASETS.FILES) is not there; looked for {tried}")
+
+
+def _refuse_rival(known: DatasetRecord | None, record: DatasetRecord) -> None:
+    # A declaration whose file is gone binds nobody.
+    if known is not None and known.source not in (SOURCE, record.source) and Path(known.source).is_file():
+        raise DataError(
+            f"dataset {record.name!r} is declared twice, in {known.source} and in {record.source}; rename one of them"
+        )
+
+
+def _add(record: DatasetRecord) -> None:
+    for task, details in record.tasks.items():
+        unit = Unit(record.name, task)
+        for split in record.splits:
+            name = split_name(unit, split)
+            if name in DatasetCatalog:
+                raise DataError(
+                    f"{name} of {record.source} is registered in DatasetCatalog by other code; rename the dataset"
+                )
+            DatasetCatalog.register(name, partial(record.read, task, split))
+            MetadataCatalog.get(name).set(
+                thing_classes=list(details.classes),
+                exclusive=details.exclusive,
+                lateral_pairs=list(details.lateral_pairs),
+                flip=details.flip,
+                unit=str(unit),
+                splits=list(record.splits),
+                source=record.source,
+            )
+    _registered[record.name] = record
+
+
+def _remove(name: str) -> None:
+    record = _registered.pop(name, None)
+    if record is None:
+        return
+    for task in record.tasks:
+        for split in record.splits:
+            key = split_name(Unit(name, task), split)
+            DatasetCatalog.pop(key, None)
+            MetadataCatalog.pop(key, None)

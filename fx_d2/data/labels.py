@@ -1,0 +1,71 @@
+"""Class names of the published datasets, in their official order; an index into a tuple is an output of a head.
+
+Pure data. Spelling is the publisher's, case and punctuation included.
+"""
+
+from __future__ import annotations
+
+# CheXpert's column order. MIMIC-CXR-JPG has the same classes, but alphabetical columns: read it by name.
+CHEXPERT = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+
+# Order of the ChestX-ray14 paper; "Pleural_Thickening" has an underscore.
+NIH_CXR14 = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
+
+# The six image labels that Foundation X trains on, in its order: VinDr-CXR's own six global labels with
+# "Pleural effusion" (which the reference abbreviates to PE) in place of "COPD".
+VINDR_CXR = ("Pleural effusion", "Lung tumor", "Pneumonia", "Tuberculosis", "Other diseases", "No finding")
+
+# "Pleural Thickening" has a space here.
+CHESTX_DET = (
+    "Atelectasis",
+    "Calcification",
+    "Cardiomegaly",
+    "Consolidation",
+    "Diffuse Nodule",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Fracture",
+    "Mass",
+    "Nodule",
+    "Pleural Thickening",
+    "Pneumothorax",
+)
+
+# Exactly one holds for an image.
+RSNA_PNEUMONIA = ("Normal", "No Lung Opacity / Not Normal", "Lung Opacity")
+RSNA_PNEUMONIA_BOX = ("Lung Opacity",)
+
+TUBERCULOSIS = ("Tuberculosis",)
+NODULE = ("Nodule",)
+PNEUMOTHORAX = ("Pneumothorax",)

@@ -1,0 +1,38 @@
+"""Which classes a horizontal flip exchanges: "Left Lung" becomes "Right Lung"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
+
+
+def _words(name: str) -> list[str]:
+    """``Left Lung``, ``left_lung`` and ``leftLung`` all give ``['left', 'lung']``; ``L10`` gives ``['l', '10']``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    spaced = re.sub(r"\b([LlRr])(?=\d)", r"\1 ", spaced)
+    return [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+
+
+def names_a_side(name: str) -> bool:
+    """Whether a class name says left or right (and not both)."""
+    sides = {word[0] for word in _words(name) if word in _OTHER}
+    return len(sides) == 1
+
+
+def derive_pairs(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Pairs of classes whose names differ only in the side, left one first."""
+    by_words = {tuple(_words(name)): name for name in classes if names_a_side(name)}
+    pairs = []
+    for words, name in by_words.items():
+        mirrored = tuple(_OTHER.get(word, word) for word in words)
+        if mirrored in by_words and {"left", "l"} & set(words):
+            pairs.append((name, by_words[mirrored]))
+    return tuple(pairs)
+
+
+def unpaired(classes: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Classes that name a side and are in no pair."""
+    paired = {name for pair in pairs for name in pair}
+    return [name for name in classes if names_a_side(name) and name not in paired]

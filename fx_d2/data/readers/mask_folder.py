@@ -1,0 +1,102 @@
+"""Masks as pictures: one folder per class, one PNG per image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..errors import DataError, count
+from ..images import image_size
+from .image_index import ImageIndex
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class MaskFolders:
+    """Masks of a mask task.
+
+    The mask of ``a/b.jpg`` is ``a/b<suffix>.png`` or ``b<suffix>.png`` in the class's folder, not zero inside. An
+    image without a file is unknown for that class; an image without any is not in the result. A mask file that is
+    all zero says that the class is absent.
+
+    Attributes:
+        folders: by class name, in the order of the classes.
+        suffix: what follows the image's name before ``.png``.
+    """
+
+    folders: Mapping[str, Path]
+    suffix: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(self.folders.values())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.folders)
+
+    def read(self, index: ImageIndex) -> dict[str, dict]:
+        """``{image_id: {"annotations": [...], "unknown_classes": [...]}}``.
+
+        Raises:
+            DataError: a folder matches no image, or a mask cannot be read or is of another size than its image.
+        """
+        found: dict[str, dict[int, Path]] = {}
+        for number, (name, folder) in enumerate(self.folders.items()):
+            for image_id, path in self._masks(name, folder, index).items():
+                found.setdefault(image_id, {})[number] = path
+        index.read_sizes(sorted(found))
+        records = {}
+        for image_id, masks in found.items():
+            for path in masks.values():
+                self._check_size(path, image_id, index)
+            records[image_id] = {
+                "annotations": [
+                    {"segmentation": {"png": str(path)}, "category_id": number, "iscrowd": 0}
+                    for number, path in masks.items()
+                ],
+                "unknown_classes": [number for number in range(len(self.folders)) if number not in masks],
+            }
+        return records
+
+    def _masks(self, name: str, folder: Path, index: ImageIndex) -> dict[str, Path]:
+        files = {
+            path.relative_to(folder).with_suffix(".png").as_posix(): path
+            for path in sorted(folder.rglob("*"))
+            if path.suffix.lower() == ".png" and not path.name.startswith(".")
+        }
+        masks: dict[str, Path] = {}
+        users: dict[Path, str] = {}
+        for image_id in index.ids:
+            stem = PurePosixPath(image_id).with_suffix("").as_posix() + self.suffix + ".png"
+            path = files.get(stem) or files.get(PurePosixPath(stem).name)
+            if path is None:
+                continue
+            if path in users:
+                raise DataError(
+                    f"{path}: fits both {users[path]} and {image_id}; use the subfolders of the images for masks too"
+                )
+            users[path] = image_id
+            masks[image_id] = path
+        if not masks:
+            example = PurePosixPath(index.ids[0]).stem + self.suffix + ".png"
+            raise DataError(
+                f"{folder}: no mask of class {name!r} fits an image ({count(len(files), 'PNG file')} there; the mask "
+                f"of {index.ids[0]} would be {example}); check folders and suffix"
+            )
+        unused = sorted(set(files.values()) - set(masks.values()))
+        if unused:
+            logger.warning("%s: %s without an image (first: %s)", folder, count(len(unused), "mask"), unused[0].name)
+        return masks
+
+    @staticmethod
+    def _check_size(path: Path, image_id: str, index: ImageIndex) -> None:
+        if image_size(path) != index.size(image_id):
+            (height, width), (own_height, own_width) = index.size(image_id), image_size(path)
+            raise DataError(
+                f"{path}: the mask is {own_width} x {own_height} pixels (width x height), its image "
+                f"{index.path(image_id)} {width} x {height}; store both at the same size"
+            )

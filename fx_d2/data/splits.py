@@ -1,0 +1,128 @@
+"""Which image belongs to which split: by patient at random but repeatably, or from list files."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .errors import DataError, count
+from .readers.image_index import ImageIndex
+from .readers.tables import read_names, read_table
+
+logger = logging.getLogger(__name__)
+
+
+def read_patients(path: Path, image_column: str, patient_column: str, index: ImageIndex) -> dict[str, str]:
+    """The patient of each image that a table names one for.
+
+    Rows for images that are not there are counted in the log: such tables often cover more than was downloaded.
+
+    Raises:
+        DataError: a column is missing, a name is ambiguous, an image has two patients, or no row fits an image.
+    """
+    table = read_table(path)
+    image, patient = table.position(image_column, "patients.image"), table.position(patient_column, "patients.patient")
+    patients: dict[str, str] = {}
+    absent = 0
+    for line, row in table.rows:
+        found = index.match(row[image])
+        if len(found) > 1:
+            raise index.ambiguous(row[image], found, f"{path}, line {line}")
+        if not found:
+            absent += 1
+        elif row[patient]:
+            known = patients.setdefault(found[0], row[patient])
+            if known != row[patient]:
+                both = f"{known!r} and {row[patient]!r}"
+                raise DataError(f"{path}, line {line}: image {row[image]!r} has two patients, {both}; keep one")
+    if not patients:
+        raise DataError(f"{path}: no row gives a patient of an image below {index.root}; check the keys of patients")
+    if absent:
+        logger.info("%s: %s for images that are not below %s", path, count(absent, "row"), index.root)
+    return patients
+
+
+def group_by_patient(image_ids: Sequence[str], patients: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
+    """Images by patient; an image without a patient is its own."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for image_id in sorted(image_ids):
+        key = ("patient", patients[image_id]) if image_id in patients else ("image", image_id)
+        groups.setdefault(key, []).append(image_id)
+    return groups
+
+
+def split_by_fraction(
+    image_ids: Sequence[str], patients: Mapping[str, str], fractions: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Splits images so that no patient is in two splits.
+
+    Patients are sorted, shuffled with the seed, and each goes to the split that lacks most images. The result depends
+    on the names of images and patients, the fractions and the seed, not on the order of any file.
+
+    Args:
+        image_ids: all images of the dataset.
+        patients: patient by image; an image without one is its own patient.
+        fractions: share of the images by split, with sum 1.
+        seed: of the shuffle.
+
+    Returns:
+        Split by image id.
+    """
+    groups = group_by_patient(image_ids, patients)
+    keys = sorted(groups)
+    # Equal needs are met in this order, not in that of the file: largest share first.
+    order = sorted(fractions, key=lambda split: (-fractions[split], split))
+    lacking = {split: fractions[split] * len(image_ids) for split in order}
+    splits: dict[str, str] = {}
+    for number in np.random.default_rng(seed).permutation(len(keys)):
+        members = groups[keys[number]]
+        target = max(lacking, key=lacking.__getitem__)
+        lacking[target] -= len(members)
+        splits.update(dict.fromkeys(members, target))
+    return splits
+
+
+def split_by_lists(files: Mapping[str, Path], index: ImageIndex, patients: Mapping[str, str]) -> dict[str, str]:
+    """Splits images as list files say; an image in no list is in no split.
+
+    Raises:
+        DataError: a listed image is not there, or an image or a patient is in two lists.
+    """
+    splits: dict[str, str] = {}
+    for split, path in files.items():
+        for image_id in index.resolve(read_names(path), path):
+            if image_id in splits:
+                raise DataError(f"{path}: image {image_id!r} is in {files[splits[image_id]]} too; keep it in one split")
+            splits[image_id] = split
+    _check_patients(splits, patients, files)
+    left = len(index) - len(splits)
+    if left:
+        logger.info("%s: %s below it in no split list", index.root, count(left, "image"))
+    return splits
+
+
+def _check_patients(splits: Mapping[str, str], patients: Mapping[str, str], files: Mapping[str, Path]) -> None:
+    first: dict[str, str] = {}
+    for image_id in sorted(splits):
+        patient = patients.get(image_id)
+        other = first.setdefault(patient, image_id) if patient is not None else image_id
+        if splits[other] != splits[image_id]:
+            raise DataError(
+                f"patient {patient!r} is in two splits: image {other!r} in {files[splits[other]]}, image {image_id!r} "
+                f"in {files[splits[image_id]]}; keep a patient in one list"
+            )
+
+
+def check_none_empty(splits: Mapping[str, str], names: Sequence[str], groups: int, where: str) -> None:
+    """Raises DataError if a split has no image."""
+    sizes = Counter(splits.values())
+    for name in names:
+        if not sizes[name]:
+            raise DataError(
+                f"{where}: split {name!r} is empty ({count(len(splits), 'image')} of {count(groups, 'patient')}); "
+                "raise its fraction, or give list files"
+            )

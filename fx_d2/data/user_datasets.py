@@ -1,0 +1,272 @@
+"""A user's own dataset from a YAML file, without code; ``datasets/README.md`` describes the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..schedule import TASKS
+from .errors import DataError, count, nearest
+from .laterality import derive_pairs, unpaired
+from .readers.coco import CocoFile
+from .readers.csv_labels import CsvLabels
+from .readers.image_index import ImageIndex
+from .readers.mask_folder import MaskFolders
+from .records import DatasetRecord, TaskRecord
+from .splits import check_none_empty, group_by_patient, read_patients, split_by_fraction, split_by_lists
+from .yaml_section import Section, load_yaml
+
+logger = logging.getLogger(__name__)
+
+_DATASET_KEYS = ("images", "splits", "tasks", "patients", "notes")
+_TASK_KEYS = {
+    "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
+    "box": ("file", "classes", "lateral_pairs"),
+    "mask": ("file", "folders", "suffix", "classes", "lateral_pairs"),
+}
+_UNCERTAIN = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
+
+
+class Reader(Protocol):
+    """What a reader of annotation files offers."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
+
+    def read(self, index: ImageIndex) -> dict[str, dict]: ...
+
+
+def load_user_datasets(path: Path) -> dict[str, DatasetRecord]:
+    """The records of the datasets that a YAML file declares.
+
+    Class names that the file leaves to the annotation files are read from them now; nothing else is read before
+    ``record.read(task, split)``.
+
+    Raises:
+        DataError: the file is missing or wrong; the message names the key.
+    """
+    document = Section(load_yaml(path), path, (), ("datasets",), ("datasets",))
+    datasets = document.child("datasets", None)
+    sections = {name: datasets.child(name, _DATASET_KEYS, _DATASET_KEYS[:3]) for name in datasets.values}
+    return {name: UserDataset(name, section).record for name, section in sections.items()}
+
+
+class UserDataset:
+    """One declared dataset; each file of it is read at most once, when something of it is first asked for.
+
+    Args:
+        name: of the dataset.
+        section: its keys in the YAML file.
+
+    Raises:
+        DataError: a key is wrong or a file is missing.
+    """
+
+    def __init__(self, name: str, section: Section) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+            raise DataError(f"{section.place}: a dataset's name has letters, digits and _ . - only")
+        self.name = name
+        self._place = section.place
+        self._images = section.path("images", folder=True)
+        self._patients: tuple[Path, str, str] | None = None
+        if "patients" in section:
+            keys = ("file", "image", "patient")
+            patients = section.child("patients", keys, keys)
+            self._patients = (patients.path("file"), patients.text("image"), patients.text("patient"))
+        self._fractions, self._lists, self._seed = _parse_splits(section)
+        tasks = section.child("tasks", TASKS)
+        self._readers: dict[str, Reader] = {}
+        records: dict[str, TaskRecord] = {}
+        for task in (task for task in TASKS if task in tasks):
+            task_section = tasks.child(task, _TASK_KEYS[task])
+            self._readers[task] = _parse_reader(task, task_section)
+            records[task] = _task_record(self._readers[task], task_section)
+        self._records: dict[str, list[dict]] = {}
+        self.record = DatasetRecord(
+            name=name,
+            tasks=records,
+            splits=tuple(self._fractions or self._lists),
+            read=self.read,
+            source=str(section.file),
+            notes=section.text("notes", ""),
+            digest=self._digest(section.values),
+        )
+
+    def _digest(self, values: Mapping[str, Any]) -> str:
+        """Changes with the declaration and with the files that it names (not with the images)."""
+        files = [file for reader in self._readers.values() for file in reader.files] + list(self._lists.values())
+        files += [self._patients[0]] if self._patients else []
+        stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        text = json.dumps([self.name, values, stamps], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read(self, task: str, split: str) -> list[dict]:
+        """The dataset dicts of one split, sorted by image id.
+
+        The first call for a task checks everything about it: every row, every annotation, the header of every image.
+
+        Raises:
+            DataError: something is wrong with the data, or the split holds no image of this task.
+        """
+        for kind, value, known in (("task", task, self.record.tasks), ("split", split, self.record.splits)):
+            if value not in known:
+                raise DataError(f"{self._place}: no {kind} {value!r}; {nearest(value, known, kind + 's')}")
+        if task not in self._records:
+            self._records[task] = self._read_task(task)
+        chosen = [dict(record) for record in self._records[task] if self._split_of[record["image_id"]] == split]
+        if not chosen:
+            raise DataError(
+                f"{self._place}: split {split!r} is empty for task {task}: none of its "
+                f"{count(len(self._records[task]), 'annotated image')} is in it; change seed, shares or lists of splits"
+            )
+        return chosen
+
+    @cached_property
+    def _index(self) -> ImageIndex:
+        return ImageIndex(self._images)
+
+    @cached_property
+    def _split_of(self) -> dict[str, str]:
+        """Split by image id, over all images of the dataset, so that its tasks share the split."""
+        index = self._index
+        patients = read_patients(*self._patients, index) if self._patients else {}
+        if self._lists:
+            splits = split_by_lists(self._lists, index, patients)
+        else:
+            splits = split_by_fraction(index.ids, patients, self._fractions, self._seed)
+        groups = len(group_by_patient(list(splits), patients))
+        check_none_empty(splits, self.record.splits, groups, f"{self._place}.splits")
+        alone = len(index) - len(patients)
+        if self._patients and alone:
+            logger.info("%s: %s without a patient, each a patient of its own", self.name, count(alone, "image"))
+        size = f"{count(len(splits), 'image')} of {count(groups, 'patient')}"
+        logger.info("%s: %s: %s", self.name, size, self._share(splits))
+        return splits
+
+    def _share(self, splits: Mapping[str, str]) -> str:
+        sizes = Counter(splits.values())
+        return ", ".join(f"{split} {sizes[split]}" for split in self.record.splits)
+
+    def _read_task(self, task: str) -> list[dict]:
+        index, splits = self._index, self._split_of
+        fields = self._readers[task].read(index)
+        inside = {image_id: splits[image_id] for image_id in sorted(fields) if image_id in splits}
+        index.read_sizes(list(inside))
+        records = []
+        for image_id in inside:
+            height, width = index.size(image_id)
+            records.append(
+                {
+                    "file_name": index.path(image_id),
+                    "image_id": image_id,
+                    "height": height,
+                    "width": width,
+                    "unit": f"{self.name}/{task}",
+                    **fields[image_id],
+                }
+            )
+        logger.info("%s/%s: %s: %s", self.name, task, count(len(records), "annotated image"), self._share(inside))
+        return records
+
+
+def _parse_splits(section: Section) -> tuple[dict[str, float], dict[str, Path], int]:
+    """Fractions, list files (one of the two is empty) and the seed."""
+    splits = section.child("splits", None)
+    values = {key: value for key, value in splits.values.items() if key != "seed"}
+    for name in values:
+        if not re.fullmatch(r"[A-Za-z0-9]+", name):
+            raise splits.error(name, "a split's name has letters and digits only")
+    if values and all(isinstance(value, str) for value in values.values()):
+        if "seed" in splits:
+            raise splits.error("seed", "list files leave nothing to draw; take the seed out")
+        return {}, {name: splits.path(name) for name in values}, 0
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            raise splits.error(name, f"a share above 0 and at most 1, or a list file for every split, not {value!r}")
+    total = sum(values.values())
+    if abs(total - 1) > 1e-6:
+        raise DataError(f"{splits.place}: the shares add up to {total:g}, not 1")
+    seed = splits.values.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise splits.error("seed", f"a whole number, 0 or more, is needed, not {seed!r}")
+    return {name: float(value) for name, value in values.items()}, {}, seed
+
+
+def _parse_reader(task: str, section: Section) -> Reader:
+    if task == "mask" and "folders" in section:
+        return _parse_folders(section)
+    if "suffix" in section:
+        raise section.error("suffix", "goes with folders, not with file")
+    if "file" not in section:
+        raise DataError(f"{section.place}: key 'file' is missing" + (" (or 'folders')" if task == "mask" else ""))
+    path, classes = section.path("file"), section.names("classes")
+    if task != "cls":
+        return CocoFile(path, task, classes)
+    exclusive, uncertain = section.flag("exclusive", False), _parse_uncertain(section)
+    if exclusive and not math.isnan(uncertain):
+        raise section.error("uncertain", "classes that exclude each other allow ignore only")
+    return CsvLabels(path, section.text("image", "image"), classes, exclusive, uncertain)
+
+
+def _parse_folders(section: Section) -> MaskFolders:
+    if "file" in section:
+        raise section.error("file", "give file or folders, not both")
+    folders = section.child("folders", None)
+    found = {name: folders.path(name, folder=True) for name in section.distinct("folders", list(folders.values))}
+    classes = section.names("classes") or tuple(found)
+    for name in classes:
+        if name not in found:
+            raise section.error("classes", f"no folder for {name!r}; {nearest(name, found, 'folders')}")
+    return MaskFolders({name: found[name] for name in classes}, section.text("suffix", ""))
+
+
+def _parse_uncertain(section: Section) -> float:
+    value = section.values.get("uncertain", "ignore")
+    if isinstance(value, str) and value in _UNCERTAIN:
+        return _UNCERTAIN[value]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise section.error("uncertain", f"ignore, zero, one or a number from 0 to 1, not {value!r}")
+    return float(value)
+
+
+def _task_record(reader: Reader, section: Section) -> TaskRecord:
+    """Classes, and which of them a flip exchanges: as declared, else as the names tell."""
+    classes = reader.classes
+    declared = section.values.get("lateral_pairs")
+    if "lateral_pairs" not in section:
+        pairs = derive_pairs(classes)
+    elif not isinstance(declared, list):
+        raise section.error("lateral_pairs", f"a list of pairs [[Left X, Right X], ...] is needed, not {declared!r}")
+    else:
+        pairs = tuple(_parse_pair(pair, classes, section) for pair in declared)
+        section.distinct("lateral_pairs", [name for pair in pairs for name in pair])
+    alone = unpaired(classes, pairs)
+    none_declared = "lateral_pairs" in section and not pairs
+    if alone and not none_declared:
+        raise section.error(
+            "lateral_pairs",
+            f"class {alone[0]!r} names a side but has no partner, so a horizontal flip would make it wrong; name its "
+            "partner, [[A, B]], or write lateral_pairs: [] and this task is never flipped",
+        )
+    exclusive = isinstance(reader, CsvLabels) and reader.exclusive
+    return TaskRecord(classes, exclusive, pairs, flip=not none_declared)
+
+
+def _parse_pair(pair: Any, classes: tuple[str, ...], section: Section) -> tuple[str, str]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise section.error("lateral_pairs", f"{pair!r} is not a pair of class names")
+    for name in pair:
+        if name not in classes:
+            raise section.error("lateral_pairs", f"unknown class {name!r}; {nearest(name, classes, 'classes')}")
+    return pair[0], pair[1]

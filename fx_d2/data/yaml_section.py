@@ -1,0 +1,137 @@
+"""YAML files whose mistakes are reported by file and key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import DataError, nearest
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice; plain YAML keeps the last one silently."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
+                if key_node.value in seen:
+                    mark = key_node.start_mark
+                    raise DataError(f"{mark.name}, line {mark.line + 1}: key {key_node.value!r} is written twice")
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> Any:
+    """Parses a YAML file.
+
+    Raises:
+        DataError: the file is missing, bad syntax (with the line), or a key is written twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return yaml.load(stream, Loader=_Loader)  # a SafeLoader: plain values only
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file (key DATASETS.FILES)") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise DataError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from None
+
+
+class Section:
+    """A mapping of a YAML file that knows where it stands and which keys it may have.
+
+    Args:
+        values: what the file holds there.
+        file: the file; relative paths are relative to its folder.
+        keys: the keys that lead here, from the top of the file.
+        allowed: the keys; None allows any text.
+        required: keys that must be there.
+
+    Raises:
+        DataError: not a mapping, or an unknown or missing key.
+    """
+
+    def __init__(
+        self,
+        values: Any,
+        file: Path,
+        keys: tuple[str, ...] = (),
+        allowed: Sequence[str] | None = None,
+        required: Sequence[str] = (),
+    ) -> None:
+        self.file = file
+        self.keys = keys
+        if not isinstance(values, dict) or not values:
+            such = f" with keys such as {', '.join(required or allowed or ())}" if required or allowed else ""
+            raise DataError(f"{self.place}: a mapping{such} is needed here, not {values!r}")
+        for key in values:
+            if allowed is not None and key not in allowed:
+                raise DataError(f"{self.place}: unknown key {key!r}; {nearest(key, allowed, 'keys')}")
+            if not isinstance(key, str):
+                raise DataError(f"{self.place}: key {key!r} is not text; put it in quotes")
+        for key in required:
+            if key not in values:
+                raise DataError(f"{self.place}: key {key!r} is missing")
+        self.values = values
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    @property
+    def place(self) -> str:
+        """File and keys, such as ``my.yaml: datasets.covid_cxr``."""
+        return f"{self.file}: {'.'.join(self.keys)}" if self.keys else str(self.file)
+
+    def error(self, key: str, message: str) -> DataError:
+        """An error about one key."""
+        return DataError(f"{self.file}: {'.'.join((*self.keys, key))}: {message}")
+
+    def child(self, key: str, allowed: Sequence[str] | None, required: Sequence[str] = ()) -> Section:
+        return Section(self.values[key], self.file, (*self.keys, key), allowed, required)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.values.get(key, default)
+        if not isinstance(value, str):
+            raise self.error(key, f"text is needed, not {value!r}; put it in quotes if it is meant")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(key, f"true or false is needed, not {value!r}")
+        return value
+
+    def names(self, key: str) -> tuple[str, ...] | None:
+        """A list of different names, None if the key is absent."""
+        if key not in self.values:
+            return None
+        value = self.values[key]
+        if not isinstance(value, list) or not value:
+            raise self.error(key, f"a list of names is needed, not {value!r}")
+        return self.distinct(key, value)
+
+    def distinct(self, key: str, names: Sequence[Any]) -> tuple[str, ...]:
+        """Checks names to be text, each once."""
+        for name in names:
+            if not isinstance(name, str) or not name.strip():
+                raise self.error(key, f"{name!r} is not text; put it in quotes (YAML has its own idea of yes, no, 1)")
+            if list(names).count(name) > 1:
+                raise self.error(key, f"{name!r} is named twice")
+        return tuple(names)
+
+    def path(self, key: str, folder: bool = False) -> Path:
+        """An existing file (or folder); a relative path is relative to the YAML file."""
+        written = self.text(key)
+        path = Path(written).expanduser()
+        path = path if path.is_absolute() else self.file.parent / path
+        if not (path.is_dir() if folder else path.is_file()):
+            kind = "folder" if folder else "file"
+            raise self.error(key, f"no such {kind}: {path} (paths are relative to the YAML file)")
+        return path

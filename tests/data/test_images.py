@@ -1,0 +1,121 @@
+"""Pixels of PNG and JPEG files against Pillow and arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from fx_d2.data.errors import DataError
+from fx_d2.data.images import image_size, read_image, read_mask
+
+REAL = Path(__file__).parents[2].parent / "shared" / "real_cxr" / "shared_part"
+
+
+@pytest.fixture
+def grey() -> np.ndarray:
+    """Every value from 0 to 255, 20 rows of 32."""
+    return (np.arange(640).reshape(20, 32) * 7 % 256).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+def test_grey_pixels_survive_every_colour_mode(tmp_path, grey, mode):
+    path = tmp_path / "x.PNG"
+    Image.fromarray(grey).convert(mode).save(path)
+    assert np.array_equal(read_image(path), grey)
+    assert image_size(path) == (20, 32)
+
+
+def test_palette_is_looked_up_and_alpha_dropped(tmp_path):
+    indices = np.array([[0, 1], [2, 1]], np.uint8)
+    image = Image.fromarray(indices, "P")
+    image.putpalette([10, 10, 10, 200, 200, 200, 90, 90, 90] + [0] * 759)
+    image.save(tmp_path / "p.png")
+    assert read_image(tmp_path / "p.png").tolist() == [[10, 200], [90, 200]]
+    pixels = np.full((3, 4, 4), 77, np.uint8)
+    pixels[..., 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert (read_image(tmp_path / "a.png") == 77).all()
+
+
+def test_colour_becomes_luminance(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "c.png")
+    expected = pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(read_image(tmp_path / "c.png") - expected).max() <= 1
+
+
+def test_one_bit_png_is_black_and_white(tmp_path):
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "b.png")
+    assert read_image(tmp_path / "b.png").tolist() == [[255, 0]]
+
+
+def test_sixteen_bits_give_the_eight_bit_picture(tmp_path, grey):
+    cv2.imwrite(str(tmp_path / "x.png"), grey.astype(np.uint16) * 257)
+    assert np.array_equal(read_image(tmp_path / "x.png"), grey)
+    colour = np.dstack([grey.astype(np.uint16) * 257] * 3)
+    cv2.imwrite(str(tmp_path / "c.png"), colour)
+    assert np.array_equal(read_image(tmp_path / "c.png"), grey)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_depth_is_found(tmp_path, bits):
+    values = np.linspace(0, 2**bits - 1, 4000).round().astype(np.uint16).reshape(50, 80)
+    cv2.imwrite(str(tmp_path / "x.png"), values)
+    assert np.array_equal(read_image(tmp_path / "x.png"), np.rint(values * 255.0 / (2**bits - 1)).astype(np.uint8))
+
+
+def test_a_burnt_in_marker_does_not_darken_the_radiograph(tmp_path):
+    values = np.full((100, 100), 3000, np.uint16)
+    values[0, :5] = 65535
+    cv2.imwrite(str(tmp_path / "x.png"), values)
+    image = read_image(tmp_path / "x.png")
+    assert image[50, 50] == round(3000 * 255 / 4095) and image[0, 0] == 255
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_tag_is_applied(tmp_path, grey, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "x.jpeg"
+    Image.fromarray(grey).save(path, exif=exif, quality=100)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    image = read_image(path)
+    assert image.shape == expected.shape == image_size(path)
+    assert np.abs(image.astype(int) - expected).max() <= 2  # two decoders may round differently
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("reader", [read_image, image_size, read_mask])
+def test_damaged_files_are_named(tmp_path, suffix, reader):
+    path = tmp_path / f"whole.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(path)
+    data = path.read_bytes()
+    bad = tmp_path / f"bad.{suffix}"
+    for content in (b"", b"not an image", data[:40], data[:-600]):
+        bad.write_bytes(content)
+        with pytest.raises(DataError, match=f"bad.{suffix}"):
+            reader(bad)
+    with pytest.raises(DataError, match="no such image"):
+        reader(tmp_path / "none.png")
+    bad.write_bytes(data + b"\0" * 6000)  # rubbish behind a complete image does no harm
+    assert reader(bad) is not None
+
+
+def test_masks_are_what_is_not_zero(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    image.putpalette([0, 0, 0, 0, 0, 1, 255, 0, 0] + [9] * 759)
+    image.save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png").tolist() == [[False, True, True]]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
+def test_real_radiographs_agree_with_pillow():
+    paths = sorted(REAL.glob("*/images/*"))[::9]
+    for path in paths:
+        expected = np.asarray(Image.open(path).convert("RGB").convert("L")).astype(int)
+        assert image_size(path) == expected.shape
+        assert np.abs(read_image(path) - expected).mean() < 1

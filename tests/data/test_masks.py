@@ -1,0 +1,95 @@
+"""Masks against shapes drawn by hand and against pycocotools."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from fx_d2.data.errors import DataError
+from fx_d2.data.masks import decode_masks, decode_segmentation
+
+
+def record(*annotations, height=6, width=8, **extra):
+    return {"file_name": "x.png", "height": height, "width": width, "annotations": list(annotations), **extra}
+
+
+def test_polygon_uncompressed_and_picture_give_the_same_rectangle(tmp_path):
+    expected = np.zeros((6, 8), np.uint8)
+    expected[1:4, 2:7] = 1  # rows 1-3, columns 2-6
+    Image.fromarray(expected * 255).save(tmp_path / "m.png")
+    # Down the columns: 2 columns and a row outside, then 3 inside and 3 outside, five times.
+    runs = [2 * 6 + 1] + [3, 3] * 4 + [3, 2 + 6]
+    for segmentation in (
+        [[2, 1, 7, 1, 7, 4, 2, 4]],
+        {"size": [6, 8], "counts": runs},
+        {"png": str(tmp_path / "m.png")},
+    ):
+        masks = decode_masks(record({"segmentation": segmentation, "category_id": 1}), 3)
+        assert masks.dtype == np.uint8 and masks.shape == (3, 6, 8)
+        assert np.array_equal(masks[1], expected)
+        assert not masks[[0, 2]].any()
+
+
+def test_annotations_of_a_class_are_united_and_classes_overlap():
+    left, right = [[0, 0, 4, 0, 4, 6, 0, 6]], [[3, 0, 8, 0, 8, 6, 3, 6]]
+    masks = decode_masks(
+        record(
+            {"segmentation": left, "category_id": 0},
+            {"segmentation": right, "category_id": 0},
+            {"segmentation": right, "category_id": 1},
+        ),
+        2,
+    )
+    assert masks[0].all() and masks[1].sum() == 30
+
+
+def test_a_polygon_in_two_pieces():
+    masks = decode_masks(
+        record({"segmentation": [[0, 0, 2, 0, 2, 2, 0, 2], [5, 3, 8, 3, 8, 6, 5, 6]], "category_id": 0}), 1
+    )
+    assert masks.sum() == 4 + 9
+
+
+def test_unknown_classes_are_255_and_no_annotation_is_zero():
+    masks = decode_masks(record(unknown_classes=[1]), 2)
+    assert not masks[0].any() and (masks[1] == 255).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_compressed_runs_agree_with_pycocotools(seed):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 300, 2)
+    # From noise to one large block: runs of every length, differences of either sign.
+    noise = rng.random((height, width))
+    mask = (np.sort(noise, axis=seed % 2) > rng.random()) if seed < 5 else noise > 0.5
+    runs = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    for counts in (runs["counts"], runs["counts"].decode()):
+        got = decode_segmentation({"size": [int(height), int(width)], "counts": counts}, int(height), int(width))
+        assert np.array_equal(got, mask)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([], "empty"),
+        ([1, 2, 3, 4, 5, 6], "list of polygons"),
+        ([[1, 2, 3, 4]], "three points"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "finite"),
+        ({"size": [8, 6], "counts": [48]}, r"\[8, 6\].*\[6, 8\]"),
+        ({"size": [6, 8], "counts": [40]}, "40 pixels.*48"),
+        ({"size": [6, 8], "counts": "0~~~"}, "cannot be read|cover"),
+        ({"size": [6, 8], "counts": [10, -2, 40]}, "damaged"),
+        ({"counts": [48]}, "size and counts"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_that_names_the_image(segmentation, message):
+    with pytest.raises(DataError, match=f"x.png.*({message})"):
+        decode_masks(record({"segmentation": segmentation, "category_id": 0}), 1)
+
+
+def test_a_picture_of_another_size_is_an_error(tmp_path):
+    Image.fromarray(np.zeros((3, 8), np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(DataError, match="8 x 3 .*8 x 6"):
+        decode_masks(record({"segmentation": {"png": str(tmp_path / "m.png")}, "category_id": 0}), 1)
