@@ -1,15 +1,17 @@
 #!/usr/bin/env python
-"""Trains or evaluates Foundation X.
+r"""Trains or evaluates Foundation X.
 
     python tools/train_net.py --config-file configs/phantom.yaml
     python tools/train_net.py --config-file configs/phantom.yaml --resume
-    python tools/train_net.py --config-file configs/phantom.yaml --eval-only MODEL.WEIGHTS output/phantom/model_final.pth
+    python tools/train_net.py --config-file configs/phantom.yaml --eval-only \
+        MODEL.WEIGHTS output/phantom/model_final.pth
 
 Flags, output folder and checkpoints follow Detectron2. Trailing KEY VALUE pairs override the configuration.
 """
 
 from __future__ import annotations
 
+import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
 from detectron2.engine import default_argument_parser, default_setup, launch
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger

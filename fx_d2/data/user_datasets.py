@@ -74,7 +74,7 @@ class UserDataset:
     """
 
     def __init__(self, name: str, section: Section) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise DataError(f"{section.place}: a dataset's name has letters, digits and _ . - only")
         self.name = name
         self._place = section.place

@@ -12,7 +12,7 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 
-from ..config import check_config, cycle_passes, cycle_units
+from ..config import check_config, cycle_passes, cycle_units, unit_metadata
 from ..data.catalog import register_datasets
 from ..data.loader import build_train_loader, unit_sizes
 from ..modeling import FoundationX, ModelEMA
@@ -38,8 +38,14 @@ def prepare(cfg) -> None:
 def build_schedule(cfg) -> CycleSchedule:
     """The schedule over the training images on disk; reads the annotation files of the selected units only."""
     units = cycle_units(cfg)
-    sizes = unit_sizes(cfg, units)
+    sizes = unit_sizes(cfg, units, "train")
     return CycleSchedule(units, cycle_passes(cfg), sizes, cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
+
+
+def read_evaluation_splits(cfg) -> None:
+    """Reads what will be scored, so that a mistake in a test file is found now and not after the training."""
+    for split in {cfg.FX.EVAL.SPLIT, *([cfg.FX.EVAL.VAL_SPLIT] if cfg.FX.EVAL.CYCLES else [])}:
+        unit_sizes(cfg, [unit for unit in cycle_units(cfg) if split in unit_metadata(unit).splits], split)
 
 
 def build_precision(cfg) -> Precision:
@@ -59,6 +65,7 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     ``MODEL.WEIGHTS`` (the student's weights only).
     """
     schedule = build_schedule(cfg)
+    read_evaluation_splits(cfg)
     model, teacher = build_networks(cfg)
     # All parameters enter the optimizer, and DDP wraps the network, while everything is trainable: a network wrapped
     # after a lock would never synchronise what was locked. Idle branches have no gradient, hence the search.

@@ -1,0 +1,35 @@
+# `make quickstart` and `make test` are all a newcomer needs; both create .venv first when it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+
+.PHONY: quickstart test lint install doctor
+.DELETE_ON_ERROR:
+
+quickstart: install
+	$(PY) tools/make_phantoms.py
+	$(PY) tools/train_net.py --config-file configs/phantom.yaml OUTPUT_DIR output/quickstart
+
+test: install
+	$(PY) -m pytest -q
+
+lint: install
+	$(PY) -m ruff check .
+
+doctor: install
+	$(PY) -m fx_d2.doctor
+
+install: $(VENV)/.installed
+
+# The stamp is written last, so an interrupted installation is taken up again by the next call.
+$(VENV)/.installed: setup.py tools/install_detectron2.py
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "fx_d2 needs Python 3.10 or newer, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	@echo "[1/4] creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "[2/4] installing torch and the other packages into $(VENV): about 2 minutes and 3 GB of download, once"
+	@$(PY) -m pip install -qq -e '.[dev]'
+	@echo "[3/4] installing Detectron2"
+	@$(PY) tools/install_detectron2.py
+	@echo "[4/4] checking the installation"
+	@$(PY) -m fx_d2.doctor
+	@touch $@

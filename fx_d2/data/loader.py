@@ -1,0 +1,204 @@
+"""Batches of one unit each, in cycle order.
+
+A training batch is a pure function of the seed, the iteration and the slot in the batch: not of the number of worker
+processes, of training processes, or of where a run was resumed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.data.common import DatasetFromList
+from detectron2.data.samplers import InferenceSampler
+from detectron2.utils import comm
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from ..config import split_name
+from ..schedule import CycleSchedule, Unit
+from .errors import nearest
+from .mapper import UnitMapper, make_instances
+
+# (unit, pass_index, position in the endless stream of that pass); see schedule.Slot.
+Key = tuple[Unit, int, int]
+_ORDER, _VIEW = 0, 1
+
+
+def _generator(seed: int, unit: Unit, pass_index: int, number: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(str(unit).encode()), pass_index, number, purpose])
+
+
+# A batch may straddle two epochs; units follow one another, so a few orders are enough.
+@lru_cache(maxsize=4)
+def epoch_order(seed: int, unit: Unit, pass_index: int, epoch: int, size: int) -> np.ndarray:
+    return _generator(seed, unit, pass_index, epoch, _ORDER).permutation(size)
+
+
+class TrainingImages(Dataset):
+    """The training images of all units, addressed by :data:`Key`.
+
+    Args:
+        records: dataset dicts of each unit.
+        mappers: the mapper of each unit.
+        seed: 0 or more.
+    """
+
+    def __init__(self, records: Mapping[Unit, list[dict]], mappers: Mapping[Unit, UnitMapper], seed: int) -> None:
+        self.mappers = dict(mappers)
+        self.seed = seed
+        self.sizes = {unit: len(entries) for unit, entries in records.items()}
+        ends = np.cumsum(list(self.sizes.values())).tolist()
+        self.offsets = {unit: end - self.sizes[unit] for unit, end in zip(self.sizes, ends, strict=True)}
+        # Serialised: worker processes share one copy instead of each growing its own.
+        self.records = DatasetFromList([entry for entries in records.values() for entry in entries], copy=False)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        unit, pass_index, position = key
+        size = self.sizes[unit]
+        index = epoch_order(self.seed, unit, pass_index, position // size, size)[position % size]
+        record = self.records[self.offsets[unit] + int(index)]
+        return self.mappers[unit](record, _generator(self.seed, unit, pass_index, position, _VIEW))
+
+
+class CycleBatchSampler(Sampler[list[Key]]):
+    """The keys of each batch from one iteration to the schedule's end; process r of w takes every w-th from the r-th.
+
+    Raises:
+        ValueError: a batch has fewer images than there are processes.
+    """
+
+    def __init__(self, schedule: CycleSchedule, start_iter: int, rank: int, world_size: int) -> None:
+        for stretch in schedule.stretches:
+            smallest = stretch.images // stretch.steps
+            if smallest < world_size:
+                raise ValueError(
+                    f"{stretch.unit}, pass {stretch.pass_index + 1}: a batch has {smallest} image(s) for {world_size} "
+                    "processes; reduce the number of processes (--num-gpus), or enlarge the pass or the batch "
+                    f"(FX.CYCLE.{stretch.unit.task.upper()}, SOLVER.IMS_PER_BATCH)"
+                )
+        self.schedule, self.start_iter, self.rank, self.world_size = schedule, start_iter, rank, world_size
+
+    def __len__(self) -> int:
+        return max(0, len(self.schedule) - self.start_iter)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for iteration in range(self.start_iter, len(self.schedule)):
+            slot = self.schedule.at(iteration)
+            positions = range(slot.start + self.rank, slot.stop, self.world_size)
+            yield [(slot.unit, slot.pass_index, position) for position in positions]
+
+
+class _TestImages(Dataset):
+    """The images of one split in the order of its records."""
+
+    def __init__(self, records: list[dict], mapper: UnitMapper) -> None:
+        self.records, self.mapper = records, mapper
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.mapper(self.records[index])
+
+
+class BatchLoader:
+    """Iterates over batches: lists of mapper outputs, all of one unit."""
+
+    def __init__(self, dataset: Dataset, batches: Sampler, num_workers: int) -> None:
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=min(num_workers, len(batches)),
+            collate_fn=_pack,
+            worker_init_fn=_start_worker,
+            # Its own generator: the loader would otherwise draw from the global one, and loading would change training.
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        return map(_unpack, iter(self._loader))
+
+
+def _start_worker(worker: int) -> None:
+    # The workers are the parallelism; threads inside them would only fight for the cores.
+    cv2.setNumThreads(0)
+
+
+def _pack(batch: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+    """One tensor per kind instead of one per image: each tensor that leaves a worker costs an open file."""
+    kinds = [key for key, value in batch[0].items() if isinstance(value, torch.Tensor)]
+    tensors = {key: torch.stack([entry.pop(key) for entry in batch]) for key in kinds}
+    for entry in batch:
+        if "instances" in entry:
+            truth = entry["instances"]
+            entry["instances"] = (truth.gt_boxes.tensor.numpy(), truth.gt_classes.numpy(), truth.image_size[0])
+    return batch, tensors
+
+
+def _unpack(packed: tuple[list[dict[str, Any]], dict[str, torch.Tensor]]) -> list[dict[str, Any]]:
+    batch, tensors = packed
+    for number, entry in enumerate(batch):
+        entry.update({key: tensor[number] for key, tensor in tensors.items()})
+        if "instances" in entry:
+            entry["instances"] = make_instances(*entry["instances"])
+    return batch
+
+
+def _read(unit: Unit, split: str) -> list[dict]:
+    """The dataset dicts of a unit's split.
+
+    Raises:
+        ValueError: the split is not registered or has no image.
+    """
+    name = split_name(unit, split)
+    if name not in DatasetCatalog.list():
+        raise ValueError(f"{unit} has no split {split!r} ({name}); {nearest(name, DatasetCatalog.list())}")
+    records = DatasetCatalog.get(name)
+    if not records:
+        raise ValueError(f"{unit}: split {split!r} has no image; correct its list or its share of the images")
+    return records
+
+
+def unit_sizes(cfg, units: Sequence[Unit], split: str = "train") -> dict[Unit, int]:
+    """Number of images of each unit.
+
+    Raises:
+        ValueError: a unit has no such split, or no image in it.
+    """
+    return {unit: len(_read(unit, split)) for unit in units}
+
+
+def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> BatchLoader:
+    """The batches of this process from ``start_iter`` to the end of the schedule.
+
+    One pool of ``DATALOADER.NUM_WORKERS`` processes serves all units, so a change of unit costs nothing.
+
+    Raises:
+        ValueError: a split is missing or empty, an ``INPUT`` key is out of range, or a batch is smaller than the
+            number of processes.
+    """
+    batches = CycleBatchSampler(schedule, start_iter, comm.get_rank(), comm.get_world_size())
+    records = {unit: _read(unit, "train") for unit in schedule.units}
+    mappers = {unit: UnitMapper(cfg, unit, train=True) for unit in schedule.units}
+    images = TrainingImages(records, mappers, max(cfg.SEED, 0))
+    return BatchLoader(images, batches, cfg.DATALOADER.NUM_WORKERS)
+
+
+def build_test_loader(cfg, unit: Unit, split: str) -> BatchLoader:
+    """The plain images of one split in order; each process gets one contiguous part.
+
+    Raises:
+        ValueError: the split is missing or empty.
+    """
+    records = _read(unit, split)
+    batches = BatchSampler(InferenceSampler(len(records)), cfg.FX.EVAL.BATCH, drop_last=False)
+    return BatchLoader(_TestImages(records, UnitMapper(cfg, unit, train=False)), batches, cfg.DATALOADER.NUM_WORKERS)

@@ -1,0 +1,193 @@
+"""Dataset dict -> tensors of one unit: reads the image, draws a view, moves the truth with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from detectron2.config import configurable
+from detectron2.structures import Boxes, BoxMode, Instances
+
+from ..config import unit_metadata
+from ..schedule import Unit
+from .errors import DataError, nearest
+from .images import read_image
+from .masks import UNKNOWN, decode_masks
+from .photometry import Photometry, apply_table
+from .transforms import AffineTransform, Geometry, move_boxes
+
+
+def mirror_index(classes: Sequence[str], lateral_pairs: Sequence[Sequence[str]]) -> np.ndarray:
+    """For each class the index of the class that it becomes in a mirror: int64 (K,).
+
+    Raises:
+        ValueError: a pair names a class that does not exist.
+    """
+    index = np.arange(len(classes))
+    for pair in lateral_pairs:
+        for name in pair:
+            if name not in classes:
+                raise ValueError(f"lateral pair {tuple(pair)}: no class {name!r}, {nearest(name, classes)}")
+        left, right = (list(classes).index(name) for name in pair)
+        index[left], index[right] = right, left
+    return index
+
+
+def make_instances(boxes: np.ndarray, classes: np.ndarray, size: int) -> Instances:
+    """Truth of the box task: ``gt_boxes`` float32 (N, 4) corners in input pixels, ``gt_classes`` int64 (N,)."""
+    instances = Instances((size, size))
+    instances.gt_boxes = Boxes(torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+    instances.gt_classes = torch.as_tensor(classes, dtype=torch.int64).reshape(-1)
+    return instances
+
+
+class UnitMapper:
+    """Maps the dataset dicts of one unit; the input dict is never changed.
+
+    Args:
+        unit: the unit.
+        classes: its class names.
+        lateral_pairs: pairs of class names that a flip exchanges, in labels, boxes and masks alike.
+        geometry, photometry: what may be drawn in training. Photometry comes after geometry and before normalisation.
+        teacher_view: training also gives ``image_teacher``, a second photometric view of the same geometric view.
+        train: draw views and give the truth; otherwise the plain image and where it lies in the input.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        unit: Unit,
+        classes: Sequence[str],
+        geometry: Geometry,
+        photometry: Photometry,
+        lateral_pairs: Sequence[Sequence[str]] = (),
+        teacher_view: bool = False,
+        train: bool = True,
+    ) -> None:
+        self.unit = unit
+        self.num_classes = len(classes)
+        self.mirror = mirror_index(classes, lateral_pairs)
+        self.geometry = geometry
+        self.photometry = photometry
+        self.teacher_view = teacher_view
+        self.train = train
+
+    @classmethod
+    def from_config(cls, cfg, unit: Unit, train: bool) -> dict[str, Any]:
+        """Arguments from ``cfg.INPUT`` and the unit's metadata; ``UnitMapper(cfg, unit, train)`` calls it."""
+        metadata, task, options = unit_metadata(unit), unit.task.upper(), cfg.INPUT
+        geometry = Geometry(
+            size=options.SIZE,
+            letterbox=options.LETTERBOX,
+            crop_area=tuple(options.CROP_AREA[task]),
+            rotation=options.ROTATION[task],
+            scale=tuple(options.SCALE[task]),
+            shift=options.SHIFT[task],
+            # A one-sided class without a partner would be wrong in the mirror.
+            flip=options.FLIP[task] if metadata.flip else 0.0,
+        )
+        return {
+            "unit": unit,
+            "classes": metadata.thing_classes,
+            "lateral_pairs": metadata.lateral_pairs,
+            "geometry": geometry,
+            "photometry": Photometry(options.BRIGHTNESS, options.CONTRAST, options.GAMMA),
+            "teacher_view": options.TEACHER_VIEW,
+            "train": train,
+        }
+
+    def __call__(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None = None) -> dict[str, Any]:
+        """Maps one image.
+
+        Args:
+            dataset_dict: as a reader gives it (``datasets/README.md``).
+            rng: source of all draws; needed in training, not used otherwise.
+
+        Returns:
+            ``image`` uint8 (1, S, S), ``file_name``, ``image_id``, ``unit``, ``height`` and ``width`` of the original.
+            Training adds ``image_teacher`` (if asked for) and the truth: ``labels`` float32 (K,), NaN unknown;
+            ``instances``; or ``masks`` uint8 (K, S, S), 255 unknown. Otherwise ``content`` is added: the rectangle
+            x0, y0, x1, y1 of the input that holds the whole original image.
+
+        Raises:
+            DataError: the image or its truth cannot be used; the message names the file.
+        """
+        try:
+            return self._map(dataset_dict, rng)
+        except DataError:
+            raise  # names its file already
+        except (ValueError, TypeError, LookupError, cv2.error) as error:
+            name = dataset_dict.get("file_name", "an image without file_name")
+            raise DataError(f"{name} ({self.unit}): {type(error).__name__}: {error}") from error
+
+    def _map(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
+        image = read_image(dataset_dict["file_name"])
+        height, width = dataset_dict["height"], dataset_dict["width"]
+        if image.shape != (height, width):
+            raise ValueError(
+                f"the file has {image.shape[1]} x {image.shape[0]} pixels (width x height), its record says "
+                f"{width} x {height}; the file has changed or the annotations belong to another copy of it"
+            )
+        output = {key: dataset_dict[key] for key in ("file_name", "image_id", "height", "width")}
+        output["unit"] = str(self.unit)
+        if not self.train:
+            output["image"] = _tensor(self.geometry.plain(height, width).apply_image(image))
+            output["content"] = self.geometry.content(height, width)
+            return output
+        if rng is None:
+            raise ValueError("training needs a random generator")
+        truth = self._read_truth(dataset_dict)
+        transform = self.geometry.draw(rng, height, width, truth.get("centres"))
+        view = transform.apply_image(image)
+        output["image"] = _tensor(apply_table(view, self.photometry.draw(rng)))
+        if self.teacher_view:
+            output["image_teacher"] = _tensor(apply_table(view, self.photometry.draw(rng)))
+        output.update(self._move_truth(truth, transform))
+        return output
+
+    def _read_truth(self, dataset_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The truth in source pixels as arrays."""
+        if self.unit.task == "cls":
+            labels = np.asarray(dataset_dict["labels"], np.float32)
+            if labels.shape != (self.num_classes,):
+                raise ValueError(f"{labels.size} labels for {self.num_classes} classes")
+            return {"labels": labels}
+        if self.unit.task == "mask":
+            return {"masks": decode_masks(dataset_dict, self.num_classes)}
+        kept = [entry for entry in dataset_dict["annotations"] if not entry.get("iscrowd", 0)]
+        boxes = [BoxMode.convert(list(entry["bbox"]), entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
+        corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+        return {
+            "boxes": corners,
+            "centres": (corners[:, :2] + corners[:, 2:]) / 2,
+            "classes": np.asarray([entry["category_id"] for entry in kept], np.int64),
+        }
+
+    def _move_truth(self, truth: Mapping[str, np.ndarray], transform: AffineTransform) -> dict[str, Any]:
+        """The truth of the view as the task's tensors."""
+        mirror = self.mirror if transform.mirrored else np.arange(self.num_classes)
+        if self.unit.task == "cls":
+            return {"labels": torch.from_numpy(truth["labels"][mirror])}
+        if self.unit.task == "mask":
+            return {"masks": torch.from_numpy(_move_masks(truth["masks"], transform)[mirror])}
+        boxes, kept = move_boxes(transform, truth["boxes"])
+        return {"instances": make_instances(boxes[kept], mirror[truth["classes"]][kept], self.geometry.size)}
+
+
+def _move_masks(masks: np.ndarray, transform: AffineTransform) -> np.ndarray:
+    """Masks (K, H, W) of 0, 1 and whole channels of 255 (unknown), which stay unknown everywhere."""
+    moved = np.zeros((len(masks), *transform.output_size), np.uint8)
+    for source, target in zip(masks, moved, strict=True):
+        if source[0, 0] == UNKNOWN:
+            target[:] = UNKNOWN
+        elif source.any():
+            target[:] = transform.apply_segmentation(source)
+    return moved
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image[None])

@@ -1,0 +1,94 @@
+"""Results of a run: flat keys, strict JSON, a table, one number to choose a checkpoint by."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tabulate import tabulate
+
+from .base import mean_or_none
+
+# {"student": {dataset: {task: {metric: value}}}, "teacher": {...}}
+Results = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]]
+
+# The metric of each task that stands for it.
+MAIN_METRIC = {"cls": "AUROC", "box": "AP50", "mask": "Dice"}
+# Columns of the table.
+TABLE_METRICS = {
+    "cls": ("AUROC", "AP"),
+    "box": ("AP50", "AP", "AP75", "AP40"),
+    "mask": ("Dice", "IoU", "Dice_all"),
+}
+
+
+def _units(results: Results) -> Iterator[tuple[str, str, str, Mapping[str, float | None]]]:
+    """model, dataset, task, metrics."""
+    for model, datasets in results.items():
+        for dataset, tasks in datasets.items():
+            for task, metrics in tasks.items():
+                yield model, dataset, task, metrics
+
+
+def flatten(results: Results) -> dict[str, float | None]:
+    """Nested results as ``{model}/{dataset}/{task}/{metric}``: value."""
+    return {
+        f"{model}/{dataset}/{task}/{metric}": value
+        for model, dataset, task, metrics in _units(results)
+        for metric, value in metrics.items()
+    }
+
+
+def write_results(path: str | Path, results: Results) -> None:
+    """Writes strict JSON, keys sorted, undefined values as null; equal results give equal files.
+
+    Raises:
+        ValueError: a value is NaN or infinite (an undefined value must be None).
+    """
+    for key, value in flatten(results).items():
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{key} is {value}, which JSON cannot hold; an undefined metric must be None")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def mean_score(results: Results, model: str) -> float | None:
+    """Mean over a model's units of the main metric of their task, undefined ones left out; None if all are."""
+    return mean_or_none([metrics.get(MAIN_METRIC[task]) for name, _, task, metrics in _units(results) if name == model])
+
+
+def mean_scores(results: Results) -> dict[str, float | None]:
+    """:func:`mean_score` of every model, as ``{model}/mean``."""
+    return {f"{model}/mean": mean_score(results, model) for model in results}
+
+
+def results_table(results: Results) -> str:
+    """A table per task: one row a unit, each metric for every model side by side, ``-`` where undefined.
+
+    Several units of a task end in a row of means over the units where the value is defined.
+    """
+    tables = []
+    for task, names in TABLE_METRICS.items():
+        rows: dict[str, dict[tuple[str, str], float | None]] = {}
+        for model, dataset, unit_task, metrics in _units(results):
+            if unit_task == task:
+                row = rows.setdefault(f"{dataset}/{task}", {})
+                row.update({(name, model): metrics.get(name) for name in names})
+        if not rows:
+            continue
+        columns = [(name, model) for name in names for model in results]
+        if len(rows) > 1:
+            means = {column: mean_or_none([row.get(column) for row in rows.values()]) for column in columns}
+            rows[f"mean {task}"] = means
+        body = [[unit, *(_cell(row.get(column)) for column in columns)] for unit, row in rows.items()]
+        headers = ["", *(f"{name}\n{model}" for name, model in columns)]
+        aligned = ["left", *["right"] * len(columns)]
+        tables.append(tabulate(body, headers, colalign=aligned, disable_numparse=True))
+    return "\n\n".join(tables)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

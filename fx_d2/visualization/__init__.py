@@ -1,0 +1,2 @@
+def draw_curves(*a, **k): pass
+def write_overlays(*a, **k): pass

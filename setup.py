@@ -1,0 +1,53 @@
+"""Package and dependencies of fx_d2, each with its reason. Settings of tools are in pyproject.toml."""
+
+from __future__ import annotations
+
+from setuptools import find_packages, setup
+
+# Detectron2 is needed too, but has no release of its own on the registry: tools/install_detectron2.py installs it,
+# without its dependencies, so these are listed here, where pip resolves them together with ours.
+INSTALL_REQUIRES = [
+    "torch>=2.4",  # tensors, autograd, DDP
+    "torchvision",  # NMS and ROI operators used by Detectron2; pip picks the version that fits torch
+    "numpy",  # images and masks on their way to tensors
+    "scipy",  # Hungarian matching, distance transforms
+    "pillow",  # image files in Detectron2
+    # Image files, warps, drawing; Detectron2's Visualizer imports it without declaring it. The headless build needs
+    # no display libraries, which servers lack; it must be the only OpenCV in the environment.
+    "opencv-python-headless",
+    "pycocotools",  # COCO boxes, RLE masks, COCO average precision
+    "matplotlib",  # training curves; Detectron2's Visualizer
+    "pyyaml",  # configurations and users' dataset files
+    "tabulate",  # tables in the log
+    "tensorboard",  # Detectron2's event writer
+    "termcolor",  # Detectron2's log
+    "tqdm",  # Detectron2's progress bars
+    "cloudpickle",  # Detectron2's loader workers
+    "packaging",  # Detectron2's version checks
+    "yacs",  # Detectron2's CfgNode, through fvcore
+    "fvcore",  # Detectron2's base library: checkpoints, registries, parameter counts
+    "iopath<0.1.10",  # Detectron2's file access; the range its own setup.py asks for
+    "omegaconf<2.4",  # Detectron2's lazy configurations; the range its own setup.py asks for
+    "hydra-core",  # Detectron2's lazy configurations
+    # Detectron2's model_zoo imports pkg_resources, which left setuptools in version 82; 77 reads our license field.
+    "setuptools>=77,<81",
+]
+
+EXTRAS_REQUIRE = {
+    "dev": [
+        "pytest",  # make test
+        "ruff",  # make lint
+        "scikit-learn",  # second opinion on AUROC and AP in the tests
+    ],
+}
+
+setup(
+    name="fx_d2",
+    version="0.1.0",
+    description="Cyclic multi-task training of chest radiograph models on Detectron2",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["fx_d2", "fx_d2.*"]),
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+)

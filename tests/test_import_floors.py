@@ -1,0 +1,150 @@
+"""Walks the imports of the repository and asserts who may import whom.
+
+    floor 0   config, schedule, data/labels
+    floor 1   data/*            modeling/*          siblings: neither imports the other
+    floor 2   evaluation/*      checkpoint/*        visualization/*
+    floor 3   engine/*            tooling (what the tools share)
+    floor 4   tools/*, tests/*                      public names only
+
+A module imports from lower floors and from its own group. `fx_d2/__init__.py` and `fx_d2/doctor.py` import nothing of
+the package, since the doctor runs where the rest does not import.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "fx_d2"
+GROUND = {"config", "schedule", "data.labels"}
+FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
+ALONE = {"", "doctor"}
+
+
+@dataclass(frozen=True)
+class Import:
+    file: str
+    line: int
+    source: str  # dotted module, below the package, or "tools.x", "tests.x"
+    target: str  # dotted name as it is imported, from the package on
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = list(path.relative_to(root).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path, root: Path) -> Iterator[Import]:
+    """Every import statement of a file, inside functions too; relative ones made absolute."""
+    source = module_name(path, root)
+    package = source.split(".") if path.name == "__init__.py" else source.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            targets = [f"{stem}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            yield Import(str(path.relative_to(root)), node.lineno, source, target)
+
+
+def place(dotted: str) -> tuple[int, str]:
+    """(floor, group) of a dotted name; the group is what may import its own members."""
+    if dotted.split(".")[0] != PACKAGE:
+        return 4, dotted.split(".")[0]
+    inner = dotted[len(PACKAGE) + 1 :]
+    if any(inner == name or inner.startswith(f"{name}.") for name in GROUND):
+        return 0, "ground"
+    group = inner.split(".")[0]
+    if group in ALONE:
+        return 4, "alone"
+    return FLOORS.get(group, -1), group
+
+
+def fault(found: Import) -> str | None:
+    """What is wrong with an import, or None."""
+    if found.target.split(".")[0] not in (PACKAGE, "tools", "tests"):
+        return None
+    (floor, group), (target_floor, target_group) = place(found.source), place(found.target)
+    inside = found.source.split(".")[0] == PACKAGE
+    if inside and found.target.split(".")[0] != PACKAGE:
+        return "the package imports tools or tests"
+    if not inside:
+        private = [part for part in found.target.split(".")[1:] if part.startswith("_") and not part.startswith("__")]
+        return f"{private[0]} is not a public name" if private and found.target.startswith(PACKAGE) else None
+    if group == "alone":
+        return "imports the package, but must run where it does not import"
+    if floor == -1:
+        return f"{group} has no floor; give it one in this test and in the documentation"
+    if target_group == group or target_floor < floor:
+        return None
+    return f"floor {floor} ({group}) may not import floor {target_floor} ({target_group})"
+
+
+def faults(root: Path) -> list[str]:
+    files = [path for top in (PACKAGE, "tools", "tests") for path in sorted((root / top).rglob("*.py"))]
+    every = (found for path in files for found in imports_of(path, root))
+    return [f"{i.file}:{i.line}: imports {i.target}: {why}" for i in every if (why := fault(i))]
+
+
+def test_every_module_imports_from_below():
+    found = faults(ROOT)
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_walk_sees_the_package():
+    """Guards against a walk that passes because it found nothing."""
+    config = {i.target for i in imports_of(ROOT / PACKAGE / "config.py", ROOT)}
+    assert f"{PACKAGE}.schedule.Unit" in config and "detectron2.config.CfgNode" in config
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "why"),
+    [
+        ("fx_d2/schedule.py", "from .data import loader", "floor 0 (ground) may not import floor 1 (data)"),
+        ("fx_d2/data/labels.py", "from . import mapper", "floor 0 (ground) may not import floor 1 (data)"),
+        ("fx_d2/data/mapper.py", "from ..modeling.ema import ModelEMA", "may not import floor 1 (modeling)"),
+        ("fx_d2/modeling/heads/box.py", "import fx_d2.data.masks", "may not import floor 1 (data)"),
+        ("fx_d2/evaluation/box.py", "from ..visualization import overlay", "may not import floor 2 (visualization)"),
+        ("fx_d2/data/__init__.py", "from ..engine.build import build", "may not import floor 3 (engine)"),
+        ("fx_d2/engine/build.py", "from tools import train_net", "the package imports tools or tests"),
+        ("fx_d2/doctor.py", "from .config import get_fx_cfg", "must run where it does not import"),
+        ("fx_d2/__init__.py", "from .config import get_fx_cfg", "must run where it does not import"),
+        ("fx_d2/extra/new.py", "from ..config import get_fx_cfg", "extra has no floor"),
+        ("tools/predict.py", "from fx_d2.engine.build import _secret", "_secret is not a public name"),
+    ],
+)
+def test_a_forbidden_import_is_reported_with_file_and_line(tmp_path, file, line, why):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(f"import os\n\n\ndef late():\n    {line}\n")
+    found = faults(tmp_path)
+    assert len(found) == 1 and found[0].startswith(f"{Path(file)}:5: ") and why in found[0], found
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("fx_d2/config.py", "from .schedule import Unit"),
+        ("fx_d2/data/mapper.py", "from .labels import NIH"),
+        ("fx_d2/data/readers/coco.py", "from ..images import read_image"),
+        ("fx_d2/modeling/heads/box.py", "from ...schedule import Unit"),
+        ("fx_d2/engine/hooks/teacher.py", "from ...modeling.ema import ModelEMA"),
+        ("fx_d2/visualization/overlay.py", "from ..data.masks import decode_masks"),
+        ("tools/train_net.py", "from fx_d2 import get_fx_cfg, __version__"),
+        ("tests/engine/test_x.py", "from tests.engine.toy import model"),
+    ],
+)
+def test_a_permitted_import_passes(tmp_path, file, line):
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{line}\n")
+    assert faults(tmp_path) == []
