@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_fx_config(cfg: CfgNode) -> None:
-    """Adds the keys of fx_d2 to a Detectron2 configuration and sets the method's defaults (method.md, section 5)."""
+    """Adds the keys of fx_d2 to a Detectron2 configuration and sets the method's defaults."""
     # YAML files that declare datasets; a relative path is looked up in the working folder, then in the data root.
     cfg.DATASETS.FILES = []
 

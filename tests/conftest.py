@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from fx_d2.data.catalog import clear_datasets
+from fx_d2.data.phantoms import write_cohort
 from tests.tiny import make_model
 
 # The networks here are tiny: a second thread costs more in waiting than it computes.
@@ -12,3 +14,19 @@ torch.set_num_threads(1)
 @pytest.fixture
 def model():
     return make_model()
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """Folder with a tiny synthetic cohort: four datasets of 24 images."""
+    root = tmp_path_factory.mktemp("datasets")
+    write_cohort(root, images={"train": 12, "val": 6, "test": 6}, size=96)
+    return root
+
+
+@pytest.fixture
+def fresh_catalog():
+    """Nothing that a test registers is left to the next one."""
+    clear_datasets()
+    yield
+    clear_datasets()

@@ -72,3 +72,37 @@ def make_batch(unit: str, count: int = 3, seed: int = 0) -> list[dict]:
                 entry["masks"][0] = 255
         batch.append(entry)
     return batch
+
+
+def tiny_config(root, output, **overrides):
+    """A configuration over a tiny synthetic cohort in ``root`` (see the ``cohort`` fixture): seconds to train."""
+    from fx_d2 import get_fx_cfg
+
+    cfg = get_fx_cfg()
+    values = {
+        "DATASETS.FILES": [str(root / "phantoms" / "phantoms.yaml")],
+        "INPUT.SIZE": SIDE,
+        "MODEL.DEVICE": "cpu",
+        "MODEL.SWIN.EMBED_DIM": 8,
+        "MODEL.SWIN.DEPTHS": [1, 2, 1, 1],
+        "MODEL.SWIN.NUM_HEADS": [1, 2, 2, 4],
+        "MODEL.SWIN.WINDOW_SIZE": 4,
+        "MODEL.BOX.DIM": 64,
+        "MODEL.BOX.NUM_HEADS": 4,
+        "MODEL.BOX.FFN_DIM": 32,
+        "MODEL.BOX.ENCODER_LAYERS": 1,
+        "MODEL.BOX.DECODER_LAYERS": 2,
+        "MODEL.BOX.NUM_QUERIES": 10,
+        "MODEL.BOX.DENOISING.QUERIES": 4,
+        "FX.CYCLE.UNITS": ["phantom_screen/cls", "phantom_heart/box", "phantom_heart/mask"],
+        "FX.CYCLE.COUNT": 2,
+        "FX.LOG_PERIOD": 1,
+        "FX.EVAL.OVERLAYS": 1,
+        "SOLVER.IMS_PER_BATCH": 4,
+        "SOLVER.BASE_LR": 1e-3,
+        "DATALOADER.NUM_WORKERS": 0,
+        "OUTPUT_DIR": str(output),
+        **overrides,
+    }
+    cfg.merge_from_list([item for pair in values.items() for item in pair])
+    return cfg

@@ -70,7 +70,8 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     # All parameters enter the optimizer, and DDP wraps the network, while everything is trainable: a network wrapped
     # after a lock would never synchronise what was locked. Idle branches have no gradient, hence the search.
     optimizer = build_optimizer(cfg, model)
-    wrapped = create_ddp_model(model, broadcast_buffers=False, find_unused_parameters=True)
+    devices = {} if model.device.type == "cuda" else {"device_ids": None}
+    wrapped = create_ddp_model(model, broadcast_buffers=False, find_unused_parameters=True, **devices)
     trainer = CyclicTrainer(
         model=wrapped,
         teacher=teacher,

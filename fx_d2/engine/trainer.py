@@ -90,7 +90,7 @@ class CyclicTrainer(TrainerBase):
     def _check_finite(self, total: Tensor, losses: dict[str, Tensor], batch: list[dict]) -> None:
         if torch.isfinite(total):
             return
-        values = {name: float(value) for name, value in losses.items()}
+        values = {name: value.item() for name, value in losses.items()}
         files = [entry.get("file_name", "?") for entry in batch]
         raise FloatingPointError(
             f"loss is not finite at iteration {self.iter} ({self.slot.describe(self.schedule.cycles)}): {values}; images: {files}"

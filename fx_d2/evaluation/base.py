@@ -59,8 +59,8 @@ class UnitEvaluator(DatasetEvaluator):
             image_id = entry["image_id"]
             if image_id not in self.records:
                 raise ValueError(
-                    f"{self.unit}: prediction for image {image_id!r}, which is not among the {len(self.records)} images that "
-                    "are scored; loader and evaluator must be built for the same split"
+                    f"{self.unit}: prediction for image {image_id!r}, which is not among the {len(self.records)} "
+                    "images to score; loader and evaluator must be built for the same split"
                 )
             if image_id not in self._measured:
                 self._measured[image_id] = self.measure(self.records[image_id], output)

@@ -10,7 +10,7 @@ from tests.tiny import make_batch, make_model
 
 BACKBONE = ["backbone"]
 BOX_SHARED = ["heads.box.norms", "heads.box.input_proj", "heads.box.level_embed", "heads.box.encoder"]
-# (layout, unit, pass) -> what method.md, section 2, says trains.
+# (layout, unit, pass) -> what the pass trains, by the table in the README.
 EXPECTED = {
     ("per_dataset", "one/cls", "head"): ["heads.cls.branches.one"],
     ("per_dataset", "one/cls", "path"): [*BACKBONE, "heads.cls.norm", "heads.cls.branches.one"],

@@ -26,7 +26,8 @@ class ProgressPrinter(EventWriter):
     def write(self) -> None:
         storage = get_event_storage()
         iteration = storage.iter
-        if iteration >= len(self.schedule) or (self._last and self._last[0] == iteration):
+        finished = "lr" in storage.latest()  # not so where the very first step failed
+        if not finished or iteration >= len(self.schedule) or (self._last and self._last[0] == iteration):
             return
         slot = self.schedule.at(iteration)
         prefix = f"{slot.unit}/"

@@ -1,14 +1,20 @@
-"""Consistency between student and teacher features (method.md, section 4)."""
+"""Consistency between student and teacher features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
+
+from ..reduce import global_sum
 
 
 def consistency_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    """Mean over the pairs of their mean squared difference; the teacher's side carries no gradient."""
-    losses = [F.mse_loss(s.float(), t.detach().float()) for s, t in zip(student, teacher, strict=True)]
+    """Mean over the pairs of their mean squared difference over all processes; no gradient on the teacher's side."""
+    losses = []
+    for s, t in zip(student, teacher, strict=True):
+        square = (s.float() - t.detach().float()).square()
+        total = global_sum(torch.stack([square.sum(), square.new_tensor(float(square.numel()))]))
+        losses.append(total[0] / total[1])
     return sum(losses) / len(losses)
