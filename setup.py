@@ -10,7 +10,8 @@ INSTALL_REQUIRES = [
     "torch>=2.4",  # tensors, autograd, DDP
     "torchvision",  # NMS and ROI operators used by Detectron2; pip picks the version that fits torch
     "numpy",  # images and masks on their way to tensors
-    "scipy",  # Hungarian matching, distance transforms
+    "scipy",  # Hungarian matching
+    "scikit-learn",  # AUROC and average precision of findings
     "pillow",  # image files in Detectron2
     # Image files, warps, drawing; Detectron2's Visualizer imports it without declaring it. The headless build needs
     # no display libraries, which servers lack; it must be the only OpenCV in the environment.
@@ -37,7 +38,6 @@ EXTRAS_REQUIRE = {
     "dev": [
         "pytest",  # make test
         "ruff",  # make lint
-        "scikit-learn",  # second opinion on AUROC and AP in the tests
     ],
 }
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from detectron2.modeling import build_model
 from tabulate import tabulate
 from torch import nn
 
-from fx_d2.engine.build import build_networks, prepare
+from fx_d2.engine.build import prepare
 from fx_d2.tooling import config_argument_parser, config_from_args
 
 
@@ -40,7 +41,7 @@ def parameter_table(model: nn.Module) -> str:
 def main() -> None:
     cfg = config_from_args(config_argument_parser(__doc__).parse_args())
     prepare(cfg)
-    print(parameter_table(build_networks(cfg)[0]))
+    print(parameter_table(build_model(cfg)))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def plan(cfg) -> str:
         )
         begin = end + 1
     summary = (
-        f"{schedule.cycles} cycles of {schedule.cycle_length} iterations = {total} iterations, batch {schedule.batch_size}; "
+        f"{schedule.cycles} cycles of {schedule.cycle_length} iterations = {total} iterations, "
+        f"batch {schedule.batch_size}; "
         f"learning rate {lr(0):.1e} at the start, {solver.BASE_LR:.1e} after {round(solver.WARMUP_FRACTION * total)} "
         f"iterations, {lr(total - 1):.1e} at the end; the backbone's is {solver.BACKBONE_MULTIPLIER:g} times that"
     )

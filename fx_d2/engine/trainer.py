@@ -93,7 +93,8 @@ class CyclicTrainer(TrainerBase):
         values = {name: value.item() for name, value in losses.items()}
         files = [entry.get("file_name", "?") for entry in batch]
         raise FloatingPointError(
-            f"loss is not finite at iteration {self.iter} ({self.slot.describe(self.schedule.cycles)}): {values}; images: {files}"
+            f"loss is not finite at iteration {self.iter} ({self.slot.describe(self.schedule.cycles)}): {values}; "
+            f"images: {files}"
         )
 
     def _record(self, slot: Slot, losses: dict[str, Tensor], data_time: float) -> None:

@@ -11,8 +11,8 @@ from torch import nn
 class ModelEMA(nn.Module):
     """A copy of a model (parameters and buffers) that follows it.
 
-    The copy stays in evaluation mode and never has a gradient. ``initialised`` is part of the state: a checkpoint without
-    a teacher leaves it False, so nobody mistakes a random teacher for a trained one.
+    The copy stays in evaluation mode and never has a gradient. ``initialised`` is part of the state: a checkpoint
+    without a teacher leaves it False, so nobody mistakes a random teacher for a trained one.
     """
 
     def __init__(self, model: nn.Module) -> None:

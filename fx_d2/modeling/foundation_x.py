@@ -22,8 +22,8 @@ Batch = Sequence[dict]
 class FoundationX(nn.Module):
     """Normalise, backbone, the head of the batch's task, the branch of its dataset.
 
-    ``forward(batch, teacher=None)`` takes a list of dicts of ONE unit with ``image`` (uint8, (1 or 3, S, S)) and ``unit``
-    ("dataset/task"). In training it returns named scalar losses, which add up to
+    ``forward(batch, teacher=None)`` takes a list of dicts of ONE unit with ``image`` (uint8, (1 or 3, S, S)) and
+    ``unit`` ("dataset/task"). In training it returns named scalar losses, which add up to
     (1 - w) * task + w * consistency (the second part only where the teacher's features are given); in evaluation
     one dict an image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``.
     """

@@ -43,7 +43,10 @@ def draw_curves(metrics_json: str | Path, png: str | Path) -> None:
     datasets = list(dict.fromkeys(dataset for _, dataset, _ in curves))
     tasks = [task for task in TASKS if any(key[2] == task for key in curves)]
     colors = {dataset: mix(color_of(index), 0.0, 0.12) for index, dataset in enumerate(datasets)}
-    figure = Figure(figsize=(max(5.0, 4.2 * len(tasks)), 6.4), dpi=110, layout="constrained")
+    width = max(6.5, 4.2 * len(tasks))
+    columns = round(width / 2)
+    legend_rows = -(-(len(datasets) + 4) // columns)
+    figure = Figure(figsize=(width, 5.8 + 0.22 * legend_rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     if not tasks:
         figure.text(0.5, 0.5, "no losses or metrics written yet", ha="center", va="center")
@@ -53,7 +56,7 @@ def draw_curves(metrics_json: str | Path, png: str | Path) -> None:
         for column, task in enumerate(tasks):
             _draw_losses(axes[0, column], task, curves, colors)
             _draw_metric(axes[1, column], task, curves, colors)
-        _add_legend(figure, colors, {kind for kind, _, _ in curves})
+        _add_legend(figure, colors, {kind for kind, _, _ in curves}, columns)
     Path(png).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(png)
 
@@ -151,7 +154,7 @@ def _finish(axes: Axes, ylabel: str, drawn: bool) -> None:
         axes.text(0.5, 0.5, "none yet", color="0.5", ha="center", va="center", transform=axes.transAxes)
 
 
-def _add_legend(figure: Figure, colors: Mapping[str, Color], kinds: set[str]) -> None:
+def _add_legend(figure: Figure, colors: Mapping[str, Color], kinds: set[str], columns: int) -> None:
     """Below all panels: colours are datasets, lines and markers are models."""
     handles = [Line2D([], [], color=color, linewidth=3, label=dataset) for dataset, color in colors.items()]
     for model, style in _STYLES.items():
@@ -161,5 +164,4 @@ def _add_legend(figure: Figure, colors: Mapping[str, Color], kinds: set[str]) ->
             face = "0.3" if model == "teacher" else "white"
             marker = {"marker": "D", "markeredgecolor": "0.3", "markerfacecolor": face}
             handles.append(Line2D([], [], linestyle="none", label=f"{model}, final", **marker))
-    columns = max(2, round(figure.get_size_inches()[0] / 2))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

@@ -21,7 +21,7 @@ from .panels import ABSENT, FAINT, POINTS, PRESENT, TEXT, compose, score_bars, t
 _SIDE = (384, 768)
 # Scales Detectron2's text and, with it, the width of its lines (to about 2 pixels).
 _LINES = 0.6
-_FILL = 0.35
+_FILL = 0.3
 MAX_BOXES = 10
 
 Panel = tuple[str, str, np.ndarray]

@@ -50,11 +50,23 @@ def sample_anatomy(rng: np.random.Generator, ctr: float, portable: bool = False)
     frame = {"half_width": half_width, "apex": apex, "base": base}
     domes = {"Right": rng.normal(0.795, 0.015), "Left": 0.0}
     domes["Left"] = domes["Right"] + rng.uniform(0.03, 0.06)
-    shell = Anatomy(female, int(rng.integers(19, 90)), habitus, ctr=ctr, lungs={}, heart=np.zeros((0, 2)),
-                    mediastinum=np.zeros((0, 2)), hila={}, domes=domes, **frame)
+    shell = Anatomy(
+        female,
+        int(rng.integers(19, 90)),
+        habitus,
+        ctr=ctr,
+        lungs={},
+        heart=np.zeros((0, 2)),
+        mediastinum=np.zeros((0, 2)),
+        hila={},
+        domes=domes,
+        **frame,
+    )
     lungs = {name: _lung(rng, shell, side, domes[name]) for name, side in SIDES.items()}
-    hila = {"Right": shell.place([0.23, 0.45 + rng.normal(0, 0.01)], -1),
-            "Left": shell.place([0.25, 0.42 + rng.normal(0, 0.01)])}
+    hila = {
+        "Right": shell.place([0.23, 0.45 + rng.normal(0, 0.01)], -1),
+        "Left": shell.place([0.25, 0.42 + rng.normal(0, 0.01)]),
+    }
     extent = max(lung[:, 0].max() for lung in lungs.values()) - min(lung[:, 0].min() for lung in lungs.values())
     heart = _heart(rng, shell, ctr * extent)
     build = {
@@ -69,18 +81,45 @@ def sample_anatomy(rng: np.random.Generator, ctr: float, portable: bool = False)
         "breast": float(female) * rng.uniform(0.3, 1.0),
         "trachea": rng.normal(0, 0.006),
     }
-    return Anatomy(female, shell.age, habitus, ctr=ctr, lungs=lungs, heart=heart, mediastinum=_mediastinum(rng, shell),
-                   hila=hila, domes=domes, build=build, **frame)
+    return Anatomy(
+        female,
+        shell.age,
+        habitus,
+        ctr=ctr,
+        lungs=lungs,
+        heart=heart,
+        mediastinum=_mediastinum(rng, shell),
+        hila=hila,
+        domes=domes,
+        build=build,
+        **frame,
+    )
 
 
 def _lung(rng: np.random.Generator, shell: Anatomy, side: int, dome: float) -> np.ndarray:
     """Outline of one lung as if nothing lay in front of it: it reaches behind heart and mediastinum."""
     j = rng.normal(0, 0.008, 8)
     peak = 0.48 + rng.normal(0, 0.03)
-    lateral = [[0.08, 0.12], [0.20, 0.035 + j[0]], [0.40 + j[1], 0.0], [0.62 + j[2], 0.055], [0.80 + j[3], 0.20],
-               [0.915 + j[4], 0.42], [0.975 + j[5], 0.66], [1.0, 0.86], [0.99, 1.0], [0.99, 1.0]]
-    diaphragm = [[0.86, dome + 0.085], [0.70, dome + 0.02], [peak, dome], [0.28, dome + 0.012],
-                 [0.12, dome + 0.05 + j[6]], [0.05, dome + 0.06]]
+    lateral = [
+        [0.08, 0.12],
+        [0.20, 0.035 + j[0]],
+        [0.40 + j[1], 0.0],
+        [0.62 + j[2], 0.055],
+        [0.80 + j[3], 0.20],
+        [0.915 + j[4], 0.42],
+        [0.975 + j[5], 0.66],
+        [1.0, 0.86],
+        [0.99, 1.0],
+        [0.99, 1.0],
+    ]
+    diaphragm = [
+        [0.86, dome + 0.085],
+        [0.70, dome + 0.02],
+        [peak, dome],
+        [0.28, dome + 0.012],
+        [0.12, dome + 0.05 + j[6]],
+        [0.05, dome + 0.06],
+    ]
     return shell.place(spline(np.array(lateral + diaphragm), closed=True, steps=8), side)
 
 
@@ -89,11 +128,24 @@ def _heart(rng: np.random.Generator, shell: Anatomy, width: float) -> np.ndarray
     floor = shell.domes["Left"] + 0.055
     top = 0.37 + rng.normal(0, 0.01)
     droop = rng.uniform(-0.02, 0.02)
-    outline = np.array([
-        [0.00, top], [-0.35, top + 0.05], [-0.75, top + 0.15], [-1.0, top + 0.28], [-0.93, floor - 0.06],
-        [-0.60, floor - 0.015], [0.30, floor + 0.01], [1.25, floor + 0.015 + droop], [1.95, floor - 0.015 + droop],
-        [2.20, floor - 0.075 + droop], [2.02, floor - 0.17], [1.55, top + 0.19], [0.95, top + 0.09], [0.45, top + 0.02],
-    ])
+    outline = np.array(
+        [
+            [0.00, top],
+            [-0.35, top + 0.05],
+            [-0.75, top + 0.15],
+            [-1.0, top + 0.28],
+            [-0.93, floor - 0.06],
+            [-0.60, floor - 0.015],
+            [0.30, floor + 0.01],
+            [1.25, floor + 0.015 + droop],
+            [1.95, floor - 0.015 + droop],
+            [2.20, floor - 0.075 + droop],
+            [2.02, floor - 0.17],
+            [1.55, top + 0.19],
+            [0.95, top + 0.09],
+            [0.45, top + 0.02],
+        ]
+    )
     curve = spline(outline, closed=True)
     x = (curve[:, 0] - curve[:, 0].min()) / np.ptp(curve[:, 0])
     shift = rng.uniform(0.30, 0.34)
@@ -106,10 +158,30 @@ def _mediastinum(rng: np.random.Generator, shell: Anatomy) -> np.ndarray:
     """Great vessels and midline: right edge is the caval vein, left edge shows aortic knob and pulmonary trunk."""
     knob = rng.uniform(0.02, 0.06) + 0.0007 * max(shell.age - 50, 0)
     wide = rng.normal(0, 0.008)
-    right = [[-0.20, -0.30], [-0.165, 0.0], [-0.155 - wide, 0.15], [-0.165 - wide, 0.30], [-0.165 - wide, 0.45],
-             [-0.15, 0.62], [-0.11, 1.0], [-0.11, 1.0]]
-    left = [[0.11, 1.0], [0.11, 1.0], [0.15, 0.60], [0.175, 0.49], [0.205 + wide, 0.425], [0.172, 0.365],
-            [0.17 + knob, 0.305], [0.165 + knob, 0.25], [0.15, 0.20], [0.135, 0.08], [0.17, -0.1], [0.2, -0.3]]
+    right = [
+        [-0.20, -0.30],
+        [-0.165, 0.0],
+        [-0.155 - wide, 0.15],
+        [-0.165 - wide, 0.30],
+        [-0.165 - wide, 0.45],
+        [-0.15, 0.62],
+        [-0.11, 1.0],
+        [-0.11, 1.0],
+    ]
+    left = [
+        [0.11, 1.0],
+        [0.11, 1.0],
+        [0.15, 0.60],
+        [0.175, 0.49],
+        [0.205 + wide, 0.425],
+        [0.172, 0.365],
+        [0.17 + knob, 0.305],
+        [0.165 + knob, 0.25],
+        [0.15, 0.20],
+        [0.135, 0.08],
+        [0.17, -0.1],
+        [0.2, -0.3],
+    ]
     return shell.place(spline(np.array(right + left), closed=True))
 
 
@@ -118,10 +190,21 @@ def trunk(patient: Anatomy) -> np.ndarray:
     neck = 0.085 + 0.012 * patient.habitus
     shoulder = patient.apex - 0.035
     flank = patient.half_width + patient.build["flank"]
-    half = np.array([[neck, -0.3], [neck, patient.apex - 0.12], [neck + 0.03, shoulder - 0.04],
-                     [0.26, shoulder + 0.005], [0.42, shoulder + 0.035], [0.50, shoulder + 0.12],
-                     [0.475, shoulder + 0.26], [flank + 0.03, shoulder + 0.37], [flank, 0.68], [flank - 0.005, 0.85],
-                     [flank + 0.005, 1.3]])
+    half = np.array(
+        [
+            [neck, -0.3],
+            [neck, patient.apex - 0.12],
+            [neck + 0.03, shoulder - 0.04],
+            [0.26, shoulder + 0.005],
+            [0.42, shoulder + 0.035],
+            [0.50, shoulder + 0.12],
+            [0.475, shoulder + 0.26],
+            [flank + 0.03, shoulder + 0.37],
+            [flank, 0.68],
+            [flank - 0.005, 0.85],
+            [flank + 0.005, 1.3],
+        ]
+    )
     right = spline(half)
     return np.concatenate([right, right[::-1] * [-1, 1]])
 
@@ -130,8 +213,18 @@ def arm(patient: Anatomy, side: int) -> tuple[np.ndarray, np.ndarray]:
     """(outline, midline of the humerus) of the upper arm, hanging away from the trunk."""
     shoulder = patient.apex - 0.035
     bone = np.array([[0.452, shoulder + 0.085], [0.49, shoulder + 0.24], [0.545, shoulder + 0.5], [0.58, 1.3]])
-    outline = np.array([[0.40, shoulder + 0.03], [0.50, shoulder + 0.06], [0.575, shoulder + 0.2], [0.63, 0.6],
-                        [0.67, 1.3], [0.52, 1.3], [0.475, 0.65], [0.44, shoulder + 0.35]])
+    outline = np.array(
+        [
+            [0.40, shoulder + 0.03],
+            [0.50, shoulder + 0.06],
+            [0.575, shoulder + 0.2],
+            [0.63, 0.6],
+            [0.67, 1.3],
+            [0.52, 1.3],
+            [0.475, 0.65],
+            [0.44, shoulder + 0.35],
+        ]
+    )
     mirror = np.array([side, 1])
     return spline(outline, closed=True) * mirror, spline(bone) * mirror
 
@@ -165,8 +258,17 @@ def clavicle(patient: Anatomy, side: int) -> np.ndarray:
 def scapula(patient: Anatomy, side: int) -> np.ndarray:
     """Outline of the shoulder blade; its medial border lies beside the lung, on portable films over it."""
     x = patient.half_width + patient.build["scapula"]
-    points = np.array([[x - 0.02, 0.20], [x + 0.06, 0.17], [x + 0.12, 0.20], [x + 0.10, 0.30], [x + 0.055, 0.43],
-                       [x + 0.02, 0.47], [x - 0.005, 0.38]])
+    points = np.array(
+        [
+            [x - 0.02, 0.20],
+            [x + 0.06, 0.17],
+            [x + 0.12, 0.20],
+            [x + 0.10, 0.30],
+            [x + 0.055, 0.43],
+            [x + 0.02, 0.47],
+            [x - 0.005, 0.38],
+        ]
+    )
     return spline(points, closed=True) * [side, 1]
 
 

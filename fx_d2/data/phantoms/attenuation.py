@@ -118,8 +118,10 @@ def _vessels(canvas: Canvas, patient: Anatomy, rasters: Rasters, rng: np.random.
     marks = np.zeros(canvas.shape, np.uint8)
     for curves, width in body.vessels(rng, patient):
         canvas.lines(marks, curves, width, min(255, int(60 + 17000 * width)))
-    hila = [patient.hila[name] + np.array([[-0.014 * side, -0.04], [0, 0], [0.002 * side, 0.05]])
-            for name, side in SIDES.items()]
+    hila = [
+        patient.hila[name] + np.array([[-0.014 * side, -0.04], [0, 0], [0.002 * side, 0.05]])
+        for name, side in SIDES.items()
+    ]
     roots = canvas.blur(canvas.lines(np.zeros_like(marks), hila, 0.034, 235), 0.008)
     hidden = cv2.convertScaleAbs(rasters.solid, alpha=0.85)
     lungs = cv2.max(rasters.lungs["Left"], rasters.lungs["Right"])
@@ -127,7 +129,12 @@ def _vessels(canvas: Canvas, patient: Anatomy, rasters: Rasters, rng: np.random.
 
 
 def _collapse(
-    finding: Finding, region: np.ndarray, contour: np.ndarray, lung: np.ndarray, air: np.ndarray, marks: np.ndarray,
+    finding: Finding,
+    region: np.ndarray,
+    contour: np.ndarray,
+    lung: np.ndarray,
+    air: np.ndarray,
+    marks: np.ndarray,
     absorbed: np.ndarray,
 ) -> np.ndarray:
     """Pneumothorax: darker gap without vessels, a thin pleural line, a slightly denser lung. Returns the marks."""

@@ -27,8 +27,12 @@ Job = tuple[str, int, int, int, int, Path]
 
 
 def write_cohort(
-    root: str | Path, seed: int = 0, images: int | Mapping[str, int] = DEFAULT_IMAGES, size: int = 256,
-    workers: int | None = None, progress: bool = False,
+    root: str | Path,
+    seed: int = 0,
+    images: int | Mapping[str, int] = DEFAULT_IMAGES,
+    size: int = 256,
+    workers: int | None = None,
+    progress: bool = False,
 ) -> Path:
     """Writes the four datasets below `root`/phantoms, or keeps them if they are there and complete.
 

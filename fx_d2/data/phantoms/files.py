@@ -63,21 +63,34 @@ def encode(dataset: str, patient: int, number: int, picture: Radiograph) -> Entr
             instances.append((label, [float(v) for v in box], run_lengths))
     height, width = picture.image.shape
     sex = "F" if picture.patient.female else "M"
-    return Entry(name, f"P{patient:05d}", (patient, number), height, width, sex, picture.patient.age, picture.labels,
-                 tuple(instances))
+    return Entry(
+        name,
+        f"P{patient:05d}",
+        (patient, number),
+        height,
+        width,
+        sex,
+        picture.patient.age,
+        picture.labels,
+        tuple(instances),
+    )
 
 
-def write_dataset(
-    folder: Path, dataset: str, entries: Sequence[Entry], counts: Mapping[str, int], seed: int
-) -> None:
+def write_dataset(folder: Path, dataset: str, entries: Sequence[Entry], counts: Mapping[str, int], seed: int) -> None:
     """Writes all tables of one dataset, whose images are there already."""
     recipe = DATASETS[dataset]
     image, patient = PATIENT_COLUMNS.get(dataset, ("image", "patient"))
     view = "AP" if recipe.style.portable else "PA"
-    _write_csv(folder / "patients.csv", [image, patient, "sex", "age", "view"],
-               [[e.image, e.patient, e.sex, e.age, view] for e in entries])
-    _write_csv(folder / "labels.csv", ["image", *recipe.tasks["cls"]],
-               [[e.image, *label_cells(recipe, dataset, e, seed)] for e in entries])
+    _write_csv(
+        folder / "patients.csv",
+        [image, patient, "sex", "age", "view"],
+        [[e.image, e.patient, e.sex, e.age, view] for e in entries],
+    )
+    _write_csv(
+        folder / "labels.csv",
+        ["image", *recipe.tasks["cls"]],
+        [[e.image, *label_cells(recipe, dataset, e, seed)] for e in entries],
+    )
     for task in COCO_NAMES.keys() & recipe.tasks:
         known = listed(dataset, task, entries, seed)
         if task == "mask" and dataset == FOLDER_MASKS:
@@ -120,16 +133,25 @@ def _write_coco(folder: Path, task: str, classes: Sequence[str], entries: Sequen
     for image_id, entry in enumerate(entries, start=1):
         for name, box, run_lengths in entry.instances:
             if name in ids:
-                annotations.append({
-                    "id": len(annotations) + 1, "image_id": image_id, "category_id": ids[name], "bbox": box,
-                    "area": float(coco_mask.area(run_lengths)), "iscrowd": 0, "segmentation": run_lengths,
-                })
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image_id,
+                        "category_id": ids[name],
+                        "bbox": box,
+                        "area": float(coco_mask.area(run_lengths)),
+                        "iscrowd": 0,
+                        "segmentation": run_lengths,
+                    }
+                )
     if task == "box":
         annotations = [{key: value for key, value in a.items() if key != "segmentation"} for a in annotations]
     content = {
         "info": {"description": "synthetic chest radiograph phantoms"},
-        "images": [{"id": number, "file_name": entry.image, "height": entry.height, "width": entry.width}
-                   for number, entry in enumerate(entries, start=1)],
+        "images": [
+            {"id": number, "file_name": entry.image, "height": entry.height, "width": entry.width}
+            for number, entry in enumerate(entries, start=1)
+        ],
         "categories": [{"id": number, "name": name} for name, number in ids.items()],
         "annotations": annotations,
     }
@@ -187,8 +209,13 @@ def write_yaml(path: Path, counts: Mapping[str, int], seed: int) -> None:
 def _task(dataset: str, recipe: Recipe, task: str) -> dict:
     classes = list(recipe.tasks[task])
     if task == "cls":
-        return {"file": f"{dataset}/labels.csv", "image": "image", "classes": classes, "exclusive": recipe.exclusive,
-                "uncertain": "ignore"}
+        return {
+            "file": f"{dataset}/labels.csv",
+            "image": "image",
+            "classes": classes,
+            "exclusive": recipe.exclusive,
+            "uncertain": "ignore",
+        }
     if task == "box":
         return {"file": f"{dataset}/{COCO_NAMES[task]}", "classes": classes}
     if dataset == FOLDER_MASKS:

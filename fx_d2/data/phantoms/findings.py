@@ -54,8 +54,15 @@ def _effusion(rng: np.random.Generator, patient: Anatomy, side: str, _: list[Fin
     """Fluid below a meniscus that climbs the chest wall."""
     level = 1 - rng.uniform(*EFFUSION_HEIGHT)
     lift = rng.uniform(0.03, 0.06)
-    surface = [[-0.05, level + lift], [0.25, level + lift], [0.55, level + 1.05 * lift], [0.75, level + 0.7 * lift],
-               [0.90, level - 0.2 * lift], [1.0, level - 2.2 * lift], [1.12, level - 4 * lift]]
+    surface = [
+        [-0.05, level + lift],
+        [0.25, level + lift],
+        [0.55, level + 1.05 * lift],
+        [0.75, level + 0.7 * lift],
+        [0.90, level - 0.2 * lift],
+        [1.0, level - 2.2 * lift],
+        [1.12, level - 4 * lift],
+    ]
     contour = np.concatenate([spline(np.array(surface)), [[1.12, 1.3], [-0.05, 1.3]]])
     return Finding("Effusion", side, patient.place(contour, SIDES[side]), strength=rng.uniform(0.9, 1.0))
 

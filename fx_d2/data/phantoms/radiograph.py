@@ -48,7 +48,11 @@ class Radiograph:
 
 
 def radiograph(
-    patient: Anatomy, findings: list[Finding], style: Style, shape: tuple[int, int], tissue: np.random.Generator,
+    patient: Anatomy,
+    findings: list[Finding],
+    style: Style,
+    shape: tuple[int, int],
+    tissue: np.random.Generator,
     acquisition: np.random.Generator,
 ) -> Radiograph:
     """Takes one picture.

@@ -22,8 +22,8 @@ class BoxTargets:
 class Denoising:
     """Noised queries of a batch.
 
-    Each of ``groups`` groups holds ``width`` positives, then ``width`` negatives (``width``: most boxes of an image of the
-    batch; images with fewer are padded). ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width.
+    Each of ``groups`` groups holds ``width`` positives, then ``width`` negatives (``width``: most boxes of an image of
+    the batch; images with fewer are padded). ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width.
     """
 
     labels: Tensor

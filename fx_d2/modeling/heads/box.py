@@ -56,7 +56,7 @@ class BoxOptions:
 
 
 class BoxBranch(nn.Module):
-    """What belongs to one dataset in both layouts: content queries, label embedding of the denoising, the four heads."""
+    """What belongs to one dataset in both layouts: content queries, label embedding of the denoising, heads."""
 
     def __init__(self, num_classes: int, dim: int, num_queries: int) -> None:
         super().__init__()

@@ -1,0 +1,60 @@
+"""The command-line tools on small inputs; numbers against the published table and a hand-made plan."""
+
+from pathlib import Path
+
+import pytest
+
+import analyze_model
+import show_schedule
+from fx_d2 import get_fx_cfg
+from fx_d2.engine.build import prepare
+from tests.tiny import tiny_config
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.usefixtures("fresh_catalog")
+
+# Tensors and parameters of the published Foundation X (Swin-B, 224), where the component is the same as ours.
+PUBLISHED = {
+    "backbone": (325, 86_741_176),
+    "heads.cls.norm": (2, 2_048),
+    "heads.cls.branches": (22, 70_725),
+    "heads.box.norms": (6, 3_584),
+    "heads.box.input_proj": (16, 2_821_120),
+    "heads.box.level_embed": (1, 1_024),
+    "heads.box.encoder": (96, 7_693_056),
+    "heads.box.decoders": (828, 56_836_608),
+    "heads.box.selectors": (24, 397_824),
+    "heads.mask.pooling": (15, 19_927_040),
+    "heads.mask.pyramid": (11, 967_424),
+}
+
+
+def test_swin_b_has_the_published_sizes():
+    cfg = get_fx_cfg()
+    cfg.merge_from_file(str(ROOT / "configs" / "foundation_x_swin_b.yaml"))
+    cfg.MODEL.DEVICE = "meta"  # sizes without memory
+    prepare(cfg)
+    table = analyze_model.parameter_table(analyze_model.build_model(cfg))
+    rows = {cells[0]: cells[1:] for cells in (line.split() for line in table.splitlines()) if len(cells) == 3}
+    for name, (tensors, parameters) in PUBLISHED.items():
+        assert rows[name] == [str(tensors), f"{parameters:,}"], name
+    # Heads of the three datasets with masks, and only theirs: (128 * 9 + 1) * (1 + 13 + 1).
+    assert rows["heads.mask.branches"] == ["6", f"{1153 * 15:,}"]
+
+
+def test_the_plan_of_a_tiny_run(cohort, tmp_path):
+    cfg = tiny_config(cohort, tmp_path)
+    prepare(cfg)
+    lines = [line.split() for line in show_schedule.plan(cfg).splitlines()]
+    rows = [cells for cells in lines if "/" in cells[0]]
+    # screen/cls 12 images in 3 steps; heart/box 6 then 12; heart/mask has 9 of 12 images: round(4.5) = 4, then 9.
+    assert [cells[:5] for cells in rows] == [
+        ["phantom_screen/cls", "released", "12", "3", "0-2"],
+        ["phantom_heart/box", "locked", "6", "2", "3-4"],
+        ["phantom_heart/box", "released", "12", "3", "5-7"],
+        ["phantom_heart/mask", "locked", "4", "1", "8-8"],
+        ["phantom_heart/mask", "released", "9", "3", "9-11"],
+    ]
+    assert rows[3][5] == "2"  # a locked mask pass trains one convolution: weight and bias
+    assert "2 cycles of 12 iterations = 24 iterations" in show_schedule.plan(cfg)
