@@ -168,7 +168,7 @@ def _read(unit: Unit, split: str) -> list[dict]:
     return records
 
 
-def unit_sizes(cfg, units: Sequence[Unit], split: str = "train") -> dict[Unit, int]:
+def unit_sizes(units: Sequence[Unit], split: str = "train") -> dict[Unit, int]:
     """Number of images of each unit.
 
     Raises:

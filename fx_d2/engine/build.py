@@ -38,14 +38,14 @@ def prepare(cfg) -> None:
 def build_schedule(cfg) -> CycleSchedule:
     """The schedule over the training images on disk; reads the annotation files of the selected units only."""
     units = cycle_units(cfg)
-    sizes = unit_sizes(cfg, units, "train")
+    sizes = unit_sizes(units, "train")
     return CycleSchedule(units, cycle_passes(cfg), sizes, cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
 
 
 def read_evaluation_splits(cfg) -> None:
     """Reads what will be scored, so that a mistake in a test file is found now and not after the training."""
     for split in {cfg.FX.EVAL.SPLIT, *([cfg.FX.EVAL.VAL_SPLIT] if cfg.FX.EVAL.CYCLES else [])}:
-        unit_sizes(cfg, [unit for unit in cycle_units(cfg) if split in unit_metadata(unit).splits], split)
+        unit_sizes([unit for unit in cycle_units(cfg) if split in unit_metadata(unit).splits], split)
 
 
 def build_precision(cfg) -> Precision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 from detectron2.utils import comm
@@ -49,6 +50,7 @@ def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
             JSONWriter(str(metrics)).write()
     if metrics.exists():
         draw_curves(metrics, folder / "curves.png")
+    shutil.rmtree(folder / "overlays", ignore_errors=True)  # those of an earlier evaluation
     for unit, pairs in cases.items():
         name = f"{unit.dataset}_{unit.task}"
         write_overlays(pairs, unit_metadata(unit), folder / "overlays", prefix=name)

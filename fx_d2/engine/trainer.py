@@ -104,10 +104,9 @@ class CyclicTrainer(TrainerBase):
         self.storage.put_scalar("data_time", data_time)
         if comm.is_main_process():
             scalars = {f"{slot.unit}/{name}": float(value) for name, value in values.items()}
-            total = sum(scalars.values())
-            self.storage.put_scalars(**scalars, cur_iter=self.iter)
-            self.storage.put_scalar(f"{slot.unit}/total_loss", total)
-            self.storage.put_scalar("total_loss", total)
+            scalars["total_loss"] = scalars[f"{slot.unit}/total_loss"] = sum(scalars.values())
+            # As they are: a running median would mix units, and would start anew on resume.
+            self.storage.put_scalars(**scalars, smoothing_hint=False)
 
     def state_dict(self) -> dict:
         state = super().state_dict()

@@ -229,8 +229,8 @@ def test_test_images_are_shared_by_the_ranks(units, cfg, monkeypatch):
 
 
 def test_missing_and_empty_splits_are_named(units, cfg):
-    assert unit_sizes(cfg, units) == {unit: SIZES[unit.task] for unit in units}
+    assert unit_sizes(units) == {unit: SIZES[unit.task] for unit in units}
     with pytest.raises(ValueError, match="stream/cls: split 'val' has no image"):
         build_test_loader(cfg, units[0], "val")
     with pytest.raises(ValueError, match="stream/cls has no split 'tset'.*did you mean 'stream_cls_test'"):
-        unit_sizes(cfg, units, "tset")
+        unit_sizes(units, "tset")
