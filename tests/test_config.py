@@ -1,5 +1,6 @@
 """Every configuration file loads, and what single keys cannot say is checked with a clear message."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from fx_d2.config import check_config, cycle_passes, cycle_units, unit_metadata
 from fx_d2.schedule import Pass, Unit
 
 ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / "shared" / "real_cxr" / "shared_part"
 CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
@@ -22,9 +24,23 @@ def load(name="foundation_x_swin_b.yaml", *pairs):
     return cfg
 
 
+@pytest.fixture
+def real_root(tmp_path):
+    """A data root with the real radiographs, as datasets/real_radiographs.yaml expects it."""
+    if not REAL.is_dir():
+        pytest.skip(f"the real radiographs are not at {REAL}")
+    for name in ("covid_cxr", "nih_cxr14"):
+        (tmp_path / name).symlink_to(REAL / name)
+    shutil.copy(ROOT / "datasets" / "real_radiographs.yaml", tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_file_loads_and_is_checked(path, cohort, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(cohort))
+def test_every_file_loads_and_is_checked(path, cohort, monkeypatch, request):
+    root = request.getfixturevalue("real_root") if path.stem == "real_radiographs" else cohort
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
+    # Nothing is found by accident in the working folder.
+    monkeypatch.chdir(root)
     cfg = get_fx_cfg()
     cfg.merge_from_file(str(path))
     register_datasets(cfg.DATASETS.FILES)
