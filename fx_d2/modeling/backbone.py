@@ -39,7 +39,6 @@ def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # it is kept: a mask first needed in an evaluation must serve training, too
 def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
     """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
     rows, columns = torch.zeros(h, dtype=torch.int64), torch.zeros(w, dtype=torch.int64)
