@@ -6,9 +6,10 @@ PY := $(VENV)/bin/python
 .PHONY: quickstart test lint install doctor
 .DELETE_ON_ERROR:
 
+# One thread: the network is so small that a second one slows it down (0.22 instead of 0.14 seconds a step on 2 cores).
 quickstart: install
 	$(PY) tools/make_phantoms.py
-	$(PY) tools/train_net.py --config-file configs/phantom.yaml OUTPUT_DIR output/quickstart
+	OMP_NUM_THREADS=1 $(PY) tools/train_net.py --config-file configs/phantom.yaml OUTPUT_DIR output/quickstart
 
 test: install
 	$(PY) -m pytest -q
