@@ -26,4 +26,6 @@ class LockRelease(HookBase):
             return
         report = apply_lock(self.trainer.student, self.trainer.student.parts(slot.unit, slot.plan.train))
         self._applied = slot.pass_key
-        logger.info("cycle %d %s %s: %s", slot.cycle + 1, slot.unit, "locked" if slot.locked else "released", report)
+        # The same lock comes again in every cycle: once is news.
+        level = logging.INFO if slot.cycle == 0 else logging.DEBUG
+        logger.log(level, "%s %s: %s", slot.unit, "locked" if slot.locked else "released", report)
