@@ -181,7 +181,7 @@ def test_several_processes_write_the_same_files(tmp_path, monkeypatch):
 
 
 def test_split_sizes():
-    assert split_sizes(960) == {"train": 800, "val": 40, "test": 120}
+    assert split_sizes(640) == {"train": 480, "val": 40, "test": 120}
     assert split_sizes(12) == {"train": 9, "val": 1, "test": 2}
     for wrong in (2, {"train": 5}, {"train": 5, "val": 0, "test": 1}):
         with pytest.raises(ValueError, match="train, val and test"):

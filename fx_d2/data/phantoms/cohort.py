@@ -19,7 +19,7 @@ from .recipes import DATASETS, draw, images_of
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_IMAGES = {"train": 800, "val": 40, "test": 120}
+DEFAULT_IMAGES = {"train": 480, "val": 40, "test": 120}
 # Below this many images, starting processes takes longer than drawing.
 _SERIAL = 150
 
