@@ -113,8 +113,9 @@ def add_fx_config(cfg: CfgNode) -> None:
 
     # ---- teacher and consistency ----------------------------------------------------------------------------
     cfg.FX.TEACHER = CfgNode()
-    # Weight of the old teacher in each average; COSINE: rises from here to 1 over the run.
+    # Weight of the old teacher in each average.
     cfg.FX.TEACHER.MOMENTUM = 0.80
+    # constant, or cosine: the weight rises from MOMENTUM to 1 over the run.
     cfg.FX.TEACHER.MOMENTUM_SCHEDULE = "constant"
     # pass: average at the end of every pass; iteration: after every step.
     cfg.FX.TEACHER.UPDATE = "pass"
