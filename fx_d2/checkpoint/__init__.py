@@ -1,0 +1,5 @@
+"""Checkpoint files: read without running their code."""
+
+from .safe import CheckpointError, safe_load
+
+__all__ = ["CheckpointError", "safe_load"]
