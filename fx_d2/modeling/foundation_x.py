@@ -55,11 +55,13 @@ class FoundationX(nn.Module):
                 self.register_buffer(f"pixel_{name}_{task}", value, persistent=False)
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
-        classes: dict[Unit, UnitClasses] = {}
-        for unit in cycle_units(cfg):
-            metadata = unit_metadata(unit)
-            classes[unit] = UnitClasses(tuple(metadata.thing_classes), metadata.exclusive)
+    def from_config(cls, cfg, classes: Mapping[Unit, UnitClasses] | None = None) -> dict:
+        """The units of the cycle with the classes of the registered datasets, unless ``classes`` names them."""
+        if classes is None:
+            classes = {}
+            for unit in cycle_units(cfg):
+                metadata = unit_metadata(unit)
+                classes[unit] = UnitClasses(tuple(metadata.thing_classes), metadata.exclusive)
         backbone = build_backbone(cfg)
         channels = {name: shape.channels for name, shape in backbone.output_shape().items()}
         heads = {}

@@ -119,3 +119,23 @@ def test_bad_options():
 
 def test_side_is_the_input_of_the_batches():
     assert make_batch("one/box")[0]["image"].shape == (1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("task", ["cls", "box", "mask"])
+def test_tensors_are_the_outputs_on_the_input_square(task):
+    """An image as large as the input: what is exported equals what comes back in original pixels."""
+    model = make_model().eval()
+    batch = [{**entry, "height": SIDE, "width": SIDE} for entry in make_batch(f"two/{task}")]
+    head = model.heads[task]
+    with torch.no_grad():
+        found = head.tensors(model.encode(batch, model.unit_of(batch)), "two", SIDE)
+        outputs = model(batch)
+    for row, output in enumerate(outputs):
+        if task == "box":
+            instances = output["instances"]
+            torch.testing.assert_close(instances.pred_boxes.tensor, (found["boxes"][row] * SIDE).clamp(0, SIDE))
+            assert instances.scores.equal(found["scores"][row])
+            assert instances.pred_classes.equal(found["classes"][row])
+        else:
+            key = {"cls": "scores", "mask": "masks"}[task]
+            torch.testing.assert_close(output[key], found[key][row])

@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes) -> Tensor:
-        centres = cell_centres(shapes, tokens.device).expand(len(tokens), -1, -1)
+        centres = cell_centres(shapes, tokens.device).expand(tokens.shape[0], -1, -1)
         for layer in self.layers:
             tokens = layer(tokens, positions, centres, shapes)
         return tokens

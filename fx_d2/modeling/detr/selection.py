@@ -46,6 +46,6 @@ class QuerySelector(nn.Module):
         logits = class_head(tokens).float()
         best = logits.max(-1).values.topk(min(count, memory.shape[1]), dim=1).indices[..., None]  # (B, Q, 1)
         chosen = tokens.gather(1, best.expand(-1, -1, tokens.shape[-1]))
-        anchors = proposals.expand(len(memory), -1, -1).gather(1, best.expand(-1, -1, 4))
+        anchors = proposals.expand(memory.shape[0], -1, -1).gather(1, best.expand(-1, -1, 4))
         boxes = (box_head(chosen).float() + anchors).sigmoid()
         return logits.gather(1, best.expand(-1, -1, logits.shape[-1])), boxes

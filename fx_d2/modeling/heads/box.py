@@ -172,7 +172,7 @@ class BoxHead(nn.Module):
             encoded.memory, encoded.shapes, branch.proposal_class, branch.proposal_box, self.options.num_queries
         )
         boxes = proposal_boxes.detach()
-        content = branch.content_queries.weight[: boxes.shape[1]].expand(len(boxes), -1, -1)
+        content = branch.content_queries.weight[: boxes.shape[1]].expand(boxes.shape[0], -1, -1)
         blocked = None
         if noise is not None:
             content = torch.cat([branch.label_embed(noise.labels), content], dim=1)
@@ -220,18 +220,28 @@ class BoxHead(nn.Module):
         weights = dict(zip(("class", "box", "giou"), self.options.weights, strict=True))
         return {f"loss_{name}{suffix}": weights[name] * value for name, value in losses.items()}
 
-    def inference(self, encoded: Encoded, dataset: str, batch: Batch) -> list[dict]:
-        """-> ``instances``: the best (query, class) pairs, boxes in original pixels, no suppression."""
+    def tensors(self, encoded: Encoded, dataset: str, size: int) -> dict[str, Tensor]:
+        """The N best (query, class) pairs, best first, no suppression.
+
+        Returns:
+            ``scores`` (B, N), ``classes`` (B, N) int64, ``boxes`` (B, N, 4) as x0, y0, x1, y1 in 0..1 of the input.
+        """
         out = self._decode(encoded, dataset, noise=None)
         logits, boxes = out["logits"][-1], out["boxes"][-1]  # (B, Q, K), (B, Q, 4)
-        num_classes = logits.shape[-1]
-        scores, index = logits.sigmoid().flatten(1).topk(min(self.options.topk, logits[0].numel()))
+        queries, num_classes = logits.shape[1:]
+        scores, index = logits.sigmoid().flatten(1).topk(min(self.options.topk, queries * num_classes))
+        chosen = (index // num_classes)[..., None].expand(-1, -1, 4)
+        return {"scores": scores, "classes": index % num_classes, "boxes": to_corners(boxes.gather(1, chosen))}
+
+    def inference(self, encoded: Encoded, dataset: str, batch: Batch) -> list[dict]:
+        """-> ``instances``: what :meth:`tensors` gives, boxes in original pixels."""
+        found = self.tensors(encoded, dataset, batch[0]["image"].shape[-1])
         results = []
-        for row, (entry, score, chosen) in enumerate(zip(batch, scores, index, strict=True)):
+        for row, entry in enumerate(batch):
             instances = Instances((entry["height"], entry["width"]))
-            instances.pred_boxes = boxes_to_original(to_corners(boxes[row, chosen // num_classes]), entry)
-            instances.scores = score
-            instances.pred_classes = chosen % num_classes
+            instances.pred_boxes = boxes_to_original(found["boxes"][row], entry)
+            instances.scores = found["scores"][row]
+            instances.pred_classes = found["classes"][row]
             results.append({"instances": instances})
         return results
 

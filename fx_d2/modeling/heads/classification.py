@@ -48,8 +48,11 @@ class ClassificationHead(nn.Module):
             return {"loss_class": exclusive_cross_entropy(logits, labels)}
         return {"loss_class": binary_cross_entropy(logits, labels)}
 
-    def inference(self, pooled: Tensor, dataset: str, batch: Batch) -> list[dict]:
-        """-> ``scores`` (K,): probabilities, which sum to 1 where classes exclude each other."""
+    def tensors(self, pooled: Tensor, dataset: str, size: int) -> dict[str, Tensor]:
+        """-> ``scores`` (B, K): probabilities, which sum to 1 where classes exclude each other."""
         logits = self.branches[dataset](pooled).float()
-        scores = logits.softmax(1) if self.datasets[dataset].exclusive else logits.sigmoid()
-        return [{"scores": row} for row in scores]
+        return {"scores": logits.softmax(1) if self.datasets[dataset].exclusive else logits.sigmoid()}
+
+    def inference(self, pooled: Tensor, dataset: str, batch: Batch) -> list[dict]:
+        """-> ``scores`` (K,), as :meth:`tensors`."""
+        return [{"scores": row} for row in self.tensors(pooled, dataset, 0)["scores"]]

@@ -5,6 +5,8 @@ A head serves one task for all datasets that have it. It is a module with::
     encode(features) -> encoded          the part shared by the datasets, from the backbone's maps
     consistency(encoded) -> tensors      what student and teacher compare
     losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
+    tensors(encoded, dataset, size)      the outputs of a whole batch on the network's square input of ``size`` pixels,
+                                         as named tensors: what an exported network gives
     inference(encoded, dataset, batch)   one dict an image, in original pixels
     parts(dataset) -> {"head", "path"}   names of its own submodules and parameters: "head" is what is new to the
                                          shared network (trains in a Locked pass), "path" what else lies

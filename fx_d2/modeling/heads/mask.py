@@ -133,6 +133,10 @@ class MaskHead(nn.Module):
         dice, entropy = mask_losses(self._logits(encoded, dataset, masks.shape[-1]), masks, self.flat_dice)
         return {"loss_dice": self.dice_weight * dice, "loss_bce": self.bce_weight * entropy}
 
+    def tensors(self, encoded: dict[str, Tensor], dataset: str, size: int) -> dict[str, Tensor]:
+        """-> ``masks`` (B, K, size, size): probabilities on the network's input."""
+        return {"masks": self._logits(encoded, dataset, size).sigmoid()}
+
     def inference(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> list[dict]:
         """-> ``masks`` (K, height, width): probabilities at the original size, and ``instances``."""
         logits = self._logits(encoded, dataset, batch[0]["image"].shape[-1])
