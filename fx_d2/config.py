@@ -76,13 +76,28 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Side of a level-0 proposal as a share of the image; it doubles at every level.
     cfg.MODEL.BOX.ANCHOR_SIZE = 0.05
     # Contrastive denoising: about twice this many noised queries in all; 0 switches it off.
-    cfg.MODEL.BOX.DENOISING = CfgNode({"QUERIES": 100, "LABEL_NOISE": 0.5, "BOX_NOISE": 1.0})
+    # GROUPS sets their number of copies of the truth instead (0: as many as QUERIES allows).
+    cfg.MODEL.BOX.DENOISING = CfgNode({"QUERIES": 100, "GROUPS": 0, "LABEL_NOISE": 0.5, "BOX_NOISE": 1.0})
     cfg.MODEL.BOX.COST = CfgNode({"CLASS": 2.0, "BOX": 5.0, "GIOU": 2.0})
     cfg.MODEL.BOX.LOSS = CfgNode({"CLASS": 1.0, "BOX": 5.0, "GIOU": 2.0})
     # Weight of the losses of the proposals; 0 is what the reference does (its selection stays random).
     cfg.MODEL.BOX.PROPOSAL_LOSS = 1.0
     # Detections kept per image.
     cfg.MODEL.BOX.TOPK = 300
+    # Reference switches of the box head; published weights compute the same only with them.
+    # Outputs of every class layer: a dataset's first class is output 1 (its COCO category id), output 0 and those
+    # beyond its classes mean nothing. 14 in the published weights; 0: as many as the dataset has classes.
+    cfg.MODEL.BOX.CLASS_LOGITS = 0
+    # A linear layer per decoder on the encoder's memory, before selector and decoder (Foundation X).
+    cfg.MODEL.BOX.MEMORY_PROJECTION = False
+    # A box head of its own for the boxes handed from layer to layer (Foundation X); False: the output's head refines.
+    cfg.MODEL.BOX.REFINE_HEADS = False
+    # The selector's linear layer and norm; Foundation X+ goes from the memory straight to the proposal heads.
+    cfg.MODEL.BOX.SELECTOR_LAYER = True
+    # Consistency of decoder states and selected tokens, without a gradient: it only halves the task loss.
+    cfg.MODEL.BOX.COMPARE_DECODER = False
+    # Weight of the encoder's squared parameters in the loss of box units (1e-4 in the published training).
+    cfg.MODEL.BOX.ENCODER_L2 = 0.0
 
     cfg.MODEL.MASK = CfgNode()
     cfg.MODEL.MASK.POOL_BINS = [1, 2, 4, 6]
@@ -91,6 +106,8 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.MASK.LOSS = CfgNode({"DICE": 1.0, "BCE": 1.0})
     # Reference switch: one Dice over the flattened batch instead of one per channel.
     cfg.MODEL.MASK.FLAT_DICE = False
+    # Reference switch: consistency of the pyramid's lateral of stage 4 instead of stage 4 itself.
+    cfg.MODEL.MASK.COMPARE_LATERAL = False
     # Probability from which a pixel belongs to the mask.
     cfg.MODEL.MASK.THRESHOLD = 0.5
     # Instances from masks: one per channel, or one per connected component.
@@ -111,6 +128,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.CYCLE.BOX = [{"train": "head", "fraction": 0.5}, {"train": "path", "fraction": 1.0}]
     cfg.FX.CYCLE.MASK = [{"train": "head", "fraction": 0.5}, {"train": "path", "fraction": 1.0}]
 
+    # Reference switch: locked modules stay in training mode (batch statistics drift, paths drop), and in a Locked box
+    # pass input projection and level embedding keep a gradient that counts when gradients are clipped.
+    cfg.FX.REFERENCE_LOCK = False
+
     # ---- teacher and consistency ----------------------------------------------------------------------------
     cfg.FX.TEACHER = CfgNode()
     # Weight of the old teacher in each average.
@@ -119,6 +140,8 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.TEACHER.MOMENTUM_SCHEDULE = "constant"
     # pass: average at the end of every pass; iteration: after every step.
     cfg.FX.TEACHER.UPDATE = "pass"
+    # Average floating buffers (batch statistics), too; False is what the reference does: they stay at their start.
+    cfg.FX.TEACHER.BUFFERS = True
     # loss = (1 - weight) * task + weight * consistency; 0 switches the consistency loss off.
     cfg.FX.CONSISTENCY_WEIGHT = 0.5
 
@@ -128,6 +151,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Learning rate of the backbone as a factor of BASE_LR.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
     cfg.SOLVER.WEIGHT_DECAY = 1e-4
+    # Reference switch: weight decay on all; class layers and norms at the backbone's rate; in no group, hence never
+    # trained: input projection, level and label embedding, selectors, memory projections, proposal heads and, where
+    # the boxes have refinement heads, content queries and output heads.
+    cfg.SOLVER.REFERENCE_GROUPS = False
     # Warm-up as a share of the run (the schedule's length is known only once the data is read), then cosine.
     cfg.SOLVER.WARMUP_FRACTION = 0.01
     cfg.SOLVER.WARMUP_FACTOR = 0.01

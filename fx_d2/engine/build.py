@@ -107,10 +107,12 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> li
         # First: measures the others.
         hooks.IterationTimer(warmup_iter=1),
         # Before the forward: the flags must be right for this iteration.
-        LockRelease(),
+        LockRelease(training=cfg.FX.REFERENCE_LOCK),
         LearningRate(cfg.SOLVER.WARMUP_FRACTION, cfg.SOLVER.WARMUP_FACTOR),
         # Directly after the optimizer: everything below sees the teacher of the finished step.
-        TeacherEMA(cfg.FX.TEACHER.MOMENTUM, cfg.FX.TEACHER.MOMENTUM_SCHEDULE, cfg.FX.TEACHER.UPDATE),
+        TeacherEMA(
+            cfg.FX.TEACHER.MOMENTUM, cfg.FX.TEACHER.MOMENTUM_SCHEDULE, cfg.FX.TEACHER.UPDATE, cfg.FX.TEACHER.BUFFERS
+        ),
         # Saves a finished step; before the evaluation, so that a failing evaluation costs no training.
         hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=keep) if main else None,
         Evaluation(cfg.FX.EVAL.CYCLES, validate),

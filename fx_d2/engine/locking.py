@@ -29,12 +29,13 @@ def is_below(name: str, parts: Iterable[str]) -> bool:
     return any(name == part or name.startswith(part + ".") for part in parts)
 
 
-def apply_lock(model: nn.Module, trained: list[str]) -> LockReport:
+def apply_lock(model: nn.Module, trained: list[str], training: bool = False) -> LockReport:
     """Lets exactly the parameters below the ``trained`` names train.
 
     A locked parameter gets ``requires_grad=False`` and ``grad=None``: AdamW skips it wholly (a zero gradient would
     still move it by momentum and decay). A locked module runs in evaluation mode, so that no batch statistics
-    drift and no path is dropped; a module that only contains trained ones stays in training mode.
+    drift and no path is dropped; a module that only contains trained ones stays in training mode. With ``training`` (a
+    reference switch) all modules are in training mode.
 
     Raises:
         ValueError: a name matches no parameter.
@@ -53,5 +54,5 @@ def apply_lock(model: nn.Module, trained: list[str]) -> LockReport:
         counts[trains][1] += parameter.numel()
     for name, module in model.named_modules():
         holds_trained = any(part == name or part.startswith(name + ".") or name == "" for part in trained)
-        module.training = holds_trained or is_below(name, trained)
+        module.training = training or holds_trained or is_below(name, trained)
     return LockReport(*counts[True], *counts[False])

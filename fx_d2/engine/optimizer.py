@@ -19,14 +19,39 @@ def group_name(parameter_name: str, parameter: nn.Parameter) -> str:
     return part if decays else f"{part}/no_decay"
 
 
-def parameter_groups(model: nn.Module, lr: float, backbone_multiplier: float, weight_decay: float) -> list[dict]:
-    """Every parameter of a :class:`FoundationX` in exactly one named group.
+# Of the box head, what no optimizer group of the published training holds ...
+_NEVER_TRAINED = ("input_proj", "level_embed", "selectors", "memory_projections")
+_NEVER_TRAINED_OF_BRANCH = ("label_embed", "proposal_class", "proposal_box")
+# ... and, where refinement has heads of its own, neither these.
+_NEVER_TRAINED_WITH_REFINEMENT = ("content_queries", "class_head", "box_head")
+
+
+def reference_group_name(parameter_name: str, refine_heads: bool) -> str | None:
+    """The group of a parameter in the published training; None where it has none (SOLVER.REFERENCE_GROUPS)."""
+    parts = parameter_name.split(".")
+    if parts[0] == "backbone" or parts[1] == "cls" or parts[1:3] == ["box", "norms"]:
+        return "backbone"
+    if parts[1] != "box":
+        return parts[1]
+    if parts[2] in _NEVER_TRAINED:
+        return None
+    idle = _NEVER_TRAINED_OF_BRANCH + (_NEVER_TRAINED_WITH_REFINEMENT if refine_heads else ())
+    return None if parts[2] == "branches" and parts[4] in idle else "box"
+
+
+def parameter_groups(
+    model: nn.Module, lr: float, backbone_multiplier: float, weight_decay: float, reference: bool = False
+) -> list[dict]:
+    """Every parameter of a :class:`FoundationX` in exactly one named group (``reference``: in at most one).
 
     Call it while all is trainable; locking happens later and never touches the groups.
     """
     groups: dict[str, dict] = {}
+    refine_heads = any(".refine_head." in name for name, _ in model.named_parameters())
     for name, parameter in model.named_parameters():
-        key = group_name(name, parameter)
+        key = reference_group_name(name, refine_heads) if reference else group_name(name, parameter)
+        if key is None:
+            continue
         group_lr = lr * (backbone_multiplier if key.startswith("backbone") else 1.0)
         decay = 0.0 if key.endswith("/no_decay") else weight_decay
         group = {"name": key, "params": [], "lr": group_lr, "initial_lr": group_lr, "weight_decay": decay}
@@ -37,7 +62,9 @@ def parameter_groups(model: nn.Module, lr: float, backbone_multiplier: float, we
 def build_optimizer(cfg, model: nn.Module) -> torch.optim.Optimizer:
     """AdamW, betas 0.9 / 0.999."""
     solver = cfg.SOLVER
-    groups = parameter_groups(model, solver.BASE_LR, solver.BACKBONE_MULTIPLIER, solver.WEIGHT_DECAY)
+    groups = parameter_groups(
+        model, solver.BASE_LR, solver.BACKBONE_MULTIPLIER, solver.WEIGHT_DECAY, solver.REFERENCE_GROUPS
+    )
     return torch.optim.AdamW(groups, lr=solver.BASE_LR, betas=(0.9, 0.999), fused=True)
 
 

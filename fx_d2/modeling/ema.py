@@ -31,11 +31,17 @@ class ModelEMA(nn.Module):
         self.initialised.fill_(True)
 
     @torch.no_grad()
-    def update(self, model: nn.Module, momentum: float) -> None:
-        """teacher <- momentum * teacher + (1 - momentum) * model, by name; whole-number tensors are copied."""
+    def update(self, model: nn.Module, momentum: float, buffers: bool = True) -> None:
+        """teacher <- momentum * teacher + (1 - momentum) * model, by name; whole-number tensors are copied.
+
+        ``buffers`` False (a reference switch) leaves all buffers as they are.
+        """
         source = model.state_dict()
+        kept = set() if buffers else {name for name, _ in self.model.named_buffers()}
         averaged, values = [], []
         for name, tensor in self.model.state_dict().items():
+            if name in kept:
+                continue
             if tensor.is_floating_point():
                 averaged.append(tensor)
                 values.append(source[name])

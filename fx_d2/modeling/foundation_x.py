@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..config import cycle_units, unit_metadata
 from ..schedule import Unit
+from .detr.padding import pad_images
 from .heads import HEADS
 from .heads.contract import UnitClasses
 from .losses.consistency import consistency_loss
@@ -104,21 +105,42 @@ class FoundationX(nn.Module):
             names += ["backbone", *(f"heads.{unit.task}.{name}" for name in parts["path"])]
         return names
 
-    def normalise(self, batch: Batch, task: str, view: str) -> Tensor:
-        """-> float32 (B, 3, S, S); a grey image fills all three channels."""
-        images = torch.stack([entry.get(view, entry["image"]) for entry in batch]).to(self.device, non_blocking=True)
+    def normalise(self, images: Tensor, task: str) -> Tensor:
+        """(..., 1 or 3, H, W) of bytes -> float32 (..., 3, H, W); a grey image fills all three channels."""
         mean, std = getattr(self, f"pixel_mean_{task}"), getattr(self, f"pixel_std_{task}")
-        return ((images.float() - mean) / std).expand(-1, 3, -1, -1)
+        normalised = (images.to(self.device, non_blocking=True).float() - mean) / std
+        return normalised.expand(*images.shape[:-3], 3, -1, -1)
 
     def encode(self, batch: Batch, unit: Unit, view: str = "image"):
-        """The head's encoding of one view of the images (the part that datasets share)."""
-        return self.heads[unit.task].encode(self.backbone(self.normalise(batch, unit.task, view)))
+        """The head's encoding of one view of the images (the part that datasets share).
+
+        Images of several sizes are padded after normalisation; only the box head can leave padding out.
+        """
+        images = [entry.get(view, entry["image"]) for entry in batch]
+        head = self.heads[unit.task]
+        if len({image.shape for image in images}) == 1:
+            return head.encode(self.backbone(self.normalise(torch.stack(images), unit.task)))
+        if unit.task != "box":
+            raise ValueError(f"{unit}: the images of a batch must have one size, these have {_sizes(images)}")
+        stacked, padded = pad_images([self.normalise(image, unit.task) for image in images])
+        return head.encode(self.backbone(stacked), padded)
 
     @torch.no_grad()
-    def consistency_features(self, batch: Batch) -> tuple[Tensor, ...]:
-        """What a student is drawn toward: this network's features of the teacher's view."""
+    def consistency_features(self, batch: Batch, view: str = "image_teacher") -> tuple[Tensor, ...]:
+        """What a student is drawn toward: this network's features of one view, the teacher's by default."""
         unit = self.unit_of(batch)
-        return self.heads[unit.task].consistency(self.encode(batch, unit, "image_teacher"))
+        return self.heads[unit.task].consistency(self.encode(batch, unit, view), unit.dataset)
+
+    def _student_features(self, head: nn.Module, encoded, batch: Batch) -> tuple[Tensor, ...]:
+        """The student's side of the consistency; without a gradient where the head copies the published code."""
+        if not head.inert_consistency:
+            return head.consistency(encoded, self.unit_of(batch).dataset)
+        modes = [(module, module.training) for module in self.modules()]
+        try:
+            return self.eval().consistency_features(batch, "image")
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def forward(self, batch: Batch, teacher: Sequence[Tensor] | None = None):
         unit = self.unit_of(batch)
@@ -129,5 +151,11 @@ class FoundationX(nn.Module):
         weight = self.consistency_weight
         losses = {name: (1 - weight) * loss for name, loss in head.losses(encoded, unit.dataset, batch).items()}
         if teacher is not None and weight:
-            losses["loss_consistency"] = weight * consistency_loss(head.consistency(encoded), teacher)
-        return losses
+            losses["loss_consistency"] = weight * consistency_loss(
+                self._student_features(head, encoded, batch), teacher
+            )
+        return losses | head.penalty()
+
+
+def _sizes(images: Sequence[Tensor]) -> str:
+    return ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in images}))

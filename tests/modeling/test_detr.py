@@ -9,7 +9,7 @@ import torch
 from fx_d2.modeling.detr.attention import DeformableAttention, ms_deform_attn
 from fx_d2.modeling.detr.boxes import giou, pairwise_giou, to_centre, to_corners
 from fx_d2.modeling.detr.decoder import Decoder
-from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising, noise_boxes
+from fx_d2.modeling.detr.denoising import BoxTargets, Draws, make_denoising, noise_boxes
 from fx_d2.modeling.detr.layers import box_layers, box_positions, inverse_sigmoid, map_positions
 from fx_d2.modeling.detr.matcher import match
 from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
@@ -103,6 +103,12 @@ def test_denoising_layout():
     noise = make_denoising(targets, num_classes=3, queries=5, label_noise=0.0, box_noise=0.0)
     assert (noise.groups, noise.width) == (2, 2)  # 5 // 2 boxes
     assert noise.labels.tolist() == [[0, 1] * 4, [2, 0] * 4]
+    assert noise.used.tolist() == [[True, True] * 4, [True, False] * 4]
+    # An unused slot is a box at the middle with empty content.
+    assert noise.boxes[1, 1::2].eq(0.5).all()
+    embedding = torch.nn.Embedding(3, 4)
+    content = noise.content(embedding)
+    assert content[1, 1::2].eq(0).all() and torch.equal(content[1, 0], embedding.weight[2])
     # Without noise all copies of a box are the box itself.
     torch.testing.assert_close(noise.boxes[0, 5], targets[0].boxes[1], atol=1e-5, rtol=0)
     image, query, target = noise.positives(targets)
@@ -125,11 +131,12 @@ def test_denoising_layout():
 
 def test_noise_bounds():
     torch.manual_seed(0)
-    boxes = torch.tensor([0.5, 0.5, 0.2, 0.1]).expand(5000, 4)
+    boxes = torch.tensor([0.5, 0.5, 0.2, 0.1]).expand(1, 5000, 4)
+    draws = Draws.random(1, 5000, 3, boxes.device)
     half = torch.tensor([0.1, 0.05, 0.1, 0.05])
     truth = to_corners(boxes)
     for negative, low, high in ((0.0, 0.0, 1.0), (1.0, 1.0, 2.0)):
-        noised = noise_boxes(boxes, torch.full((5000,), negative), 1.0)
+        noised = noise_boxes(boxes, torch.full((1, 5000), negative), draws, 1.0)
         # Corners may swap places, so the unordered pair is compared.
         moved = (to_corners(noised.clone()) - truth).abs() / half
         if negative == 0:
@@ -145,7 +152,7 @@ def test_label_noise_rate():
 
 
 def test_positions_by_formula():
-    encoding = map_positions(2, 3, 8, 20.0, torch.device("cpu"))
+    encoding = map_positions(torch.zeros(1, 2, 3, dtype=torch.bool), 8, 20.0)[0]
     assert encoding.shape == (6, 8)
     for row, column in itertools.product(range(2), range(3)):
         y, x = 2 * math.pi * (row + 1) / 2, 2 * math.pi * (column + 1) / 3
@@ -167,20 +174,22 @@ def test_inverse_sigmoid():
 def test_selection_takes_the_best_tokens():
     torch.manual_seed(0)
     shapes = ((4, 4), (2, 2))
-    proposals, inside = grid_proposals(shapes, 0.05, torch.device("cpu"))
+    proposals, inside = (x[0] for x in grid_proposals(shapes, 0.05, torch.device("cpu")))
     assert inside.all()
     torch.testing.assert_close(proposals.sigmoid()[5], torch.tensor([1.5 / 4, 1.5 / 4, 0.05, 0.05]))
     torch.testing.assert_close(proposals.sigmoid()[17], torch.tensor([0.75, 0.25, 0.1, 0.1]))
     selector = QuerySelector(8, 0.05)
     memory = torch.randn(2, 20, 8)
     score = torch.nn.Linear(8, 3)
-    logits, boxes = selector(memory, shapes, score, box_layers(8), 6)
+    selection = selector(memory, shapes, score, box_layers(8), 6)
     everything = score(selector.norm(selector.linear(memory)))
     for image in range(2):
         best = everything[image].max(1).values.argsort(descending=True)[:6]
-        torch.testing.assert_close(logits[image], everything[image, best])
-        torch.testing.assert_close(boxes[image], proposals.sigmoid()[best])  # the box head starts at zero
-    assert selector(memory, shapes, score, box_layers(8), 900)[0].shape == (2, 20, 3)
+        torch.testing.assert_close(selection.logits[image], everything[image, best])
+        # The box head starts at zero.
+        torch.testing.assert_close(selection.boxes[image], proposals.sigmoid()[best])
+        assert selection.index[image].tolist() == best.tolist()
+    assert selector(memory, shapes, score, box_layers(8), 900).logits.shape == (2, 20, 3)
 
 
 def test_decoder_looks_forward_twice():
@@ -190,7 +199,8 @@ def test_decoder_looks_forward_twice():
     head = box_layers(16)
     torch.nn.init.normal_(head.layers[-1].weight, std=0.1)
     content, boxes = torch.randn(1, 3, 16), torch.rand(1, 3, 4) * 0.5 + 0.2
-    states, predictions = decoder(content, boxes, torch.randn(1, 4, 16), ((2, 2),), head)
+    out = decoder(content, boxes, torch.randn(1, 4, 16), ((2, 2),), head, head)
+    states, predictions = out.states, out.boxes
     assert states.shape == (2, 1, 3, 16) and predictions.shape == (2, 1, 3, 4)
     first = decoder.layers[0](
         content, decoder.ref_point_head(box_positions(boxes, 16)), boxes, torch.zeros(1, 4, 16), ((2, 2),), None

@@ -22,7 +22,7 @@ def test_a_batch_holds_one_known_unit(model):
 
 def test_normalisation_of_grey_images(model):
     batch = make_batch("one/cls")
-    images = model.normalise(batch, "cls", "image")
+    images = model.normalise(torch.stack([entry["image"] for entry in batch]), "cls")
     assert images.shape == (3, 3, 64, 64)
     expected = (batch[1]["image"][0].float() / 255 - 0.5) / 0.25
     torch.testing.assert_close(images[1, 2], expected, atol=1e-5, rtol=1e-5)

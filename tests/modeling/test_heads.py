@@ -68,13 +68,13 @@ def test_detections_are_the_best_pairs_of_query_and_class():
     nn.init.normal_(head.branches["two"].class_head.weight)
     with torch.no_grad():
         encoded = model.encode(batch, model.unit_of(batch))
-        out = head._decode(encoded, "two", None)
+        out = head.decode(encoded, "two")
         found = head.inference(encoded, "two", batch)[1]["instances"]
     pairs = sorted(
-        ((out["logits"][-1, 1, q, k].sigmoid().item(), q, k) for q in range(12) for k in range(3)), reverse=True
+        ((out.logits[-1, 1, q, k].sigmoid().item(), q, k) for q in range(12) for k in range(3)), reverse=True
     )
     assert found.pred_classes.tolist() == [k for _, _, k in pairs]
-    cx, cy, w, h = out["boxes"][-1, 1, pairs[0][1]].tolist()
+    cx, cy, w, h = out.decoded.boxes[-1, 1, pairs[0][1]].tolist()
     expected = [(cx - w / 2) * 80, (cy - h / 2) * 100, (cx + w / 2) * 80, (cy + h / 2) * 100]
     expected = [min(max(v, 0), limit) for v, limit in zip(expected, (80, 100, 80, 100), strict=True)]
     assert found.pred_boxes.tensor[0].tolist() == pytest.approx(expected, abs=1e-3)

@@ -15,7 +15,11 @@ class LockRelease(HookBase):
     """Keeps no state: the lock of an iteration follows from the schedule, so a resumed run finds it again.
 
     The network is wrapped and its optimizer built before the first lock; afterwards only flags change.
+    ``training``: see :func:`apply_lock`.
     """
+
+    def __init__(self, training: bool = False) -> None:
+        self.training = training
 
     def before_train(self) -> None:
         self._applied = None
@@ -24,7 +28,7 @@ class LockRelease(HookBase):
         slot = self.trainer.slot
         if slot.pass_key == self._applied:
             return
-        report = apply_lock(self.trainer.student, self.trainer.student.parts(slot.unit, slot.plan.train))
+        report = apply_lock(self.trainer.student, self.trainer.student.parts(slot.unit, slot.plan.train), self.training)
         self._applied = slot.pass_key
         # The same lock comes again in every cycle: once is news.
         level = logging.INFO if slot.cycle == 0 else logging.DEBUG

@@ -15,10 +15,10 @@ def momentum_at(progress: float, start: float, schedule: str) -> float:
 
 
 class TeacherEMA(HookBase):
-    """Averages at the end of every pass, or after every step."""
+    """Averages at the end of every pass, or after every step; ``buffers``: batch statistics, too."""
 
-    def __init__(self, momentum: float, schedule: str, update: str) -> None:
-        self.momentum, self.schedule, self.update = momentum, schedule, update
+    def __init__(self, momentum: float, schedule: str, update: str, buffers: bool = True) -> None:
+        self.momentum, self.schedule, self.update, self.buffers = momentum, schedule, update, buffers
 
     def before_train(self) -> None:
         trainer = self.trainer
@@ -35,4 +35,4 @@ class TeacherEMA(HookBase):
         trainer = self.trainer
         if self.update == "iteration" or trainer.slot.last_of_pass:
             momentum = momentum_at(trainer.iter / trainer.max_iter, self.momentum, self.schedule)
-            trainer.teacher.update(trainer.student, momentum)
+            trainer.teacher.update(trainer.student, momentum, self.buffers)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .padding import Padding
+
 # Height and width of each level, coarsest last.
 LevelShapes = tuple[tuple[int, int], ...]
 
@@ -65,14 +67,25 @@ class DeformableAttention(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
                 layer.bias.zero_()
 
-    def forward(self, query: Tensor, reference: Tensor, memory: Tensor, shapes: LevelShapes) -> Tensor:
-        """query (B, Q, C); reference (B, Q, 2) points or (B, Q, 4) boxes as cx, cy, w, h in 0..1; memory (B, S, C)."""
+    def forward(
+        self, query: Tensor, reference: Tensor, memory: Tensor, shapes: LevelShapes, padding: Padding | None = None
+    ) -> Tensor:
+        """query (B, Q, C); reference (B, Q, 2) points or (B, Q, 4) boxes as cx, cy, w, h in 0..1; memory (B, S, C).
+
+        With ``padding`` the reference is a share of each image's own extent, and padded tokens read as zero.
+        """
         b, queries, _ = query.shape
         grid = (b, queries, self.num_heads, self.num_levels, self.num_points)
-        value = self.value_proj(memory).view(b, memory.shape[1], self.num_heads, -1)
+        value = self.value_proj(memory)
+        if padding is not None:
+            value = value.masked_fill(padding.tokens[..., None], 0.0)
+        value = value.view(b, memory.shape[1], self.num_heads, -1)
         offsets = self.sampling_offsets(query).view(*grid, 2).float()
         weights = self.attention_weights(query).float().view(*grid[:3], -1).softmax(-1).view(grid)
         reference = reference.float()[:, :, None, None, None]  # (B, Q, 1, 1, 1, 2 or 4)
+        if padding is not None:
+            ratios = padding.ratios.repeat(1, 1, reference.shape[-1] // 2)
+            reference = reference * ratios[:, None, None, :, None]  # per level
         if reference.shape[-1] == 2:
             sides = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=query.device)
             locations = reference + offsets / sides[:, None]

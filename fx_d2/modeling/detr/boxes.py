@@ -19,7 +19,10 @@ def to_centre(corners: Tensor) -> Tensor:
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU (Rezatofighi et al., CVPR 2019) of boxes that broadcast: (..., 4) and (..., 4) -> (...)."""
+    """Generalised IoU (Rezatofighi et al., CVPR 2019) of boxes that broadcast: (..., 4) and (..., 4) -> (...).
+
+    Union and hull have DETR's 1e-6 added: it matters for boxes of a few thousandths of the image.
+    """
     a, b = to_corners(a), to_corners(b)
 
     def area(low: Tensor, high: Tensor) -> Tensor:
@@ -28,7 +31,7 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     inter = area(torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:]))
     union = area(a[..., :2], a[..., 2:]) + area(b[..., :2], b[..., 2:]) - inter
     hull = area(torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:]))
-    eps = 1e-7
+    eps = 1e-6
     return inter / (union + eps) - (hull - union) / (hull + eps)
 
 

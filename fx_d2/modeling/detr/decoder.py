@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .attention import DeformableAttention, LevelShapes
 from .layers import MLP, FeedForward, box_positions, inverse_sigmoid
+from .padding import Padding
 
 
 class DecoderLayer(nn.Module):
@@ -30,12 +32,27 @@ class DecoderLayer(nn.Module):
         memory: Tensor,
         shapes: LevelShapes,
         blocked: Tensor | None,
+        padding: Padding | None = None,
     ) -> Tensor:
         query = content + position
         mixed = self.self_attn(query, query, content, attn_mask=blocked, need_weights=False)[0]
         content = self.self_norm(content + mixed)
-        content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, shapes))
+        content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, shapes, padding))
         return self.ffn(content)
+
+
+@dataclass
+class Decoded:
+    """Normalised ``states`` (layers, B, Q, C), predicted ``boxes`` (layers, B, Q, 4) and ``references``.
+
+    ``references`` (layers + 1, B, Q, 4) are the boxes before the first layer and after each one. The box of layer l is
+    built on reference l *with* its gradient, while the layer itself samples around it without: each layer is
+    trained by its own and by the next layer's loss.
+    """
+
+    states: Tensor
+    boxes: Tensor
+    references: Tensor
 
 
 class Decoder(nn.Module):
@@ -58,29 +75,28 @@ class Decoder(nn.Module):
         memory: Tensor,
         shapes: LevelShapes,
         box_head: Callable[[Tensor], Tensor],
+        refine_head: Callable[[Tensor], Tensor],
         blocked: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        padding: Padding | None = None,
+    ) -> Decoded:
         """Runs all layers.
 
         Args:
             content: (B, Q, C) queries. boxes: (B, Q, 4) their first boxes, cx, cy, w, h in 0..1.
-            memory: (B, S, C). box_head: C -> 4 offsets in logit space. blocked: bool (Q, Q), True where
-                a query (row) must not see another (column).
-
-        Returns:
-            normalised states (layers, B, Q, C) and predicted boxes (layers, B, Q, 4). The box of layer l is built
-            on the box of layer l-1 *with* its gradient, while layer l itself samples around it without: each
-            layer is trained by its own and by the next layer's loss.
+            memory: (B, S, C). box_head, refine_head: C -> 4 offsets in logit space, of a layer's output and of the
+                boxes that it hands on; one and the same except in Foundation X. blocked: bool (Q, Q), True where a
+                query (row) must not see another (column).
         """
-        states, predictions = [], []
-        reference = boxes  # keeps its gradient for the prediction
+        states, predictions, references = [], [], [boxes]
         for layer in self.layers:
+            reference = references[-1]  # keeps its gradient for the prediction
             detached = reference.detach()
-            position = self.ref_point_head(box_positions(detached, content.shape[-1]).to(content.dtype))
-            content = layer(content, position, detached, memory, shapes, blocked)
+            place = detached if padding is None else detached * padding.ratios[:, :1].repeat(1, 1, 2)
+            position = self.ref_point_head(box_positions(place, content.shape[-1]).to(content.dtype))
+            content = layer(content, position, detached, memory, shapes, blocked, padding)
             state = self.norm(content)
             states.append(state)
             predictions.append((box_head(state).float() + inverse_sigmoid(reference)).sigmoid())
             # The running refinement reads the state before the norm, as DINO does.
-            reference = (box_head(content).float() + inverse_sigmoid(detached)).sigmoid()
-        return torch.stack(states), torch.stack(predictions)
+            references.append((refine_head(content).float() + inverse_sigmoid(detached)).sigmoid())
+        return Decoded(torch.stack(states), torch.stack(predictions), torch.stack(references))

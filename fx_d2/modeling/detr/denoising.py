@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .layers import inverse_sigmoid
 
@@ -23,13 +23,19 @@ class Denoising:
     """Noised queries of a batch.
 
     Each of ``groups`` groups holds ``width`` positives, then ``width`` negatives (``width``: most boxes of an image of
-    the batch; images with fewer are padded). ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width.
+    the batch). ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width. Images with fewer boxes leave
+    slots unused: ``used`` (B, N) is False there, the box is 0.5 in all four numbers and the content zero, as in DINO.
     """
 
     labels: Tensor
     boxes: Tensor
+    used: Tensor
     groups: int
     width: int
+
+    def content(self, embedding: nn.Embedding) -> Tensor:
+        """Embedded labels (B, N, C), zero in unused slots."""
+        return embedding(self.labels) * self.used[..., None]
 
     def attention_mask(self, queries: int) -> Tensor:
         """bool (N + queries, N + queries), True = blocked: groups see only themselves, queries see no group."""
@@ -50,47 +56,78 @@ class Denoising:
         return torch.cat(image), torch.cat(query), torch.cat(target)
 
 
-def noise_boxes(boxes: Tensor, negative: Tensor, scale: float) -> Tensor:
+@dataclass
+class Draws:
+    """The random numbers behind N noised queries an image.
+
+    ``label`` (B, N) uniform in 0..1: the label is replaced where it is below half the label noise; ``new_label`` (B, N)
+    int64: by this class; ``corner`` (B, N, 4) uniform in 0..1 and ``sign`` (B, N, 4) of -1 and 1: how far and which way
+    x0, y0, x1, y1 move.
+    """
+
+    label: Tensor
+    new_label: Tensor
+    corner: Tensor
+    sign: Tensor
+
+    @classmethod
+    def random(cls, batch: int, count: int, num_classes: int, device: torch.device) -> Draws:
+        return cls(
+            corner=torch.rand(batch, count, 4, device=device),
+            sign=torch.randint(0, 2, (batch, count, 4), device=device) * 2 - 1,
+            label=torch.rand(batch, count, device=device),
+            new_label=torch.randint(0, num_classes, (batch, count), device=device),
+        )
+
+
+def noise_boxes(boxes: Tensor, negative: Tensor, draws: Draws, scale: float) -> Tensor:
     """Moves each corner by up to half a side (positives) or half to a whole side (negatives), times ``scale``.
 
     Shapes:
-        boxes (..., 4) cx, cy, w, h; negative (...) of 0 or 1.
+        boxes (B, N, 4) cx, cy, w, h; negative (B, N) of 0 or 1.
     """
     centre, side = boxes.split(2, dim=-1)
     corners = torch.cat([centre - side / 2, centre + side / 2], dim=-1)
     half = torch.cat([side, side], dim=-1) / 2
-    amount = torch.rand_like(corners) + negative[..., None]
-    sign = torch.randint_like(corners, 2) * 2 - 1
-    corners = (corners + sign * amount * half * scale).clamp(0, 1)
+    corners = (corners + draws.sign * (draws.corner + negative[..., None]) * half * scale).clamp(0, 1)
     low, high = corners.split(2, dim=-1)
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
 def make_denoising(
-    targets: list[BoxTargets], num_classes: int, queries: int, label_noise: float, box_noise: float
+    targets: list[BoxTargets],
+    num_classes: int,
+    queries: int,
+    label_noise: float,
+    box_noise: float,
+    groups: int = 0,
+    draws: Draws | None = None,
 ) -> Denoising | None:
-    """Draws the noised queries; None where the batch has no box.
+    """The noised queries of a batch; None where it has no box.
 
     Args:
         queries: target number of noised pairs; groups = max(1, queries // most boxes of an image).
         label_noise: a label is replaced by a random class with half this probability.
         box_noise: scale of the box noise.
+        groups: their number; 0: from ``queries``.
+        draws: the random numbers; drawn here if not given.
     """
     width = max((len(truth.labels) for truth in targets), default=0)
     if width == 0 or queries == 0:
         return None
-    groups = max(1, queries // width)
+    groups = groups or max(1, queries // width)
     device = targets[0].boxes.device
     labels = torch.zeros(len(targets), width, dtype=torch.int64, device=device)
     boxes = torch.zeros(len(targets), width, 4, device=device)
     for i, truth in enumerate(targets):
         labels[i, : len(truth.labels)] = truth.labels
         boxes[i, : len(truth.labels)] = truth.boxes
-    labels = labels.repeat(1, 2 * groups)
-    boxes = boxes.repeat(1, 2 * groups, 1)
+    counts = torch.tensor([len(truth.labels) for truth in targets], device=device)
+    used = (torch.arange(width, device=device) < counts[:, None]).repeat(1, 2 * groups)
+    labels, boxes = labels.repeat(1, 2 * groups), boxes.repeat(1, 2 * groups, 1)
+    draws = draws or Draws.random(*labels.shape, num_classes, device)
     negative = (torch.arange(2 * groups, device=device) % 2).repeat_interleave(width).float().expand(labels.shape)
-    flipped = torch.rand(labels.shape, device=device) < 0.5 * label_noise
-    labels = torch.where(flipped, torch.randint_like(labels, num_classes), labels)
+    labels = torch.where(draws.label < 0.5 * label_noise, draws.new_label, labels)
     # Through the logit and back: the decoder's references stay away from 0 and 1, as DINO's do.
-    boxes = inverse_sigmoid(noise_boxes(boxes, negative, box_noise)).sigmoid()
-    return Denoising(labels, boxes, groups, width)
+    boxes = inverse_sigmoid(noise_boxes(boxes, negative, draws, box_noise)).sigmoid()
+    return Denoising(labels, boxes.where(used[..., None], 0.5), used, groups, width)

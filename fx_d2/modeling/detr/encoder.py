@@ -7,16 +7,19 @@ from torch import Tensor, nn
 
 from .attention import DeformableAttention, LevelShapes
 from .layers import FeedForward
+from .padding import Padding, extent
 
 
-def cell_centres(shapes: LevelShapes, device: torch.device) -> Tensor:
-    """Centres of the cells of all levels as x, y in 0..1: (S, 2), row by row."""
+def cell_centres(shapes: LevelShapes, device: torch.device, padding: Padding | None = None) -> Tensor:
+    """Centres of all levels' cells as x, y in 0..1 of the image, row by row: (1, S, 2), or (B, S, 2) if padded."""
     centres = []
-    for h, w in shapes:
-        y = (torch.arange(h, dtype=torch.float32, device=device) + 0.5) / h
-        x = (torch.arange(w, dtype=torch.float32, device=device) + 0.5) / w
-        centres.append(torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(-1, 2))
-    return torch.cat(centres)
+    for level, (h, w) in enumerate(shapes):
+        y = torch.arange(h, dtype=torch.float32, device=device) + 0.5
+        x = torch.arange(w, dtype=torch.float32, device=device) + 0.5
+        cells = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(1, -1, 2)
+        sides = cells.new_tensor([[w, h]]) if padding is None else extent(padding.levels[level])
+        centres.append(cells / sides[:, None])
+    return torch.cat(centres, dim=1)
 
 
 class EncoderLayer(nn.Module):
@@ -28,8 +31,15 @@ class EncoderLayer(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.ffn = FeedForward(dim, ffn_dim)
 
-    def forward(self, tokens: Tensor, positions: Tensor, centres: Tensor, shapes: LevelShapes) -> Tensor:
-        tokens = self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, shapes))
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        centres: Tensor,
+        shapes: LevelShapes,
+        padding: Padding | None = None,
+    ) -> Tensor:
+        tokens = self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, shapes, padding))
         return self.ffn(tokens)
 
 
@@ -44,8 +54,8 @@ class Encoder(nn.Module):
             EncoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
         )
 
-    def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes) -> Tensor:
-        centres = cell_centres(shapes, tokens.device).expand(tokens.shape[0], -1, -1)
+    def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes, padding: Padding | None = None) -> Tensor:
+        centres = cell_centres(shapes, tokens.device, padding).expand(tokens.shape[0], -1, -1)
         for layer in self.layers:
-            tokens = layer(tokens, positions, centres, shapes)
+            tokens = layer(tokens, positions, centres, shapes, padding)
         return tokens

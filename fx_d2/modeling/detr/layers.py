@@ -29,16 +29,19 @@ def sine_waves(position: Tensor, channels: int, temperature: float) -> Tensor:
     return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(-2)
 
 
-def map_positions(h: int, w: int, dim: int, temperature: float, device: torch.device) -> Tensor:
-    """Sine encoding of an h x w map (DETR, normalised to 2 pi): (h * w, dim), row first, then column."""
+def map_positions(padded: Tensor, dim: int, temperature: float) -> Tensor:
+    """Sine encoding of a map (DETR, normalised to 2 pi over the image): row first, then column.
 
-    def axis(length: int) -> Tensor:
-        steps = torch.arange(1, length + 1, dtype=torch.float32, device=device)
-        return sine_waves(2 * math.pi * steps / (length + 1e-6), dim // 2, temperature)
-
-    rows = axis(h)[:, None].expand(h, w, -1)
-    columns = axis(w)[None].expand(h, w, -1)
-    return torch.cat([rows, columns], dim=-1).reshape(h * w, dim)
+    Shapes:
+        padded: bool (B, h, w), True where a cell is padding -> (B, h * w, dim).
+    """
+    inside = (~padded).float()
+    axes = []
+    for axis in (1, 2):
+        steps = inside.cumsum(axis)
+        last = steps.select(axis, -1).unsqueeze(axis)
+        axes.append(sine_waves(2 * math.pi * steps / (last + 1e-6), dim // 2, temperature))
+    return torch.cat(axes, dim=-1).flatten(1, 2)
 
 
 def box_positions(boxes: Tensor, dim: int) -> Tensor:

@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .attention import LevelShapes
 from .encoder import cell_centres
+from .padding import Padding
 
 
-def grid_proposals(shapes: LevelShapes, anchor_size: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def grid_proposals(
+    shapes: LevelShapes, anchor_size: float, device: torch.device, padding: Padding | None = None
+) -> tuple[Tensor, Tensor]:
     """A square box round each cell centre, its side doubling at every level.
 
     Returns:
-        boxes in logit space (S, 4), infinite where a box leaves (0.01, 0.99), and the mask (S, 1) of the others.
+        boxes in logit space (1 or B, S, 4), infinite where a box leaves (0.01, 0.99) or its cell is padding, and the
+        mask (1 or B, S, 1) of the others.
     """
-    sides = [torch.full((h * w, 2), anchor_size * 2.0**level, device=device) for level, (h, w) in enumerate(shapes)]
-    boxes = torch.cat([cell_centres(shapes, device), torch.cat(sides)], dim=-1)
+    centres = cell_centres(shapes, device, padding)
+    sides = torch.cat([torch.full((h * w, 2), 2.0**level, device=device) for level, (h, w) in enumerate(shapes)])
+    boxes = torch.cat([centres, (anchor_size * sides).expand(len(centres), -1, -1)], dim=-1)
     inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1, keepdim=True)
+    if padding is not None:
+        inside = inside & ~padding.tokens[..., None]
     return torch.logit(boxes).masked_fill(~inside, float("inf")), inside
 
 
-class QuerySelector(nn.Module):
-    """Projects the memory and picks the tokens with the highest class logit."""
+@dataclass
+class Selection:
+    """The Q best tokens of each image in the order of their score.
 
-    def __init__(self, dim: int, anchor_size: float) -> None:
+    ``tokens`` (B, Q, C) after the selector's layer; ``logits`` (B, Q, K); ``boxes`` and ``anchors`` (B, Q, 4) cx, cy,
+    w, h in 0..1, with and without the predicted offset; ``index`` (B, Q) of the token; ``scores`` (B, S): the largest
+    class logit of *every* token.
+    """
+
+    tokens: Tensor
+    logits: Tensor
+    boxes: Tensor
+    anchors: Tensor
+    index: Tensor
+    scores: Tensor
+
+
+class QuerySelector(nn.Module):
+    """Projects the memory and picks the tokens with the highest class logit.
+
+    Args:
+        layer: False leaves the linear layer and its norm out, as Foundation X+ does.
+    """
+
+    def __init__(self, dim: int, anchor_size: float, layer: bool = True) -> None:
         super().__init__()
         self.anchor_size = anchor_size
-        self.linear = nn.Linear(dim, dim)
-        self.norm = nn.LayerNorm(dim)
+        self.linear = nn.Linear(dim, dim) if layer else nn.Identity()
+        self.norm = nn.LayerNorm(dim) if layer else nn.Identity()
 
     def forward(
         self,
@@ -39,13 +68,18 @@ class QuerySelector(nn.Module):
         class_head: Callable[[Tensor], Tensor],
         box_head: Callable[[Tensor], Tensor],
         count: int,
-    ) -> tuple[Tensor, Tensor]:
-        """memory (B, S, C) -> logits (B, Q, K) and boxes (B, Q, 4) in 0..1 of the Q = min(count, S) best tokens."""
-        proposals, inside = grid_proposals(shapes, self.anchor_size, memory.device)
+        padding: Padding | None = None,
+    ) -> Selection:
+        """memory (B, S, C) -> the min(count, S) best tokens."""
+        proposals, inside = grid_proposals(shapes, self.anchor_size, memory.device, padding)
         tokens = self.norm(self.linear(memory * inside.to(memory.dtype)))
         logits = class_head(tokens).float()
-        best = logits.max(-1).values.topk(min(count, memory.shape[1]), dim=1).indices[..., None]  # (B, Q, 1)
-        chosen = tokens.gather(1, best.expand(-1, -1, tokens.shape[-1]))
-        anchors = proposals.expand(memory.shape[0], -1, -1).gather(1, best.expand(-1, -1, 4))
-        boxes = (box_head(chosen).float() + anchors).sigmoid()
-        return logits.gather(1, best.expand(-1, -1, logits.shape[-1])), boxes
+        scores = logits.max(-1).values
+        index = scores.topk(min(count, memory.shape[1]), dim=1).indices
+
+        def chosen(x: Tensor) -> Tensor:
+            return x.expand(memory.shape[0], -1, -1).gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+
+        best, anchors = chosen(tokens), chosen(proposals)
+        boxes = (box_head(best).float() + anchors).sigmoid()
+        return Selection(best, chosen(logits), boxes, anchors.sigmoid(), index, scores)

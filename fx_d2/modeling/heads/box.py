@@ -11,70 +11,58 @@ from torch import Tensor, nn
 
 from ..detr.attention import LevelShapes
 from ..detr.boxes import to_centre, to_corners
-from ..detr.decoder import Decoder
+from ..detr.decoder import Decoded, Decoder
 from ..detr.denoising import BoxTargets, Denoising, make_denoising
 from ..detr.encoder import Encoder
 from ..detr.layers import box_layers, class_layer, map_positions, xavier_init
 from ..detr.matcher import match
-from ..detr.selection import QuerySelector
+from ..detr.padding import Padding
+from ..detr.selection import QuerySelector, Selection
 from ..losses.box import set_losses
 from ..reduce import boxes_per_process
-from .contract import Batch, UnitClasses
+from .box_options import SHARED, BoxOptions
+from .contract import Batch, TaskHead, UnitClasses
 from .instances import boxes_to_original
 
 LEVELS = ("stage2", "stage3", "stage4")
-SHARED = "shared"
-
-
-@dataclass(frozen=True)
-class BoxOptions:
-    """Sizes, costs and weights of the box head; the fields are the keys of ``MODEL.BOX`` (see config.py)."""
-
-    layout: str = "per_dataset"
-    dim: int = 256
-    num_heads: int = 8
-    num_points: int = 4
-    ffn_dim: int = 2048
-    encoder_layers: int = 6
-    decoder_layers: int = 6
-    num_queries: int = 900
-    temperature: float = 20.0
-    anchor_size: float = 0.05
-    denoising_queries: int = 100
-    label_noise: float = 0.5
-    box_noise: float = 1.0
-    costs: tuple[float, float, float] = (2.0, 5.0, 2.0)
-    weights: tuple[float, float, float] = (1.0, 5.0, 2.0)
-    proposal_weight: float = 1.0
-    topk: int = 300
-
-    def __post_init__(self) -> None:
-        if self.layout not in ("per_dataset", SHARED):
-            raise ValueError(f"MODEL.BOX.LAYOUT must be per_dataset or shared, not {self.layout!r}")
-        if self.dim % 32 or self.dim % self.num_heads:
-            raise ValueError(f"MODEL.BOX.DIM ({self.dim}) must be a multiple of 32 and of NUM_HEADS ({self.num_heads})")
 
 
 class BoxBranch(nn.Module):
-    """What belongs to one dataset in both layouts: content queries, label embedding of the denoising, heads."""
+    """What belongs to one dataset in both layouts: content queries, label embedding of the denoising, heads.
 
-    def __init__(self, num_classes: int, dim: int, num_queries: int) -> None:
+    ``refine_head`` is there where the boxes handed from layer to layer have a head of their own (Foundation X).
+    """
+
+    def __init__(self, num_logits: int, options: BoxOptions) -> None:
         super().__init__()
-        self.content_queries = nn.Embedding(num_queries, dim)
-        self.label_embed = nn.Embedding(num_classes, dim)
-        self.class_head, self.box_head = class_layer(dim, num_classes), box_layers(dim)
-        self.proposal_class, self.proposal_box = class_layer(dim, num_classes), box_layers(dim)
+        dim = options.dim
+        self.content_queries = nn.Embedding(options.num_queries, dim)
+        self.label_embed = nn.Embedding(num_logits, dim)
+        self.class_head, self.box_head = class_layer(dim, num_logits), box_layers(dim)
+        self.proposal_class, self.proposal_box = class_layer(dim, num_logits), box_layers(dim)
+        if options.refine_heads:
+            self.refine_head = box_layers(dim)
 
 
 @dataclass
 class Encoded:
-    """Memory (B, S, C) of all levels, coarsest last, and the levels' sizes."""
+    """Memory (B, S, C) of all levels, coarsest last, the levels' sizes, and the padding of images of several sizes."""
 
     memory: Tensor
     shapes: LevelShapes
+    padding: Padding | None = None
 
 
-class BoxHead(nn.Module):
+@dataclass
+class BoxOutput:
+    """Class ``logits`` (layers, B, Q, K) of the decoder, noised queries first, and what lies before them."""
+
+    logits: Tensor
+    decoded: Decoded
+    selection: Selection
+
+
+class BoxHead(TaskHead):
     """See :mod:`.contract`. Consistency feature: the encoder's output, token by token.
 
     ``per_dataset`` (Foundation X): selector and decoder per dataset. ``shared`` (Foundation X+): one selector and one
@@ -84,6 +72,8 @@ class BoxHead(nn.Module):
     def __init__(self, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses], options: BoxOptions) -> None:
         super().__init__()
         o = self.options = options
+        self.inert_consistency = o.compare_decoder
+        self.num_classes = {name: len(c.names) for name, c in datasets.items()}
         widths = [channels[name] for name in LEVELS]
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         projections = [nn.Conv2d(width, o.dim, 1) for width in widths]
@@ -96,11 +86,11 @@ class BoxHead(nn.Module):
         self.level_embed = nn.Parameter(torch.randn(len(projections), o.dim))
         self.encoder = Encoder(o.encoder_layers, *sizes)
         owners = [SHARED] if o.layout == SHARED else list(datasets)
-        self.selectors = nn.ModuleDict({name: QuerySelector(o.dim, o.anchor_size) for name in owners})
+        if o.memory_projection:
+            self.memory_projections = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
+        self.selectors = nn.ModuleDict({name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners})
         self.decoders = nn.ModuleDict({name: Decoder(o.decoder_layers, *sizes) for name in owners})
-        self.branches = nn.ModuleDict(
-            {name: BoxBranch(len(c.names), o.dim, o.num_queries) for name, c in datasets.items()}
-        )
+        self.branches = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
         self._init_transformer()
 
     def _init_transformer(self) -> None:
@@ -114,102 +104,102 @@ class BoxHead(nn.Module):
 
     @classmethod
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> BoxHead:
-        box = cfg.MODEL.BOX
-        options = BoxOptions(
-            layout=box.LAYOUT,
-            dim=box.DIM,
-            num_heads=box.NUM_HEADS,
-            num_points=box.NUM_POINTS,
-            ffn_dim=box.FFN_DIM,
-            encoder_layers=box.ENCODER_LAYERS,
-            decoder_layers=box.DECODER_LAYERS,
-            num_queries=box.NUM_QUERIES,
-            temperature=box.TEMPERATURE,
-            anchor_size=box.ANCHOR_SIZE,
-            denoising_queries=box.DENOISING.QUERIES,
-            label_noise=box.DENOISING.LABEL_NOISE,
-            box_noise=box.DENOISING.BOX_NOISE,
-            costs=(box.COST.CLASS, box.COST.BOX, box.COST.GIOU),
-            weights=(box.LOSS.CLASS, box.LOSS.BOX, box.LOSS.GIOU),
-            proposal_weight=box.PROPOSAL_LOSS,
-            topk=box.TOPK,
-        )
-        return cls(channels, datasets, options)
+        return cls(channels, datasets, BoxOptions.from_config(cfg))
 
     def _owner(self, dataset: str) -> str:
         return SHARED if self.options.layout == SHARED else dataset
 
     def parts(self, dataset: str) -> dict[str, list[str]]:
-        transformer = [f"selectors.{self._owner(dataset)}", f"decoders.{self._owner(dataset)}"]
-        head, path = [f"branches.{dataset}"], ["norms", "input_proj", "level_embed", "encoder"]
-        if self.options.layout == SHARED:
-            return {"head": head, "path": path + transformer}
-        return {"head": head + transformer, "path": path}
+        owner, o = self._owner(dataset), self.options
+        transformer = [f"decoders.{owner}"]
+        transformer += [f"selectors.{owner}"] if o.selector_layer else []
+        transformer += [f"memory_projections.{owner}"] if o.memory_projection else []
+        head, path = [f"branches.{dataset}"], ["norms", "encoder"]
+        # The published lock leaves these two their gradient (no optimizer group of it holds them).
+        (head if o.reference_lock else path).extend(["input_proj", "level_embed"])
+        (path if o.layout == SHARED else head).extend(transformer)
+        return {"head": head, "path": path}
 
-    def encode(self, features: Mapping[str, Tensor]) -> Encoded:
+    def encode(self, features: Mapping[str, Tensor], pixels: Tensor | None = None) -> Encoded:
+        """``pixels``: bool (B, H, W), True where the input is padding (images of several sizes in a batch)."""
         maps = [
             norm(features[name].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             for name, norm in zip(LEVELS, self.norms, strict=True)
         ]
         maps = [project(x) for project, x in zip(self.input_proj, [*maps, maps[-1]], strict=True)]
         shapes = tuple((x.shape[2], x.shape[3]) for x in maps)
+        padding = None if pixels is None else Padding.from_pixels(pixels, shapes)
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
         positions = torch.cat(
-            [
-                map_positions(h, w, self.options.dim, self.options.temperature, tokens.device) + embed
-                for (h, w), embed in zip(shapes, self.level_embed, strict=True)
-            ]
+            [x + embed for x, embed in zip(self.positions(shapes, padding), self.level_embed, strict=True)], dim=1
         )
-        return Encoded(self.encoder(tokens, positions.to(tokens.dtype), shapes), shapes)
+        return Encoded(self.encoder(tokens, positions.to(tokens.dtype), shapes, padding), shapes, padding)
 
-    def consistency(self, encoded: Encoded) -> tuple[Tensor, ...]:
+    def positions(self, shapes: LevelShapes, padding: Padding | None = None) -> list[Tensor]:
+        """Sine encoding of every level, without the level embedding: each (1 or B, h * w, C)."""
+        device = self.level_embed.device
+        levels = (
+            [torch.zeros(1, *shape, dtype=torch.bool, device=device) for shape in shapes]
+            if padding is None
+            else padding.levels
+        )
+        return [map_positions(level, self.options.dim, self.options.temperature) for level in levels]
+
+    def consistency(self, encoded: Encoded, dataset: str) -> tuple[Tensor, ...]:
+        if self.options.compare_decoder:
+            out = self.decode(encoded, dataset)
+            return out.decoded.states, out.selection.tokens
         return (encoded.memory,)
 
-    def _decode(self, encoded: Encoded, dataset: str, noise: Denoising | None) -> dict[str, Tensor]:
-        """-> ``logits`` (L, B, Q, K) and ``boxes`` (L, B, Q, 4), noised queries first, and the proposals'."""
-        branch, owner = self.branches[dataset], self._owner(dataset)
-        proposal_logits, proposal_boxes = self.selectors[owner](
-            encoded.memory, encoded.shapes, branch.proposal_class, branch.proposal_box, self.options.num_queries
+    def penalty(self) -> dict[str, Tensor]:
+        """Reference switch: the encoder's squared weights, on top of all weighted losses."""
+        if not self.options.encoder_l2:
+            return {}
+        squares = sum(parameter.square().sum() for parameter in self.encoder.parameters())
+        return {"loss_encoder_l2": self.options.encoder_l2 * squares}
+
+    def decode(self, encoded: Encoded, dataset: str, noise: Denoising | None = None) -> BoxOutput:
+        """Selects the queries and runs the decoder of one dataset."""
+        o, branch, owner = self.options, self.branches[dataset], self._owner(dataset)
+        memory = encoded.memory
+        if o.memory_projection:
+            memory = self.memory_projections[owner](memory)
+        selection = self.selectors[owner](
+            memory, encoded.shapes, branch.proposal_class, branch.proposal_box, o.num_queries, encoded.padding
         )
-        boxes = proposal_boxes.detach()
+        boxes = selection.boxes.detach()
         content = branch.content_queries.weight[: boxes.shape[1]].expand(boxes.shape[0], -1, -1)
         blocked = None
         if noise is not None:
-            content = torch.cat([branch.label_embed(noise.labels), content], dim=1)
+            content = torch.cat([noise.content(branch.label_embed), content], dim=1)
             blocked = noise.attention_mask(boxes.shape[1])
             boxes = torch.cat([noise.boxes, boxes], dim=1)
-        states, predicted = self.decoders[owner](
-            content, boxes, encoded.memory, encoded.shapes, branch.box_head, blocked
+        refine = branch.refine_head if o.refine_heads else branch.box_head
+        decoded = self.decoders[owner](
+            content, boxes, memory, encoded.shapes, branch.box_head, refine, blocked, encoded.padding
         )
-        return {
-            "logits": branch.class_head(states).float(),
-            "boxes": predicted,
-            "proposal_logits": proposal_logits[None],
-            "proposal_boxes": proposal_boxes[None],
-        }
+        return BoxOutput(branch.class_head(decoded.states).float(), decoded, selection)
 
     def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
         """Losses of all decoder layers, of the proposals and of the denoising, weighted and named apart."""
         o = self.options
-        targets = [_targets(entry, encoded.memory.device) for entry in batch]
-        num_classes = self.branches[dataset].class_head.out_features
-        noise = make_denoising(targets, num_classes, o.denoising_queries, o.label_noise, o.box_noise)
-        out = self._decode(encoded, dataset, noise)
+        targets = [self._targets(entry, encoded.memory.device) for entry in batch]
+        num_logits = self.branches[dataset].class_head.out_features
+        noise = make_denoising(targets, num_logits, o.denoising_queries, o.label_noise, o.box_noise, o.denoising_groups)
+        out = self.decode(encoded, dataset, noise)
         split = 0 if noise is None else noise.labels.shape[1]
         count = boxes_per_process(sum(len(truth.labels) for truth in targets), encoded.memory.device)
+        logits, boxes, proposals = out.logits, out.decoded.boxes, out.selection
         # The noised queries come first; the assignment of theirs is known and needs no matching.
         with torch.autocast(encoded.memory.device.type, enabled=False):
-            losses = self._matched(out["logits"][:, :, split:], out["boxes"][:, :, split:], targets, count, "")
+            losses = self._matched(logits[:, :, split:], boxes[:, :, split:], targets, count, "")
             if o.proposal_weight:
-                proposals = self._matched(out["proposal_logits"], out["proposal_boxes"], targets, count, "_proposal")
-                losses |= {name: o.proposal_weight * value for name, value in proposals.items()}
+                raw = self._matched(proposals.logits[None], proposals.boxes[None], targets, count, "_proposal")
+                losses |= {name: o.proposal_weight * value for name, value in raw.items()}
             if noise is not None:
-                logits, boxes = out["logits"][:, :, :split], out["boxes"][:, :, :split]
-                image, query, target = noise.positives(targets)
-                layers = torch.arange(len(logits), device=image.device).repeat_interleave(len(image))
-                assignment = (layers, *(index.repeat(len(logits)) for index in (image, query, target)))
-                raw = set_losses(logits, boxes, targets, assignment, count * noise.groups)
-                losses |= self._weighted(raw, "_denoising")
+                assignment = _known_assignment(noise, targets, len(logits))
+                noised = logits[:, :, :split], boxes[:, :, :split]
+                losses |= self._weighted(set_losses(*noised, targets, assignment, count * noise.groups), "_denoising")
         return losses
 
     def _matched(self, logits: Tensor, boxes: Tensor, targets: list[BoxTargets], count: float, suffix: str) -> dict:
@@ -220,18 +210,25 @@ class BoxHead(nn.Module):
         weights = dict(zip(("class", "box", "giou"), self.options.weights, strict=True))
         return {f"loss_{name}{suffix}": weights[name] * value for name, value in losses.items()}
 
+    def _targets(self, entry: dict, device: torch.device) -> BoxTargets:
+        """``instances`` of the mapper (corners in input pixels) -> targets in 0..1."""
+        instances = entry["instances"]
+        height, width = entry["image"].shape[-2:]
+        corners = instances.gt_boxes.tensor.to(device).float()
+        corners = corners / corners.new_tensor([width, height] * 2)
+        return BoxTargets(instances.gt_classes.to(device) + self.options.first_class, to_centre(corners))
+
     def tensors(self, encoded: Encoded, dataset: str, size: int) -> dict[str, Tensor]:
         """The N best (query, class) pairs, best first, no suppression.
 
         Returns:
             ``scores`` (B, N), ``classes`` (B, N) int64, ``boxes`` (B, N, 4) as x0, y0, x1, y1 in 0..1 of the input.
         """
-        out = self._decode(encoded, dataset, noise=None)
-        logits, boxes = out["logits"][-1], out["boxes"][-1]  # (B, Q, K), (B, Q, 4)
-        queries, num_classes = logits.shape[1:]
-        scores, index = logits.sigmoid().flatten(1).topk(min(self.options.topk, queries * num_classes))
-        chosen = (index // num_classes)[..., None].expand(-1, -1, 4)
-        return {"scores": scores, "classes": index % num_classes, "boxes": to_corners(boxes.gather(1, chosen))}
+        out = self.decode(encoded, dataset)
+        first = self.options.first_class
+        logits = out.logits[-1, :, :, first : first + self.num_classes[dataset]]
+        scores, classes, boxes = best_detections(logits, out.decoded.boxes[-1], self.options.topk)
+        return {"scores": scores, "classes": classes, "boxes": boxes}
 
     def inference(self, encoded: Encoded, dataset: str, batch: Batch) -> list[dict]:
         """-> ``instances``: what :meth:`tensors` gives, boxes in original pixels."""
@@ -246,8 +243,21 @@ class BoxHead(nn.Module):
         return results
 
 
-def _targets(entry: dict, device: torch.device) -> BoxTargets:
-    """``instances`` of the mapper (corners in input pixels) -> targets in 0..1."""
-    instances = entry["instances"]
-    corners = instances.gt_boxes.tensor.to(device).float() / entry["image"].shape[-1]
-    return BoxTargets(instances.gt_classes.to(device), to_centre(corners))
+def best_detections(logits: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best (query, class) pairs of every image, best first; a query may come with several classes.
+
+    Shapes:
+        logits (B, Q, K), boxes (B, Q, 4) cx, cy, w, h -> scores (B, N), classes (B, N), corners (B, N, 4), with
+        N = min(count, Q * K).
+    """
+    queries, num_classes = logits.shape[1:]
+    scores, index = logits.sigmoid().flatten(1).topk(min(count, queries * num_classes))
+    chosen = boxes.gather(1, (index // num_classes)[..., None].expand(-1, -1, 4))
+    return scores, index % num_classes, to_corners(chosen)
+
+
+def _known_assignment(noise: Denoising, targets: list[BoxTargets], layers: int) -> tuple[Tensor, ...]:
+    """Layer, image, query and target of every positive noised query."""
+    image, query, target = noise.positives(targets)
+    layer = torch.arange(layers, device=image.device).repeat_interleave(len(image))
+    return (layer, *(index.repeat(layers) for index in (image, query, target)))

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ..losses.classification import binary_cross_entropy, exclusive_cross_entropy
-from .contract import Batch, UnitClasses, stack_targets
+from .contract import Batch, TaskHead, UnitClasses, stack_targets
 
 
-class ClassificationHead(nn.Module):
+class ClassificationHead(TaskHead):
     """See :mod:`.contract`. Consistency feature: the pooled vector."""
 
     def __init__(self, channels: int, datasets: Mapping[str, UnitClasses], exclusive_as_binary: bool = False) -> None:
@@ -38,7 +38,7 @@ class ClassificationHead(nn.Module):
         """-> pooled vector (B, C)."""
         return self.norm(features["stage4"].permute(0, 2, 3, 1)).mean((1, 2))
 
-    def consistency(self, pooled: Tensor) -> tuple[Tensor, ...]:
+    def consistency(self, pooled: Tensor, dataset: str) -> tuple[Tensor, ...]:
         return (pooled,)
 
     def losses(self, pooled: Tensor, dataset: str, batch: Batch) -> dict[str, Tensor]:

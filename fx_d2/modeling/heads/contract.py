@@ -3,10 +3,11 @@
 A head serves one task for all datasets that have it. It is a module with::
 
     encode(features) -> encoded          the part shared by the datasets, from the backbone's maps
-    consistency(encoded) -> tensors      what student and teacher compare
-    losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
+    consistency(encoded, dataset) -> tensors   what student and teacher compare
     tensors(encoded, dataset, size)      the outputs of a whole batch on the network's square input of ``size`` pixels,
                                          as named tensors: what an exported network gives
+    losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
+    penalty()                            named losses that no weight of the consistency touches; mostly none
     inference(encoded, dataset, batch)   one dict an image, in original pixels
     parts(dataset) -> {"head", "path"}   names of its own submodules and parameters: "head" is what is new to the
                                          shared network (trains in a Locked pass), "path" what else lies
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Batch = Sequence[dict]
 
@@ -30,6 +31,16 @@ class UnitClasses:
 
     names: tuple[str, ...]
     exclusive: bool = False
+
+
+class TaskHead(nn.Module):
+    """What the heads have in common."""
+
+    # The compared features come from an evaluation of the student and carry no gradient (a reference switch).
+    inert_consistency = False
+
+    def penalty(self) -> dict[str, Tensor]:
+        return {}
 
 
 def stack_targets(batch: Batch, key: str, device: torch.device) -> Tensor:

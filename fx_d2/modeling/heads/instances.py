@@ -12,18 +12,18 @@ from torch import Tensor
 
 def content_of(entry: dict) -> tuple[float, float, float, float]:
     """Rectangle x0, y0, x1, y1 of the input that holds the whole original image (all of it unless letterboxed)."""
-    side = float(entry["image"].shape[-1])
-    return entry.get("content", (0.0, 0.0, side, side))
+    height, width = entry["image"].shape[-2:]
+    return entry.get("content", (0.0, 0.0, float(width), float(height)))
 
 
 def boxes_to_original(boxes: Tensor, entry: dict) -> Boxes:
-    """(N, 4) corners in 0..1 of the input -> clipped boxes in original pixels."""
+    """(N, 4) corners in 0..1 of the image's own input -> clipped boxes in original pixels."""
     x0, y0, x1, y1 = content_of(entry)
-    side = entry["image"].shape[-1]
+    rows, columns = entry["image"].shape[-2:]
     height, width = entry["height"], entry["width"]
     origin = boxes.new_tensor([x0, y0, x0, y0])
     scale = boxes.new_tensor([width / (x1 - x0), height / (y1 - y0)] * 2)
-    result = Boxes((boxes * side - origin) * scale)
+    result = Boxes((boxes * boxes.new_tensor([columns, rows] * 2) - origin) * scale)
     result.clip((height, width))
     return result
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..losses.mask import mask_losses
 from ..norm import BatchNorm2d
-from .contract import Batch, UnitClasses, stack_targets
+from .contract import Batch, TaskHead, UnitClasses, stack_targets
 from .instances import masks_to_original, present_instances
 
 
@@ -55,9 +55,12 @@ class FeaturePyramid(nn.Module):
         self.smooth = nn.Conv2d(width, width, 3, padding=1)
         self.fusion = conv_norm_relu(len(channels) * width, width, 3)
 
+    def laterals(self, maps: list[Tensor]) -> list[Tensor]:
+        """The maps of the four stages, finest first -> all of the pyramid's width."""
+        return [maps[0], *(lateral(x) for lateral, x in zip(self.lateral, maps[1:], strict=True))]
+
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Finest first -> (B, width, H / 4, W / 4)."""
-        maps = [maps[0], *(lateral(x) for lateral, x in zip(self.lateral, maps[1:], strict=True))]
+        """Laterals, finest first -> (B, width, H / 4, W / 4)."""
         size = maps[0].shape[-2:]
         levels = [
             self.smooth(upsample(coarse, fine.shape[-2:]) + fine) for fine, coarse in zip(maps, maps[1:], strict=False)
@@ -65,8 +68,8 @@ class FeaturePyramid(nn.Module):
         return self.fusion(torch.cat([upsample(level, size) for level in (*levels, maps[-1])], dim=1))
 
 
-class MaskHead(nn.Module):
-    """See :mod:`.contract`. Consistency features: L2-normalised stage-4 and fused maps.
+class MaskHead(TaskHead):
+    """See :mod:`.contract`. Consistency features: L2-normalised stage-4 (raw) and fused maps.
 
     Args:
         channels: widths of stages 1-4.
@@ -74,6 +77,7 @@ class MaskHead(nn.Module):
         bins, dropout: pyramid pooling. dice_weight, bce_weight, flat_dice: losses.
         threshold: probability from which a pixel is inside. components: one instance per connected component
             instead of one per class.
+        compare_lateral: reference switch, compare the pyramid's lateral of stage 4 instead of stage 4.
     """
 
     def __init__(
@@ -88,10 +92,12 @@ class MaskHead(nn.Module):
         flat_dice: bool = False,
         threshold: float = 0.5,
         components: bool = False,
+        compare_lateral: bool = False,
     ) -> None:
         super().__init__()
         self.dice_weight, self.bce_weight, self.flat_dice = dice_weight, bce_weight, flat_dice
         self.threshold, self.components = threshold, components
+        self.compare_lateral = compare_lateral
         self.pooling = PyramidPooling(channels[-1], bins, dropout)
         self.pyramid = FeaturePyramid(channels)
         self.branches = nn.ModuleDict(
@@ -111,35 +117,40 @@ class MaskHead(nn.Module):
             flat_dice=mask.FLAT_DICE,
             threshold=mask.THRESHOLD,
             components=mask.COMPONENTS,
+            compare_lateral=mask.COMPARE_LATERAL,
         )
 
     def parts(self, dataset: str) -> dict[str, list[str]]:
         return {"head": [f"branches.{dataset}"], "path": ["pooling", "pyramid"]}
 
     def encode(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """-> ``deep`` (stage 4, raw) and ``fused`` (B, C1, H / 4, W / 4)."""
+        """-> ``fused`` (B, C1, H / 4, W / 4) and the coarsest map to compare, ``deep``."""
         maps = list(features.values())
-        return {"deep": maps[-1], "fused": self.pyramid([*maps[:-1], self.pooling(maps[-1])])}
+        levels = self.pyramid.laterals([*maps[:-1], self.pooling(maps[-1])])
+        deep = levels[-1] if self.compare_lateral else maps[-1]
+        return {"deep": deep, "fused": self.pyramid(levels)}
 
-    def consistency(self, encoded: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    def consistency(self, encoded: dict[str, Tensor], dataset: str) -> tuple[Tensor, ...]:
         return tuple(F.normalize(encoded[key].float(), dim=1) for key in ("deep", "fused"))
 
-    def _logits(self, encoded: dict[str, Tensor], dataset: str, size: int) -> Tensor:
-        logits = self.branches[dataset](encoded["fused"]).float()
-        return F.interpolate(logits, (size, size), mode="bilinear", align_corners=False)
+    def logits(self, encoded: dict[str, Tensor], dataset: str, size: tuple[int, int]) -> Tensor:
+        """-> (B, K, *size), the size being that of the network's input."""
+        return F.interpolate(
+            self.branches[dataset](encoded["fused"]).float(), size, mode="bilinear", align_corners=False
+        )
 
     def losses(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> dict[str, Tensor]:
         masks = stack_targets(batch, "masks", encoded["fused"].device)
-        dice, entropy = mask_losses(self._logits(encoded, dataset, masks.shape[-1]), masks, self.flat_dice)
+        dice, entropy = mask_losses(self.logits(encoded, dataset, masks.shape[-2:]), masks, self.flat_dice)
         return {"loss_dice": self.dice_weight * dice, "loss_bce": self.bce_weight * entropy}
 
     def tensors(self, encoded: dict[str, Tensor], dataset: str, size: int) -> dict[str, Tensor]:
         """-> ``masks`` (B, K, size, size): probabilities on the network's input."""
-        return {"masks": self._logits(encoded, dataset, size).sigmoid()}
+        return {"masks": self.logits(encoded, dataset, (size, size)).sigmoid()}
 
     def inference(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> list[dict]:
         """-> ``masks`` (K, height, width): probabilities at the original size, and ``instances``."""
-        logits = self._logits(encoded, dataset, batch[0]["image"].shape[-1])
+        logits = self.logits(encoded, dataset, batch[0]["image"].shape[-2:])
         results = []
         for row, entry in zip(logits, batch, strict=True):
             masks = masks_to_original(row, entry).sigmoid()

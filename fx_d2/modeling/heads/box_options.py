@@ -1,0 +1,93 @@
+"""Sizes, costs and switches of the box head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHARED = "shared"
+
+
+@dataclass(frozen=True)
+class BoxOptions:
+    """The fields are the keys of ``MODEL.BOX`` (explained in config.py), and ``FX.REFERENCE_LOCK``."""
+
+    layout: str = "per_dataset"
+    dim: int = 256
+    num_heads: int = 8
+    num_points: int = 4
+    ffn_dim: int = 2048
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    num_queries: int = 900
+    temperature: float = 20.0
+    anchor_size: float = 0.05
+    denoising_queries: int = 100
+    denoising_groups: int = 0
+    label_noise: float = 0.5
+    box_noise: float = 1.0
+    costs: tuple[float, float, float] = (2.0, 5.0, 2.0)
+    weights: tuple[float, float, float] = (1.0, 5.0, 2.0)
+    proposal_weight: float = 1.0
+    topk: int = 300
+    class_logits: int = 0
+    memory_projection: bool = False
+    refine_heads: bool = False
+    selector_layer: bool = True
+    compare_decoder: bool = False
+    encoder_l2: float = 0.0
+    reference_lock: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("per_dataset", SHARED):
+            raise ValueError(f"MODEL.BOX.LAYOUT must be per_dataset or shared, not {self.layout!r}")
+        if self.dim % 32 or self.dim % self.num_heads:
+            raise ValueError(f"MODEL.BOX.DIM ({self.dim}) must be a multiple of 32 and of NUM_HEADS ({self.num_heads})")
+
+    @classmethod
+    def from_config(cls, cfg) -> BoxOptions:
+        box = cfg.MODEL.BOX
+        return cls(
+            layout=box.LAYOUT,
+            dim=box.DIM,
+            num_heads=box.NUM_HEADS,
+            num_points=box.NUM_POINTS,
+            ffn_dim=box.FFN_DIM,
+            encoder_layers=box.ENCODER_LAYERS,
+            decoder_layers=box.DECODER_LAYERS,
+            num_queries=box.NUM_QUERIES,
+            temperature=box.TEMPERATURE,
+            anchor_size=box.ANCHOR_SIZE,
+            denoising_queries=box.DENOISING.QUERIES,
+            denoising_groups=box.DENOISING.GROUPS,
+            label_noise=box.DENOISING.LABEL_NOISE,
+            box_noise=box.DENOISING.BOX_NOISE,
+            costs=(box.COST.CLASS, box.COST.BOX, box.COST.GIOU),
+            weights=(box.LOSS.CLASS, box.LOSS.BOX, box.LOSS.GIOU),
+            proposal_weight=box.PROPOSAL_LOSS,
+            topk=box.TOPK,
+            class_logits=box.CLASS_LOGITS,
+            memory_projection=box.MEMORY_PROJECTION,
+            refine_heads=box.REFINE_HEADS,
+            selector_layer=box.SELECTOR_LAYER,
+            compare_decoder=box.COMPARE_DECODER,
+            encoder_l2=box.ENCODER_L2,
+            reference_lock=cfg.FX.REFERENCE_LOCK,
+        )
+
+    def logits(self, num_classes: int) -> int:
+        """Outputs of a class layer.
+
+        Raises:
+            ValueError: ``class_logits`` does not leave room for the classes and the unused index 0.
+        """
+        if self.class_logits and self.class_logits <= num_classes:
+            raise ValueError(
+                f"MODEL.BOX.CLASS_LOGITS ({self.class_logits}) must be larger than the {num_classes} classes of every "
+                "dataset: index 0 is unused"
+            )
+        return self.class_logits or num_classes
+
+    @property
+    def first_class(self) -> int:
+        """Index of the logit of a dataset's first class: its COCO category id where the width is fixed."""
+        return 1 if self.class_logits else 0
