@@ -8,6 +8,7 @@ import logging
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from .config_node import Config
 from .schedule import TASKS, Pass, Unit
 
 logger = logging.getLogger(__name__)
@@ -184,9 +185,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.OUTPUT_DIR = "./output"
 
 
-def get_fx_cfg() -> CfgNode:
-    """Detectron2's defaults with the keys of fx_d2."""
-    cfg = get_cfg()
+def get_fx_cfg() -> Config:
+    """Detectron2's defaults with the keys of fx_d2; see :class:`fx_d2.config_node.Config` for merging."""
+    cfg = Config()
+    cfg.update(get_cfg())
     add_fx_config(cfg)
     return cfg
 

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from torch import nn
 
 from fx_d2.engine.build import prepare
-from fx_d2.tooling import config_argument_parser, config_from_args
+from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
 
 def component(name: str) -> str:
@@ -45,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

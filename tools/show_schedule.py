@@ -11,7 +11,7 @@ from tabulate import tabulate
 from fx_d2.engine.build import build_networks, build_schedule, prepare
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import lr_factor
-from fx_d2.tooling import config_argument_parser, config_from_args
+from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
 HEADERS = ("unit", "pass", "images", "steps", "iterations", "trains", "(M)", "locked", "(M)", "lr start", "lr end")
 
@@ -61,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

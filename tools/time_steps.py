@@ -20,7 +20,7 @@ from fx_d2.engine.build import build_networks, build_precision, prepare
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import build_optimizer
 from fx_d2.schedule import Unit
-from fx_d2.tooling import config_argument_parser, config_from_args
+from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
 REPEATS = 3
 
@@ -86,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

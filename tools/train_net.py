@@ -19,7 +19,7 @@ from detectron2.utils.logger import setup_logger
 from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
 from fx_d2.engine.checkpoint import FXCheckpointer
 from fx_d2.engine.report import evaluate_and_report
-from fx_d2.tooling import config_from_args
+from fx_d2.tooling import config_from_args, run_tool
 
 
 def setup(args):
@@ -55,4 +55,4 @@ def invoke_main() -> None:
 
 
 if __name__ == "__main__":
-    invoke_main()
+    run_tool(invoke_main)

@@ -6,23 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..safe_yaml import parse_yaml
 from .errors import DataError, nearest
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is written twice; plain YAML keeps the last one silently."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
-                if key_node.value in seen:
-                    mark = key_node.start_mark
-                    raise DataError(f"{mark.name}, line {mark.line + 1}: key {key_node.value!r} is written twice")
-                seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
 
 
 def load_yaml(path: Path) -> Any:
@@ -31,17 +16,12 @@ def load_yaml(path: Path) -> Any:
     Raises:
         DataError: the file is missing, bad syntax (with the line), or a key is written twice.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file (key DATASETS.FILES)")
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            return yaml.load(stream, Loader=_Loader)  # a SafeLoader: plain values only
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file (key DATASETS.FILES)") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise DataError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from None
+        return parse_yaml(path)
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 class Section:
