@@ -6,24 +6,31 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-logger = logging.getLogger(__name__)
+from .estimates import Metrics, UnitScore
+from .tables import ImageRow, Options, Table
 
-Metrics = dict[str, float | None]
+logger = logging.getLogger(__name__)
 
 
 class UnitEvaluator(DatasetEvaluator):
     """Scores one unit.
 
-    A task adds :meth:`measure` (one image: what must be kept of a prediction) and :meth:`summarise` (all images).
+    A task adds :meth:`measure` (one image: what must be kept of a prediction) and :meth:`summarise` (all images), and
+    :meth:`truth_of` where the truth is costly to read and can be shared by the evaluators of several models.
 
     Args:
         dataset_dicts: the images of the split, one dict each, with a unique ``image_id``.
         classes: names of the unit's classes in the order of the network's outputs.
         exclusive: the classes exclude each other. Part of the common signature; only classification makes use of it.
+        options: of the final evaluation: intervals, curves and all that is too slow for a validation during training.
+            None: the main metrics only.
+
+    Attributes:
+        score: after :meth:`evaluate`, on the main process: values with intervals and reasons.
+        table: likewise, what was scored; it can be written and scored again. For masks only with ``options``.
 
     Raises:
         ValueError: there are no images, or two of them share an ``image_id``.
@@ -31,9 +38,18 @@ class UnitEvaluator(DatasetEvaluator):
 
     task: str
 
-    def __init__(self, dataset_dicts: Sequence[dict], classes: Sequence[str], exclusive: bool = False) -> None:
+    def __init__(
+        self,
+        dataset_dicts: Sequence[dict],
+        classes: Sequence[str],
+        exclusive: bool = False,
+        options: Options | None = None,
+    ) -> None:
         self.classes = tuple(classes)
         self.exclusive = exclusive
+        self.options = options
+        self.table: Table | None = None
+        self.score: UnitScore | None = None
         self.records = {record["image_id"]: record for record in dataset_dicts}
         if not self.records:
             raise ValueError(f"there are no images to score ({self.task})")
@@ -46,30 +62,42 @@ class UnitEvaluator(DatasetEvaluator):
         """Forgets all predictions."""
         self._measured: dict[str, Any] = {}
 
-    def process(self, inputs: Sequence[Mapping], outputs: Sequence[Mapping]) -> None:
+    def process(
+        self, inputs: Sequence[Mapping], outputs: Sequence[Mapping], truths: Sequence[Any] | None = None
+    ) -> None:
         """Measures a batch. An image that comes twice counts once, by its first prediction.
 
         Args:
             inputs: mapper outputs. outputs: what the network returned for them, in the same order.
+            truths: what :meth:`truths_of` gave for the batch, so that several models share it; None: read here.
 
         Raises:
             ValueError: an image is not in the dataset, or its prediction is malformed.
         """
-        for entry, output in zip(inputs, outputs, strict=True):
-            image_id = entry["image_id"]
-            if image_id not in self.records:
-                raise ValueError(
-                    f"{self.unit}: prediction for image {image_id!r}, which is not among the {len(self.records)} "
-                    "images to score; loader and evaluator must be built for the same split"
-                )
-            if image_id not in self._measured:
-                self._measured[image_id] = self.measure(self.records[image_id], output)
+        for number, (entry, output) in enumerate(zip(inputs, outputs, strict=True)):
+            record = self._record(entry)
+            if record["image_id"] not in self._measured:
+                truth = self.truth_of(record) if truths is None else truths[number]
+                self._measured[record["image_id"]] = self.measure(record, output, truth)
+
+    def truths_of(self, inputs: Sequence[Mapping]) -> list[Any]:
+        """The truth of a batch, to hand to :meth:`process` of every model's evaluator."""
+        return [self.truth_of(self._record(entry)) for entry in inputs]
+
+    def _record(self, entry: Mapping) -> dict:
+        image_id = entry["image_id"]
+        if image_id not in self.records:
+            raise ValueError(
+                f"{self.unit}: prediction for image {image_id!r}, which is not among the {len(self.records)} "
+                "images to score; loader and evaluator must be built for the same split"
+            )
+        return self.records[image_id]
 
     def evaluate(self) -> dict[str, Metrics]:
         """Gathers the predictions of all processes (collective call) and scores them.
 
         Returns:
-            ``{task: {metric: value}}``, values 0..1 or None where undefined; an empty dict on all but the main process.
+            ``{task: {metric: value}}``, None where undefined; an empty dict on all but the main process.
 
         Raises:
             ValueError: some images have no prediction: a smaller test set must not pass for the whole.
@@ -91,30 +119,25 @@ class UnitEvaluator(DatasetEvaluator):
                 f"for instance {', '.join(map(repr, missing[:3]))}"
             )
         # In the order of the dataset, however the images were shared among processes.
-        return {self.task: self.summarise([measured[image_id] for image_id in self.records])}
+        self.score = self.summarise([measured[image_id] for image_id in self.records])
+        return {self.task: self.score.metrics}
 
-    def measure(self, record: dict, output: Mapping) -> Any:
+    def truth_of(self, record: dict) -> Any:
+        """What :meth:`measure` needs of the truth, if it needs any."""
+        return None
+
+    def measure(self, record: dict, output: Mapping, truth: Any) -> Any:
         """What is kept of one prediction: small, on the CPU, picklable."""
         raise NotImplementedError
 
-    def summarise(self, measured: list) -> Metrics:
-        """The metrics, from the measurements in the order of the dataset."""
+    def summarise(self, measured: list) -> UnitScore:
+        """Sets :attr:`table` and scores it; the measurements come in the order of the dataset."""
         raise NotImplementedError
+
+    def images(self) -> list[ImageRow]:
+        """The images in the order of the dataset."""
+        return [ImageRow.from_record(record) for record in self.records.values()]
 
     def fault(self, record: dict, what: str) -> ValueError:
         """An error about the prediction for one image."""
         return ValueError(f"{self.unit}: image {record['image_id']!r}: {what}")
-
-
-def mean_or_none(values: Sequence[float | None] | np.ndarray) -> float | None:
-    """Mean of the defined values; None where there are none."""
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
-
-
-def with_classes(classes: Sequence[str], per_class: Mapping[str, Sequence[float | None]]) -> Metrics:
-    """``metric``: mean over the classes where it is defined, then ``metric/class`` for every class."""
-    metrics: Metrics = {name: mean_or_none(values) for name, values in per_class.items()}
-    for index, label in enumerate(classes):
-        metrics.update({f"{name}/{label}": values[index] for name, values in per_class.items()})
-    return metrics

@@ -1,26 +1,29 @@
-"""Image-level findings: area under the ROC curve and average precision."""
+"""Image-level findings: what is kept of a network's scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from .base import Metrics, UnitEvaluator, with_classes
+from .base import UnitEvaluator
+from .estimates import UnitScore
+from .findings import score_findings
+from .tables import FindingTable
 
 
 class ClassificationEvaluator(UnitEvaluator):
-    """``AUROC`` and ``AP`` per class over the images whose label is known, and their means.
+    """Scores findings, see :func:`score_findings`.
 
-    A class is defined where both outcomes occur; otherwise it is None and left out of the mean. NaN labels and soft
-    labels (0 < y < 1: the reader was uncertain) are unknown here. Exclusive classes also get ``Accuracy``: the share
-    of labelled images whose class has the highest score.
+    Attributes:
+        thresholds: operating point of each class, chosen on validation; None: there is none.
     """
 
     task = "cls"
+    thresholds = None
 
-    def measure(self, record: dict, output: Mapping) -> np.ndarray:
+    def measure(self, record: dict, output: Mapping, truth: Any) -> np.ndarray:
         """-> (K,) float64 scores."""
         scores = output["scores"].detach().cpu().double().numpy()
         if scores.shape != (len(self.classes),):
@@ -29,33 +32,7 @@ class ClassificationEvaluator(UnitEvaluator):
             raise self.fault(record, "a score is not finite; the network has diverged")
         return scores
 
-    def summarise(self, measured: list[np.ndarray]) -> Metrics:
-        scores = np.stack(measured)
+    def summarise(self, measured: list[np.ndarray]) -> UnitScore:
         labels = np.array([record["labels"] for record in self.records.values()], dtype=np.float64)
-        columns = list(zip(labels.T, scores.T, strict=True))
-        metrics = with_classes(
-            self.classes,
-            {
-                "AUROC": [_score_class(roc_auc_score, y, s) for y, s in columns],
-                "AP": [_score_class(average_precision_score, y, s) for y, s in columns],
-            },
-        )
-        if self.exclusive:
-            metrics["Accuracy"] = _accuracy(labels, scores)
-        return metrics
-
-
-def _score_class(metric, labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """The metric over the images labelled 0 or 1; None unless both occur."""
-    known = (labels == 0) | (labels == 1)
-    truth = labels[known] == 1
-    if truth.all() or not truth.any():
-        return None
-    return float(metric(truth, scores[known]))
-
-
-def _accuracy(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    known = (labels == 1).any(axis=1)
-    if not known.any():
-        return None
-    return float((labels[known].argmax(axis=1) == scores[known].argmax(axis=1)).mean())
+        self.table = FindingTable(self.images(), self.classes, labels, np.stack(measured), self.exclusive)
+        return score_findings(self.table, self.options, self.thresholds)

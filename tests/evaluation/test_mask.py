@@ -97,7 +97,8 @@ def test_masks_are_not_kept():
     full = np.ones((1, 64, 64), np.uint8)
     evaluator = MaskEvaluator([record("a", full)], ["x"])
     evaluator.process([record("a", full)], [{"masks": torch.ones(1, 64, 64)}])
-    assert evaluator._measured["a"].tolist() == [[4096, 4096, 4096]]
+    measured = evaluator._measured["a"]
+    assert measured.counts.tolist() == [[4096, 4096, 4096]] and not measured.truth and not measured.found
 
 
 def test_malformed_masks_name_the_image():

@@ -1,0 +1,238 @@
+"""Predictions as files: common formats, complete enough to be scored again without the model.
+
+    OUTPUT_DIR/predictions/
+        manifest.json                               what is here; see Manifest
+        truth/{dataset}_{box|mask}_{split}.json     COCO ground truth, once for all models
+        {model}/{dataset}_cls_{split}.csv           findings: image_id, patient_id, label:{class}..., score:{class}...
+        {model}/{dataset}_{box|mask}_{split}.json   COCO results
+
+In the COCO files an image's ``file_name`` is its ``image_id`` in the dataset; ids of images and categories count from
+1 in the order of the split and of the classes. Images carry ``patient_id``, ``spacing`` (row, column; mm) and
+``unknown_classes`` (category ids) where there are any. Numbers are written in full: reading gives back the same bits.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.errors import DataError
+from .tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options, Table, stack_rows
+
+FOLDER = "predictions"
+MANIFEST = "manifest.json"
+FORMAT = 1
+_LABEL, _SCORE = "label:", "score:"
+
+
+def table_path(root: str | Path, model: str, unit: str, split: str) -> Path:
+    """Where the predictions of a model for a unit (``dataset/task``) lie; model ``truth``: the ground truth."""
+    dataset, _, task = unit.rpartition("/")
+    return Path(root) / model / f"{dataset}_{task}_{split}.{'csv' if task == 'cls' else 'json'}"
+
+
+def write_manifest(root: str | Path, manifest: Manifest) -> None:
+    _write_json(Path(root) / MANIFEST, {"format": FORMAT, **asdict(manifest)})
+
+
+def read_manifest(root: str | Path) -> Manifest:
+    """
+    Raises:
+        DataError: the file is missing, is of another version, or lacks a key.
+    """
+    path = Path(root) / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; name the folder {FOLDER!r} that an evaluation wrote")
+    stored = _read_json(path)
+    if stored.pop("format", None) != FORMAT:
+        raise DataError(f"{path}: its format is not {FORMAT}, which this version reads")
+    try:
+        options = Options(**stored.pop("options", {}))
+        return Manifest(**{**stored, "models": tuple(stored["models"])}, options=options)
+    except (TypeError, KeyError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def write_table(root: str | Path, model: str, unit: str, split: str, table: Table) -> None:
+    """Writes the predictions, and the ground truth of boxes and masks unless it is there already."""
+    path = table_path(root, model, unit, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(table, FindingTable):
+        _write_scores(path, table)
+        return
+    boxes = isinstance(table, BoxTable)
+    _write_rows(path, _box_results(table) if boxes else _mask_results(table))
+    truth = table_path(root, "truth", unit, split)
+    if not truth.exists():
+        _write_json(truth, _ground_truth(table, _true_boxes(table) if boxes else _true_masks(table)))
+
+
+def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: bool = False) -> Table:
+    """What :func:`write_table` wrote.
+
+    Raises:
+        DataError: a file is missing or damaged, or a prediction is for an image or a class that the truth lacks.
+    """
+    path, task = table_path(root, model, unit, split), unit.rpartition("/")[2]
+    if task == "cls":
+        return _read_scores(path, exclusive)
+    images, classes, annotations = _read_ground_truth(table_path(root, "truth", unit, split))
+    results = _read_json(path)
+    _check_rows(path, results, len(images), len(classes))
+    if task == "box":
+        truth = stack_rows(
+            ([a["image_id"] - 1, *a["bbox"], a["category_id"] - 1, a.get("iscrowd", 0)] for a in annotations), 7
+        )
+        found = stack_rows(([r["image_id"] - 1, *r["bbox"], r["category_id"] - 1, r["score"]] for r in results), 7)
+        return BoxTable(images, classes, truth, found)
+    return MaskTable(images, classes, _mask_rows(annotations, len(images)), _mask_rows(results, len(images)))
+
+
+def _write_scores(path: Path, table: FindingTable) -> None:
+    header = [f"{_LABEL}{name}" for name in table.classes] + [f"{_SCORE}{name}" for name in table.classes]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image_id", "patient_id", *header])
+        for image, labels, scores in zip(table.images, table.labels.tolist(), table.scores.tolist(), strict=True):
+            # An unknown label is blank, as in the published sets.
+            known = ["" if value != value else f"{value:.17g}" for value in labels]
+            writer.writerow([image.image_id, image.patient_id or "", *known, *map(repr, scores)])
+
+
+def _read_scores(path: Path, exclusive: bool) -> FindingTable:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist, although {MANIFEST} names it")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        header = next(rows, [])
+        classes = tuple(name.removeprefix(_LABEL) for name in header if name.startswith(_LABEL))
+        wanted = ["image_id", "patient_id", *(_LABEL + c for c in classes), *(_SCORE + c for c in classes)]
+        if header != wanted or not classes:
+            raise DataError(f"{path}: the columns must be image_id, patient_id, label:CLASS..., score:CLASS...")
+        images, numbers = [], []
+        for line, row in enumerate(rows, start=2):
+            try:
+                numbers.append([float(cell) if cell else np.nan for cell in row[2:]])
+                images.append(ImageRow(row[0], row[1] or None))
+            except (ValueError, IndexError) as error:
+                raise DataError(f"{path}, line {line}: {error}") from None
+            if len(row) != len(header):
+                raise DataError(f"{path}, line {line}: {len(row)} cells, the header has {len(header)}")
+    values = stack_rows(numbers, 2 * len(classes))
+    labels, scores = values[:, : len(classes)], values[:, len(classes) :]
+    if not np.isfinite(scores).all():
+        raise DataError(f"{path}, line {2 + int(np.argmin(np.isfinite(scores).all(1)))}: a score is missing")
+    return FindingTable(images, classes, labels, scores, exclusive)
+
+
+def _box_results(table: BoxTable) -> Iterator[dict]:
+    for image, *box, category, score in table.found.tolist():
+        yield {"image_id": int(image) + 1, "category_id": int(category) + 1, "bbox": box, "score": score}
+
+
+def _true_boxes(table: BoxTable) -> Iterator[dict]:
+    for image, *box, category, crowd in table.truth.tolist():
+        row = {"image_id": int(image) + 1, "category_id": int(category) + 1, "bbox": box}
+        yield {**row, "area": box[2] * box[3], "iscrowd": int(crowd)}
+
+
+def _mask_results(table: MaskTable) -> Iterator[dict]:
+    for number, rows in enumerate(table.found, start=1):
+        for row in rows:
+            yield {
+                "image_id": number,
+                "category_id": row.category + 1,
+                "segmentation": row.runs,
+                "score": row.score,
+            }
+
+
+def _true_masks(table: MaskTable) -> Iterator[dict]:
+    for number, rows in enumerate(table.truth, start=1):
+        for row in rows:
+            yield {"image_id": number, "category_id": row.category + 1, "segmentation": row.runs, "iscrowd": 0}
+
+
+def _mask_rows(rows: Iterable[dict], count: int) -> list[list[MaskRow]]:
+    grouped: list[list[MaskRow]] = [[] for _ in range(count)]
+    for row in rows:
+        mask = MaskRow(row["category_id"] - 1, row["segmentation"], row.get("score", 1.0))
+        grouped[row["image_id"] - 1].append(mask)
+    return grouped
+
+
+def _ground_truth(table: BoxTable | MaskTable, annotations: Iterator[dict]) -> dict[str, Any]:
+    images = []
+    for number, row in enumerate(table.images, start=1):
+        image = {"id": number, "file_name": row.image_id, "height": row.height, "width": row.width}
+        if row.patient_id is not None:
+            image["patient_id"] = row.patient_id
+        if row.spacing is not None:
+            image["spacing"] = list(row.spacing)
+        if row.unknown_classes:
+            image["unknown_classes"] = [index + 1 for index in row.unknown_classes]
+        images.append(image)
+    categories = [{"id": number, "name": name} for number, name in enumerate(table.classes, start=1)]
+    numbered = [{"id": number, **row} for number, row in enumerate(annotations, start=1)]
+    return {"images": images, "categories": categories, "annotations": numbered}
+
+
+def _read_ground_truth(path: Path) -> tuple[list[ImageRow], tuple[str, ...], list[dict]]:
+    stored = _read_json(path)
+    try:
+        if [image["id"] for image in stored["images"]] != list(range(1, len(stored["images"]) + 1)):
+            raise DataError(f"{path}: the ids of the images must be 1, 2, 3, ...")
+        images = [
+            ImageRow(
+                image["file_name"],
+                image.get("patient_id"),
+                image["height"],
+                image["width"],
+                tuple(image["spacing"]) if "spacing" in image else None,
+                tuple(number - 1 for number in image.get("unknown_classes", ())),
+            )
+            for image in stored["images"]
+        ]
+        classes = tuple(category["name"] for category in stored["categories"])
+        _check_rows(path, stored["annotations"], len(images), len(classes))
+        return images, classes, stored["annotations"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a COCO file of this evaluation, {error!r} is missing") from None
+
+
+def _check_rows(path: Path, rows: Any, images: int, classes: int) -> None:
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: a list of COCO rows is expected")
+    for number, row in enumerate(rows):
+        if not (1 <= row.get("image_id", 0) <= images and 1 <= row.get("category_id", 0) <= classes):
+            raise DataError(f"{path}, row {number}: no such image or category in the ground truth: {str(row)[:80]}")
+
+
+def _write_rows(path: Path, rows: Iterable[dict]) -> None:
+    """A JSON list, one row a line, without a second copy of all rows in memory."""
+    with path.open("w", encoding="utf-8") as file:
+        lead = "[\n"
+        for row in rows:
+            file.write(lead + json.dumps(row, allow_nan=False))
+            lead = ",\n"
+        file.write("\n]\n" if lead == ",\n" else "[]\n")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist, although {MANIFEST} names it") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from None

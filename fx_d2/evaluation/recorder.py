@@ -1,0 +1,73 @@
+"""Collects the tables and scores of a final evaluation, unit by unit, and writes them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from .estimates import UnitScore
+from .files import FOLDER, write_manifest, write_table
+from .operating import Thresholds, choose_thresholds, default_thresholds
+from .results import Results
+from .run_scores import RunScores
+from .tables import FindingTable, Manifest, Options, Table
+
+
+class Recorder:
+    """The same for a network that has just been run and for predictions read from files.
+
+    Args:
+        split, threshold_split: what is scored and where operating points are chosen (None: nowhere).
+        predictions: folder into which the tables are written; None: they are not.
+    """
+
+    def __init__(
+        self, options: Options, split: str, threshold_split: str | None, predictions: str | Path | None = None
+    ) -> None:
+        self.run = RunScores(split, options, threshold_split)
+        self.predictions = None if predictions is None else Path(predictions)
+        self._units: dict[str, dict] = {}
+        if self.predictions is not None:
+            shutil.rmtree(self.predictions, ignore_errors=True)  # those of an earlier evaluation
+
+    def choose_thresholds(self, unit: str, tables: Mapping[str, FindingTable]) -> None:
+        """Operating points of every model from its scores on the validation images."""
+        for model, table in tables.items():
+            dataset = unit.rpartition("/")[0]
+            chosen = choose_thresholds(table, self.run.options.operating_point, str(self.run.threshold_split))
+            self.run.thresholds.setdefault(model, {})[dataset] = chosen
+        self._keep(unit, str(self.run.threshold_split), tables)
+
+    def thresholds(self, model: str, unit: str, classes: tuple[str, ...]) -> Thresholds:
+        """Operating points of a unit; the default, with the reason, where none were chosen."""
+        known = self.run.thresholds.setdefault(model, {})
+        reason = "the dataset has no validation split"
+        return known.setdefault(unit.rpartition("/")[0], default_thresholds(classes, reason))
+
+    def add(self, unit: str, tables: Mapping[str, Table], scores: Mapping[str, UnitScore]) -> None:
+        """Keeps what the models (keys) reached on one unit."""
+        for model, score in scores.items():
+            self.run.scores.setdefault(model, {})[unit] = score
+        self._keep(unit, self.run.split, tables)
+
+    def _keep(self, unit: str, split: str, tables: Mapping[str, Table]) -> None:
+        for model, table in tables.items():
+            about = {"classes": list(table.classes), "exclusive": getattr(table, "exclusive", False), "splits": []}
+            splits = self._units.setdefault(unit, about)["splits"]
+            if split not in splits:
+                splits.append(split)
+            if self.predictions is not None:
+                write_table(self.predictions, model, unit, split, table)
+
+    def write(self, folder: str | Path) -> Results:
+        """Writes the results into ``folder`` and says in the predictions' manifest what is there."""
+        if self.predictions is not None:
+            run = self.run
+            manifest = Manifest(run.split, tuple(run.scores), self._units, run.threshold_split, run.options)
+            write_manifest(self.predictions, manifest)
+        return self.run.write(folder)
+
+
+def predictions_folder(output_dir: str | Path) -> Path:
+    return Path(output_dir) / FOLDER

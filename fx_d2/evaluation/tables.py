@@ -1,0 +1,147 @@
+"""Truth and predictions of one unit as plain arrays and run lengths: what is scored, and what the files hold.
+
+The evaluators fill these tables from a network, ``files.py`` from a folder; both are scored by the same functions, so
+that a run can be scored again without its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# A COCO run-length record, counts as compressed text.
+RunLengths = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """An image that was scored.
+
+    Attributes:
+        image_id: unique within the split.
+        patient_id: whose it is; None where nobody said, then the image counts as a patient of its own.
+        height, width: pixels of the stored image; 0 where it does not matter (findings).
+        spacing: height and width of a pixel in millimetres, None where unknown.
+        unknown_classes: indices of the classes that nobody drew on this image (masks).
+    """
+
+    image_id: str
+    patient_id: str | None = None
+    height: int = 0
+    width: int = 0
+    spacing: tuple[float, float] | None = None
+    unknown_classes: tuple[int, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> ImageRow:
+        """From a dataset dict."""
+        patient, spacing = record.get("patient_id"), record.get("spacing")
+        return cls(
+            image_id=str(record["image_id"]),
+            patient_id=None if patient in (None, "") else str(patient),
+            height=int(record.get("height", 0)),
+            width=int(record.get("width", 0)),
+            spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            unknown_classes=tuple(int(index) for index in record.get("unknown_classes", ())),
+        )
+
+
+def patients_of(images: Sequence[ImageRow]) -> np.ndarray:
+    """(N,) number of each image's patient, from 0 in the order of appearance."""
+    numbers: dict[tuple[str, str], int] = {}
+    keys = (("patient", row.patient_id) if row.patient_id is not None else ("image", row.image_id) for row in images)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class FindingTable:
+    """Shapes: labels (N, K): 1, 0, NaN where unknown, or soft (the reader was uncertain); scores (N, K), 0..1."""
+
+    images: Sequence[ImageRow]
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    scores: np.ndarray
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """Boxes in pixels of the stored images; image and class are positions in ``images`` and ``classes``.
+
+    Shapes:
+        truth (G, 7): image, x, y, width, height, class, crowd (0 or 1). found (M, 7): image, x, y, width, height,
+        class, score.
+    """
+
+    images: Sequence[ImageRow]
+    classes: tuple[str, ...]
+    truth: np.ndarray
+    found: np.ndarray
+
+
+@dataclass(frozen=True)
+class MaskRow:
+    """A region of one class on one image; ``score`` is 1 for truth."""
+
+    category: int
+    runs: RunLengths
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class MaskTable:
+    """Masks as run lengths: per image the rows of truth (one per class that is there) and of predicted regions."""
+
+    images: Sequence[ImageRow]
+    classes: tuple[str, ...]
+    truth: Sequence[Sequence[MaskRow]]
+    found: Sequence[Sequence[MaskRow]]
+
+
+Table = FindingTable | BoxTable | MaskTable
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the final evaluation is done; stored with the predictions, so that they can be scored alike again.
+
+    Attributes:
+        bootstraps: replicates of every interval; 0: no bootstrap intervals.
+        confidence: level of the intervals.
+        seed: of the bootstrap's draws.
+        operating_point: criterion that chooses the thresholds on validation, ``youden`` or ``f1``.
+        froc_iou: intersection over union from which a box is a hit in the FROC analysis.
+        distances: surface distances of masks too (they are slow).
+    """
+
+    bootstraps: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+    operating_point: str = "youden"
+    froc_iou: float = 0.5
+    distances: bool = True
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of predictions holds.
+
+    Attributes:
+        split: what was scored. threshold_split: where the thresholds were chosen, None if there was no such split.
+        models: names of the models.
+        units: by ``dataset/task``: ``classes``, ``exclusive`` and ``splits``.
+    """
+
+    split: str
+    models: tuple[str, ...]
+    units: dict[str, dict[str, Any]]
+    threshold_split: str | None = None
+    options: Options = field(default_factory=Options)
+
+
+def stack_rows(rows: Iterable[Sequence[float]], width: int) -> np.ndarray:
+    """(N, width) float64; also where there is no row."""
+    return np.array(list(rows), dtype=np.float64).reshape(-1, width)
