@@ -17,6 +17,7 @@ INSTALL_REQUIRES = [
     # no display libraries, which servers lack; it must be the only OpenCV in the environment.
     "opencv-python-headless",
     "pycocotools",  # COCO boxes, RLE masks, COCO average precision
+    "jinja2",  # the report's page and the model card
     "matplotlib",  # training curves; Detectron2's Visualizer
     "pyyaml",  # configurations and users' dataset files
     "tabulate",  # tables in the log
@@ -35,6 +36,7 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
+    "wandb": ["wandb"],  # FX.WANDB.ENABLED: curves on Weights & Biases beside TensorBoard
     "dev": [
         "pytest",  # make test
         "ruff",  # make lint

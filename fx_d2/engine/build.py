@@ -19,10 +19,11 @@ from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule
 from .checkpoint import FXCheckpointer
 from .evaluate import Results, evaluate
-from .hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, ProgressPrinter, TeacherEMA
+from .hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, ProgressPrinter, TeacherEMA, UnitScores
 from .optimizer import build_optimizer
 from .precision import Precision
 from .trainer import CyclicTrainer
+from .wandb_writer import WandbWriter
 
 
 def prepare(cfg) -> None:
@@ -115,6 +116,7 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> li
         ),
         # Saves a finished step; before the evaluation, so that a failing evaluation costs no training.
         hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=keep) if main else None,
+        UnitScores(cfg.FX.EVAL.AFTER_UNITS, validate, cfg.OUTPUT_DIR),
         Evaluation(cfg.FX.EVAL.CYCLES, validate),
         # After the metric exists.
         BestCheckpoint(cfg.FX.EVAL.BEST, checkpointer) if main else None,
@@ -124,9 +126,10 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> li
 
 
 def build_writers(cfg, schedule: CycleSchedule) -> list[EventWriter]:
-    """The log line, metrics.json and TensorBoard."""
+    """The log line, metrics.json, TensorBoard, and Weights & Biases where it is asked for."""
     return [
         ProgressPrinter(schedule),
         JSONWriter(os.path.join(cfg.OUTPUT_DIR, "metrics.json")),
         TensorboardXWriter(cfg.OUTPUT_DIR),
+        *([WandbWriter(cfg)] if cfg.FX.WANDB.ENABLED else []),
     ]

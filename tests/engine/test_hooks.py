@@ -7,7 +7,7 @@ import torch
 from detectron2.utils.events import EventStorage
 
 from fx_d2.engine.checkpoint import FXCheckpointer
-from fx_d2.engine.hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, ProgressPrinter, TeacherEMA
+from fx_d2.engine.hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, TeacherEMA
 from fx_d2.engine.hooks.teacher import momentum_at
 from fx_d2.modeling import ModelEMA
 from fx_d2.schedule import CycleSchedule, Pass, Unit
@@ -145,14 +145,3 @@ def test_best_checkpoint_with_an_unknown_metric(trainer, tmp_path):
     trainer.storage.put_scalar("val/teacher/one/cls/AUROC", 0.5)
     with pytest.raises(ValueError, match="there are: teacher/one/cls/AUROC"):
         hook.after_step()
-
-
-def test_progress_line(trainer, caplog):
-    printer = ProgressPrinter(trainer.schedule)
-    with trainer.storage as storage, caplog.at_level("INFO", logger="fx_d2"):
-        storage.iter = 2
-        storage.put_scalar("one/cls/total_loss", 9.0, cur_iter=1)
-        storage.put_scalars(**{"one/box/loss_giou": 0.25, "one/box/total_loss": 0.5, "lr": 1e-4}, cur_iter=2)
-        printer.write()
-    assert "cycle 1/3 one/box locked 1/1  loss 0.500 (giou 0.250)  lr 1.0e-04" in caplog.text
-    assert "9.0" not in caplog.text

@@ -6,5 +6,6 @@ from .learning_rate import LearningRate
 from .lock_release import LockRelease
 from .progress import ProgressPrinter
 from .teacher import TeacherEMA
+from .unit_scores import UnitScores
 
-__all__ = ["BestCheckpoint", "Evaluation", "LearningRate", "LockRelease", "ProgressPrinter", "TeacherEMA"]
+__all__ = ["BestCheckpoint", "Evaluation", "LearningRate", "LockRelease", "ProgressPrinter", "TeacherEMA", "UnitScores"]
