@@ -12,7 +12,12 @@ INSTALL_REQUIRES = [
     "numpy",  # images and masks on their way to tensors
     "scipy",  # Hungarian matching
     "scikit-learn",  # AUROC and average precision of findings
-    "pillow",  # image files in Detectron2
+    "pillow",  # PNG, JPEG and GIF headers and masks; JPEG inside DICOM (RSNA, SIIM); image files in Detectron2
+    "pydicom>=3.0.1",  # DICOM radiographs: VinDr-CXR, RSNA, SIIM, CANDID-PTX
+    # JPEG 2000 inside DICOM (a third of VinDr-CXR) at every depth; MIT, as its frame pylibjpeg. Other compressions need
+    # python-gdcm (extra "dicom").
+    "pylibjpeg",
+    "pylibjpeg-openjpeg>=2",
     # Image files, warps, drawing; Detectron2's Visualizer imports it without declaring it. The headless build needs
     # no display libraries, which servers lack; it must be the only OpenCV in the environment.
     "opencv-python-headless",
@@ -37,9 +42,17 @@ INSTALL_REQUIRES = [
 
 EXTRAS_REQUIRE = {
     "wandb": ["wandb"],  # FX.WANDB.ENABLED: curves on Weights & Biases beside TensorBoard
+    "dicom": [
+        # JPEG lossless, JPEG-LS and 12-bit JPEG inside DICOM, which no built-in dataset uses (13 MB). pylibjpeg-libjpeg
+        # would do, but is under the GPL.
+        "python-gdcm",
+    ],
     "dev": [
         "pytest",  # make test
         "ruff",  # make lint
+        "python-gdcm",  # writes JPEG lossless files for the tests of DICOM
+        # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.
+        "SimpleITK",
     ],
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ from PIL import Image, ImageOps
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.images import image_size, read_image, read_mask
-
-REAL = Path(__file__).parents[2].parent / "shared" / "real_cxr" / "shared_part"
+from tests.real_data import REAL
 
 
 @pytest.fixture
@@ -114,7 +111,7 @@ def test_masks_are_what_is_not_zero(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
 def test_real_radiographs_agree_with_pillow():
-    paths = sorted(REAL.glob("*/images/*"))[::9]
+    paths = sorted((REAL / "shared_part").glob("*/images/*"))[::9]
     for path in paths:
         expected = np.asarray(Image.open(path).convert("RGB").convert("L")).astype(int)
         assert image_size(path) == expected.shape
