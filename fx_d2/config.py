@@ -177,6 +177,17 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.EVAL.BATCH = 24
     # Images drawn per unit into OUTPUT_DIR/overlays after the final evaluation.
     cfg.FX.EVAL.OVERLAYS = 4
+    # Final evaluation: write the predictions into OUTPUT_DIR/predictions, to score them again without the model.
+    cfg.FX.EVAL.PREDICTIONS = True
+    # Bootstrap replicates of the intervals (0: none), drawn over patients with SEED; level of the intervals.
+    cfg.FX.EVAL.BOOTSTRAPS = 1000
+    cfg.FX.EVAL.CONFIDENCE = 0.95
+    # Criterion that chooses the thresholds of findings on VAL_SPLIT: youden or f1.
+    cfg.FX.EVAL.OPERATING_POINT = "youden"
+    # Intersection over union from which a box is a hit in the FROC analysis.
+    cfg.FX.EVAL.FROC_IOU = 0.5
+    # Surface distances of masks (95th percentile Hausdorff, average); they take longer than the rest.
+    cfg.FX.EVAL.DISTANCES = True
     # Metric (key student|teacher/dataset/task/metric, or a mean: teacher/mean) that chooses model_best.
     cfg.FX.EVAL.BEST = "teacher/mean"
 

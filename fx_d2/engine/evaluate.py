@@ -13,7 +13,9 @@ from torch import nn
 
 from ..config import split_name, unit_metadata
 from ..data.loader import build_test_loader
-from ..evaluation import EVALUATORS
+from ..evaluation import EVALUATORS, UnitEvaluator
+from ..evaluation.recorder import Recorder, predictions_folder
+from ..evaluation.tables import Options
 from ..schedule import Unit
 from .precision import Precision
 
@@ -42,7 +44,7 @@ def evaluation_mode(models: Sequence[nn.Module]) -> Iterator[None]:
 def evaluate(
     cfg, models: Mapping[str, nn.Module], units: Sequence[Unit], split: str, precision: Precision, keep: int = 0
 ) -> tuple[Results, Cases]:
-    """Scores every model on every unit that has the split.
+    """The main metrics of every model on every unit that has the split: what a validation during training needs.
 
     Args:
         models: by name (``student``, ``teacher``); each a :class:`FoundationX`.
@@ -54,35 +56,90 @@ def evaluate(
     results: Results = {name: {} for name in models}
     cases: Cases = {}
     with evaluation_mode(list(models.values())):
-        for number, unit in enumerate(units):
-            if split not in unit_metadata(unit).splits:
-                logger.warning("%s has no %s split, it is not scored", unit, split)
-                continue
-            records = DatasetCatalog.get(split_name(unit, split))
-            logger.info(
-                "evaluating %s on %s (%d images), unit %d of %d", unit, split, len(records), number + 1, len(units)
-            )
-            scores, cases[unit] = _evaluate_unit(cfg, models, unit, split, records, precision, keep)
-            for name, metrics in scores.items():
-                results[name].setdefault(unit.dataset, {})[unit.task] = metrics
+        for unit in _with_split(units, split):
+            evaluators, cases[unit] = _run_unit(cfg, models, unit, split, precision, keep)
+            for name, evaluator in evaluators.items():
+                results[name].setdefault(unit.dataset, {})[unit.task] = evaluator.evaluate().get(unit.task, {})
     comm.synchronize()
     return results, cases
 
 
-def _evaluate_unit(cfg, models, unit: Unit, split: str, records: list[dict], precision: Precision, keep: int):
-    metadata = unit_metadata(unit)
+def evaluate_fully(
+    cfg, models: Mapping[str, nn.Module], units: Sequence[Unit], precision: Precision, keep: int = 0
+) -> tuple[Results, Cases]:
+    """The final evaluation of ``FX.EVAL.SPLIT``: intervals, operating points, curves, comparisons.
+
+    Fills ``OUTPUT_DIR`` with the files of :mod:`fx_d2.evaluation.run_scores` and, unless ``FX.EVAL.PREDICTIONS`` is
+    off, of :mod:`fx_d2.evaluation.files`. Arguments and returns as for :func:`evaluate`.
+    """
+    options, split, val_split = evaluation_options(cfg), cfg.FX.EVAL.SPLIT, cfg.FX.EVAL.VAL_SPLIT
+    main = comm.is_main_process()
+    folder = predictions_folder(cfg.OUTPUT_DIR) if cfg.FX.EVAL.PREDICTIONS and main else None
+    recorder = Recorder(options, split, val_split, folder)
+    results: Results = {name: {} for name in models}
+    cases: Cases = {}
+    with evaluation_mode(list(models.values())):
+        for unit in _with_split([unit for unit in units if unit.task == "cls"], val_split):
+            evaluators, _ = _run_unit(cfg, models, unit, val_split, precision, 0)
+            tables = {name: evaluator.table for name, evaluator in evaluators.items() if evaluator.evaluate()}
+            recorder.choose_thresholds(str(unit), tables)
+        for unit in _with_split(units, split):
+            evaluators, cases[unit] = _run_unit(cfg, models, unit, split, precision, keep, options)
+            for name, evaluator in evaluators.items():
+                if unit.task == "cls":
+                    evaluator.thresholds = recorder.thresholds(name, str(unit), evaluator.classes)
+                results[name].setdefault(unit.dataset, {})[unit.task] = evaluator.evaluate().get(unit.task, {})
+            if main:
+                tables = {name: evaluator.table for name, evaluator in evaluators.items()}
+                recorder.add(str(unit), tables, {name: evaluator.score for name, evaluator in evaluators.items()})
+    if main:
+        recorder.write(cfg.OUTPUT_DIR)
+    comm.synchronize()
+    return results, cases
+
+
+def evaluation_options(cfg) -> Options:
+    keys = cfg.FX.EVAL
+    return Options(
+        bootstraps=keys.BOOTSTRAPS,
+        confidence=keys.CONFIDENCE,
+        seed=max(cfg.SEED, 0),
+        operating_point=keys.OPERATING_POINT,
+        froc_iou=keys.FROC_IOU,
+        distances=keys.DISTANCES,
+    )
+
+
+def _with_split(units: Sequence[Unit], split: str) -> Iterator[Unit]:
+    """The units that have the split, each announced in the log."""
+    for number, unit in enumerate(units):
+        if split not in unit_metadata(unit).splits:
+            logger.warning("%s has no %s split, it is not scored", unit, split)
+            continue
+        images = len(DatasetCatalog.get(split_name(unit, split)))
+        logger.info("evaluating %s on %s (%d images), unit %d of %d", unit, split, images, number + 1, len(units))
+        yield unit
+
+
+def _run_unit(
+    cfg, models, unit: Unit, split: str, precision: Precision, keep: int, options: Options | None = None
+) -> tuple[dict[str, UnitEvaluator], list[tuple[dict, dict]]]:
+    """Runs every model over the images of a split, which are read once; so is their truth."""
+    records, metadata = DatasetCatalog.get(split_name(unit, split)), unit_metadata(unit)
     evaluators = {
-        name: EVALUATORS[unit.task](records, metadata.thing_classes, exclusive=metadata.exclusive) for name in models
+        name: EVALUATORS[unit.task](records, metadata.thing_classes, metadata.exclusive, options) for name in models
     }
+    first = next(iter(evaluators.values()))
     wanted = {records[i * len(records) // keep]["image_id"] for i in range(min(keep, len(records)))} if keep else set()
     by_id = {record["image_id"]: record for record in records}
     kept = []
     for batch in build_test_loader(cfg, unit, split):
+        truths = first.truths_of(batch)
         for name, model in models.items():
             with precision.autocast():
                 outputs = model(batch)
-            evaluators[name].process(batch, outputs)
+            evaluators[name].process(batch, outputs, truths)
         for entry, output in zip(batch, outputs, strict=True):
             if entry["image_id"] in wanted:
                 kept.append((by_id[entry["image_id"]], output))
-    return {name: evaluator.evaluate().get(unit.task, {}) for name, evaluator in evaluators.items()}, kept
+    return evaluators, kept

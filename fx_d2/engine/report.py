@@ -10,10 +10,10 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventStorage, JSONWriter
 
 from ..config import cycle_units, unit_metadata
-from ..evaluation.results import flatten, results_table, write_results
+from ..evaluation.results import flatten, results_table
 from ..modeling import FoundationX, ModelEMA
 from ..visualization import draw_curves, write_overlays
-from .evaluate import Cases, Results, evaluate
+from .evaluate import Cases, Results, evaluate_fully
 from .precision import Precision
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def evaluate_and_report(
         models["teacher"] = teacher.model
     else:
         logger.warning("the weights hold no teacher: only the student is evaluated")
-    results, cases = evaluate(cfg, models, cycle_units(cfg), cfg.FX.EVAL.SPLIT, precision, cfg.FX.EVAL.OVERLAYS)
+    results, cases = evaluate_fully(cfg, models, cycle_units(cfg), precision, cfg.FX.EVAL.OVERLAYS)
     if comm.is_main_process():
         _write(cfg, results, cases, iteration)
     comm.synchronize()
@@ -41,7 +41,6 @@ def evaluate_and_report(
 
 def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
     folder = Path(cfg.OUTPUT_DIR)
-    write_results(folder / "results.json", results)
     metrics = folder / "metrics.json"
     if iteration is not None:
         with EventStorage(iteration) as storage:
