@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from .config_node import Config
+from .data.options import DATASET_OPTIONS
 from .schedule import TASKS, Pass, Unit
 
 logger = logging.getLogger(__name__)
@@ -18,6 +19,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     """Adds the keys of fx_d2 to a Detectron2 configuration and sets the method's defaults."""
     # YAML files that declare datasets; a relative path is looked up in the working folder, then in the data root.
     cfg.DATASETS.FILES = []
+    # How a built-in dataset is read, by dataset, such as OPTIONS.chexpert.uncertain; data/options.py has all of them.
+    cfg.DATASETS.OPTIONS = CfgNode()
+    for name, options in DATASET_OPTIONS.items():
+        cfg.DATASETS.OPTIONS[name] = CfgNode({key: option.default for key, option in options.items()})
 
     # ---- input ----------------------------------------------------------------------------------------------
     # Training and test size in pixels: the image is resized to a square of this side.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..config import split_name
 from ..schedule import Unit
-from .builtin import BUILTIN, SOURCE
+from .builtin import SOURCE, builtin_records
 from .errors import DataError
+from .readers.tree import data_root
 from .records import DatasetRecord, TaskRecord
 from .user_datasets import load_user_datasets
 
@@ -25,12 +25,9 @@ logger = logging.getLogger(__name__)
 _registered: dict[str, DatasetRecord] = {}
 
 
-def data_root() -> Path:
-    """The folder of the datasets: ``$DETECTRON2_DATASETS``, read now, else ``./datasets``."""
-    return Path(os.environ.get("DETECTRON2_DATASETS") or "datasets")
-
-
-def register_datasets(files: Sequence[str | Path] = ()) -> dict[str, DatasetRecord]:
+def register_datasets(
+    files: Sequence[str | Path] = (), options: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, DatasetRecord]:
     """Registers the built-in datasets and those of YAML files; reads no image.
 
     Each unit gets Detectron2 metadata: ``thing_classes``, ``exclusive``, ``lateral_pairs`` (pairs of class names),
@@ -40,19 +37,24 @@ def register_datasets(files: Sequence[str | Path] = ()) -> dict[str, DatasetReco
 
     Args:
         files: YAML files; a relative path is looked up in the working folder, then below :func:`data_root`.
+        options: how built-in datasets are read (``DATASETS.OPTIONS``); None leaves what is registered as it is.
 
     Returns:
         Every registered dataset by name.
 
     Raises:
-        DataError: a file is missing or wrong, or two files declare one name.
+        DataError: a file is missing or wrong, two files declare one name, or an option has no such value.
     """
     declared: dict[str, DatasetRecord] = {}
     for path in dict.fromkeys(_find(file) for file in files):
         for name, record in load_user_datasets(path).items():
             _refuse_rival(declared.get(name) or _registered.get(name), record)
             declared[name] = record
-    builtin = {record.name: record for record in BUILTIN if record.name not in _registered}
+    builtin = builtin_records(options or {})
+    if options is None:
+        builtin = {name: record for name, record in builtin.items() if name not in _registered}
+    # A declaration binds until it is taken back: a built-in entry does not displace it.
+    builtin = {name: record for name, record in builtin.items() if _is_builtin(name)}
     for name, record in {**builtin, **declared}.items():
         known = _registered.get(name)
         if known is None or known.source != record.source or known.digest != record.digest:
@@ -65,6 +67,10 @@ def clear_datasets() -> None:
     """Takes back every registration of :func:`register_datasets`; for tests and notebooks."""
     for name in list(_registered):
         _remove(name)
+
+
+def _is_builtin(name: str) -> bool:
+    return name not in _registered or _registered[name].source == SOURCE
 
 
 def _find(file: str | Path) -> Path:

@@ -41,6 +41,18 @@ NIH_CXR14 = (
     "Hernia",
 )
 
+# The classes with boxes; "Infiltration" is "Infiltrate" in the box list.
+NIH_CXR14_BOX = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+)
+
 # The six image labels that Foundation X trains on, in its order: VinDr-CXR's own six global labels with
 # "Pleural effusion" (which the reference abbreviates to PE) in place of "COPD".
 VINDR_CXR = ("Pleural effusion", "Lung tumor", "Pneumonia", "Tuberculosis", "Other diseases", "No finding")

@@ -126,14 +126,15 @@ class UnitMapper:
 
     def _map(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
         image = read_image(dataset_dict["file_name"])
-        height, width = dataset_dict["height"], dataset_dict["width"]
+        # A record of findings may lack the size: tables do not give it, and opening every image for it takes hours.
+        height, width = dataset_dict.get("height", image.shape[0]), dataset_dict.get("width", image.shape[1])
         if image.shape != (height, width):
             raise ValueError(
                 f"the file has {image.shape[1]} x {image.shape[0]} pixels (width x height), its record says "
                 f"{width} x {height}; the file has changed or the annotations belong to another copy of it"
             )
-        output = {key: dataset_dict[key] for key in ("file_name", "image_id", "height", "width")}
-        output["unit"] = str(self.unit)
+        output = {key: dataset_dict[key] for key in ("file_name", "image_id")}
+        output.update(height=height, width=width, unit=str(self.unit))
         if not self.train:
             output["image"] = _tensor(self.geometry.plain(height, width).apply_image(image))
             output["content"] = self.geometry.content(height, width)

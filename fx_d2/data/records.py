@@ -1,9 +1,78 @@
-"""What the catalog keeps of a dataset: its tasks, its classes, and how to read it."""
+"""What the catalog keeps of a dataset: its tasks, its classes, how to read it, and what a reading met."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass
+class Event:
+    """Something that readings met and went on from.
+
+    Attributes:
+        times: how often.
+        first: where it was met first, as ``file, line 7: what``.
+    """
+
+    times: int = 0
+    first: str = ""
+
+
+@dataclass
+class ReadReport:
+    """What the reading of one task and split met; nothing is dropped or changed without an event here.
+
+    Attributes:
+        unit: ``dataset/task``.
+        split: name of the split.
+        files: annotation files that were read.
+        listed: images of this split that the annotation files name for this task.
+        found: those of them whose image file is there.
+        used: records given; ``found`` less the images that an event says were left out.
+        unlisted: image files below the folder of this part of the dataset that no row of the files names.
+        events: by reason (``rows repeated``, ``boxes clipped`` ...). Reasons about rows count the whole file, which
+            several splits may share; reasons about images count this split.
+    """
+
+    unit: str
+    split: str
+    files: list[str] = field(default_factory=list)
+    listed: int = 0
+    found: int = 0
+    used: int = 0
+    unlisted: int = 0
+    events: dict[str, Event] = field(default_factory=dict)
+
+    def note(self, reason: str, place: str, times: int = 1) -> None:
+        """Counts an event and keeps its first place."""
+        event = self.events.setdefault(reason, Event(first=place))
+        event.times += times
+
+    def lines(self) -> list[str]:
+        """The report for people, one fact a line."""
+        head = f"{self.unit} {self.split}: {self.listed} images listed, {self.found} found, {self.used} used"
+        extra = [f"{self.unlisted} image files without a row"] if self.unlisted else []
+        events = (f"{event.times} {reason} (first: {event.first})" for reason, event in self.events.items())
+        return [head, *extra, *events]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Images that a dataset shares with another one; training on one and testing on the other leaks.
+
+    Attributes:
+        dataset: the other dataset's name (one that is not built in may be named, too).
+        known_by: how the same image is recognised: ``same_image`` (the dataset dicts carry the key ``same_image``),
+            ``file name`` (stems are equal), or ``pixels`` (no public map: compare the pictures).
+        note: how many, and which part, as far as it is published.
+        same_patients: the key ``patient`` of both means the same people.
+    """
+
+    dataset: str
+    known_by: str
+    note: str = ""
+    same_patients: bool = False
 
 
 @dataclass(frozen=True)
@@ -15,12 +84,14 @@ class TaskRecord:
         exclusive: exactly one class holds for an image (softmax instead of one sigmoid per class).
         lateral_pairs: pairs of class names that a horizontal flip exchanges.
         flip: False where a horizontal flip would make labels wrong (a one-sided class without a partner).
+        notes: how the truth came about where that is not plain, such as boxes made from masks.
     """
 
     classes: tuple[str, ...]
     exclusive: bool = False
     lateral_pairs: tuple[tuple[str, str], ...] = ()
     flip: bool = True
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,16 +103,22 @@ class DatasetRecord:
         tasks: by task name (cls, box, mask).
         splits: names of the splits.
         read: ``read(task, split)`` gives the list of dataset dicts (standard Detectron2 dicts; the keys are described
-            in ``datasets/README.md``). Treat what is inside them as read-only: the lists are cached.
+            in ``datasets/README.md``). Treat the dicts as read-only: they are cached.
+        report: ``report(task, split)`` gives the :class:`ReadReport` of that reading (and reads, if nobody did).
         source: where the declaration stands (a YAML file, or the built-in table).
         notes: what a user of the data ought to know.
         digest: changes when the declaration or one of the files that it names changes.
+        overlaps: the datasets that share images with this one.
+        published: number of images by split as the publisher states it, where it does.
     """
 
     name: str
     tasks: Mapping[str, TaskRecord]
     splits: tuple[str, ...]
     read: Callable[[str, str], list[dict]] = field(compare=False, repr=False)
+    report: Callable[[str, str], ReadReport] = field(compare=False, repr=False)
     source: str
     notes: str = ""
     digest: str = field(default="", repr=False)
+    overlaps: tuple[Overlap, ...] = ()
+    published: Mapping[str, int] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from .readers.coco import CocoFile
 from .readers.csv_labels import CsvLabels
 from .readers.image_index import ImageIndex
 from .readers.mask_folder import MaskFolders
-from .records import DatasetRecord, TaskRecord
+from .records import DatasetRecord, ReadReport, TaskRecord
 from .splits import check_none_empty, group_by_patient, read_patients, split_by_fraction, split_by_lists
 from .yaml_section import Section, load_yaml
 
@@ -98,6 +98,7 @@ class UserDataset:
             tasks=records,
             splits=tuple(self._fractions or self._lists),
             read=self.read,
+            report=self.report,
             source=str(section.file),
             notes=section.text("notes", ""),
             digest=self._digest(section.values),
@@ -131,6 +132,12 @@ class UserDataset:
                 f"{count(len(self._records[task]), 'annotated image')} is in it; change seed, shares or lists of splits"
             )
         return chosen
+
+    def report(self, task: str, split: str) -> ReadReport:
+        """What the reading met. A name without a file is an error here, so all that is listed is found and used."""
+        records = self.read(task, split)
+        files = [str(file) for file in self._readers[task].files]
+        return ReadReport(f"{self.name}/{task}", split, files, *[len(records)] * 3)
 
     @cached_property
     def _index(self) -> ImageIndex:

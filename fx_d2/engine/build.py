@@ -32,7 +32,7 @@ def prepare(cfg) -> None:
     Raises:
         ValueError: see :func:`fx_d2.config.check_config`.
     """
-    register_datasets(cfg.DATASETS.FILES)
+    register_datasets(cfg.DATASETS.FILES, cfg.DATASETS.OPTIONS)
     check_config(cfg)
 
 

@@ -141,5 +141,6 @@ def _run_unit(
             evaluators[name].process(batch, outputs, truths)
         for entry, output in zip(batch, outputs, strict=True):
             if entry["image_id"] in wanted:
-                kept.append((by_id[entry["image_id"]], output))
+                size = {key: entry[key] for key in ("height", "width")}  # a record of findings may lack it
+                kept.append(({**by_id[entry["image_id"]], **size}, output))
     return evaluators, kept

@@ -50,7 +50,7 @@ def read_table(path: Path) -> Table:
         DataError: the file is empty or not of that form, or a row has another number of fields than the header.
     """
     try:
-        with _open(path) as stream:
+        with open_text(path) as stream:
             reader = csv.reader(stream, strict=True)
             lines = [(reader.line_num, [field.strip() for field in row]) for row in reader]
     except UnicodeDecodeError:
@@ -80,7 +80,7 @@ def read_names(path: Path) -> list[tuple[str, str]]:
         DataError: the file is not text or holds no name.
     """
     try:
-        with _open(path) as stream:
+        with open_text(path) as stream:
             names = [(line.strip(), f"line {number}") for number, line in enumerate(stream, start=1) if line.strip()]
     except (UnicodeDecodeError, OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from None
@@ -89,6 +89,7 @@ def read_names(path: Path) -> list[tuple[str, str]]:
     return names
 
 
-def _open(path: Path):
+def open_text(path: Path):
+    """Opens a text file in UTF-8, plain or compressed (``.gz``)."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     return opener(path, "rt", encoding="utf-8-sig", newline="")
