@@ -63,6 +63,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["fx_d2", "fx_d2.*"]),
+    package_data={"fx_d2.prediction": ["findings.yaml"]},  # which heads mean the same finding
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
 )

@@ -23,6 +23,7 @@ _PUBLIC = {
     "Unit": ".schedule",
     "register_datasets": ".data.catalog",
     "FoundationX": ".modeling",
+    "Predictor": ".prediction",
 }
 
 __all__ = ["__version__", *_PUBLIC]

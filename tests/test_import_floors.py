@@ -4,7 +4,9 @@
     floor 1   data/*            modeling/*          siblings: neither imports the other
     floor 2   evaluation/*      checkpoint/*        visualization/*
     floor 3   engine/*            tooling (what the tools share)
-    floor 4   tools/*, tests/*                      public names only
+    floor 4   prediction/*        export/*
+    floor 5   demo/*
+    above     tools/*, tests/*                      public names only
 
 A module imports from lower floors and from its own group. `fx_d2/__init__.py` and `fx_d2/doctor.py` import nothing of
 the package, since the doctor runs where the rest does not import.
@@ -23,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
 GROUND = {"config", "config_node", "safe_yaml", "schedule", "data.labels", "data.options"}
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
+FLOORS |= {"prediction": 4, "export": 4, "demo": 5}
 ALONE = {"", "doctor"}
 
 
@@ -59,13 +62,13 @@ def imports_of(path: Path, root: Path) -> Iterator[Import]:
 def place(dotted: str) -> tuple[int, str]:
     """(floor, group) of a dotted name; the group is what may import its own members."""
     if dotted.split(".")[0] != PACKAGE:
-        return 4, dotted.split(".")[0]
+        return 6, dotted.split(".")[0]
     inner = dotted[len(PACKAGE) + 1 :]
     if any(inner == name or inner.startswith(f"{name}.") for name in GROUND):
         return 0, "ground"
     group = inner.split(".")[0]
     if group in ALONE:
-        return 4, "alone"
+        return 6, "alone"
     return FLOORS.get(group, -1), group
 
 

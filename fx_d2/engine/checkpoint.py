@@ -14,8 +14,14 @@ def class_names(model: FoundationX) -> dict[str, list[str]]:
     return {str(unit): list(classes.names) for unit, classes in model.classes.items()}
 
 
+def exclusive_units(model: FoundationX) -> list[str]:
+    """Units whose classes exclude each other: a prediction must know without the dataset's files."""
+    return [str(unit) for unit, classes in model.classes.items() if classes.exclusive]
+
+
 class FXCheckpointer(DetectionCheckpointer):
-    """Keys ``model`` (student), ``teacher``, ``trainer`` (iteration, optimizer, hooks), ``classes``, ``iteration``.
+    """Keys ``model`` (student), ``teacher``, ``trainer`` (iteration, optimizer, hooks), ``classes``, ``exclusive``,
+    ``iteration``.
 
     Raises (on loading):
         ValueError: a unit of the file has other classes, or another order, than the configuration.
@@ -26,7 +32,7 @@ class FXCheckpointer(DetectionCheckpointer):
         super().__init__(model, save_dir, teacher=teacher, **checkpointables)
 
     def save(self, name: str, **extra) -> None:
-        super().save(name, classes=class_names(self.model), **extra)
+        super().save(name, classes=class_names(self.model), exclusive=exclusive_units(self.model), **extra)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         # A run resumes where it stopped, not where it was best.

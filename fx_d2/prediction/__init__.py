@@ -1,0 +1,8 @@
+"""From a trained network and image files to findings, boxes and masks in original pixels, and to files of them.
+
+sources -> Predictor -> Prediction -> writers, pictures, dicom; weights loads the network, findings joins the heads.
+"""
+
+from .predictor import Prediction, Predictor
+
+__all__ = ["Prediction", "Predictor"]

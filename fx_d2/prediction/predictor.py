@@ -1,0 +1,285 @@
+"""All heads of a network over images, from one pass of the backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+
+from ..config import get_fx_cfg
+from ..data.errors import DataError, nearest
+from ..data.transforms import Geometry
+from ..engine.precision import Precision
+from ..modeling import FoundationX
+from ..modeling.heads.contract import UnitClasses
+from ..schedule import Unit
+from .findings import Finding, FindingMap
+from .sources import Source, read_ahead
+from .weights import MODELS, load_networks
+
+OnError = Callable[[str, Exception], None]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the heads say about one image; everything is on the CPU and in original pixels.
+
+    Attributes:
+        name: the file as it was named, or ``array N``.
+        image: the radiograph as it was read, uint8 (H, W).
+        classes: class names of each unit, in the order of its outputs.
+        outputs: by unit ``scores`` float (K,); or ``instances`` (Detectron2: ``pred_boxes``, ``scores``,
+            ``pred_classes``), best first; or ``masks`` float (K, H, W), probabilities, and ``instances`` with
+            ``pred_masks`` bool.
+        findings: the heads read together, see :class:`Finding`.
+    """
+
+    name: str
+    image: np.ndarray
+    classes: Mapping[Unit, UnitClasses]
+    outputs: Mapping[Unit, dict]
+    findings: Sequence[Finding]
+
+    @property
+    def height(self) -> int:
+        return self.image.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.image.shape[1]
+
+    def scores(self, unit: str) -> dict[str, float]:
+        """Score by class name of an image-level unit, such as ``chexpert/cls``."""
+        parsed = Unit.parse(unit)
+        return dict(zip(self.classes[parsed].names, self.outputs[parsed]["scores"].tolist(), strict=True))
+
+    def instances(self, unit: str, threshold: float = 0.0):
+        """Detectron2 ``Instances`` of a box or mask unit with at least that score."""
+        instances = self.outputs[Unit.parse(unit)]["instances"]
+        return instances[instances.scores >= threshold]
+
+
+class Predictor:
+    """Calls a network on images::
+
+        predictor = fx_d2.Predictor.from_config("config.yaml", "model_best.pth")
+        prediction = predictor("image.png")
+        prediction.findings, prediction.scores("chexpert/cls"), prediction.instances("node21/box", 0.5)
+
+    Args:
+        network: in evaluation mode.
+        geometry: how an image becomes the network's input.
+        units: those to predict; None: all of the network.
+        precision: None: float32.
+        findings: which heads mean the same; None: the mapping of the package.
+        batch: images per pass of the backbone.
+        workers: threads that read files ahead.
+    """
+
+    def __init__(
+        self,
+        network: FoundationX,
+        geometry: Geometry,
+        *,
+        units: Sequence[Unit] | None = None,
+        precision: Precision | None = None,
+        findings: FindingMap | None = None,
+        batch: int = 8,
+        workers: int = 2,
+    ) -> None:
+        self.network = network.eval()
+        self.geometry = geometry
+        self.units = tuple(network.classes if units is None else units)
+        self.classes = {unit: network.classes[unit] for unit in self.units}
+        self.precision = precision or Precision(network.device.type, False, "bfloat16")
+        self.findings = findings or FindingMap.load()
+        self.findings.check(network.classes)
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        self.batch, self.workers = batch, workers
+        self._passes = _group_tasks(network, self.units)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: str | Path | CfgNode,
+        weights: str | Path = "",
+        units: str | Sequence[str] = "all",
+        model: str = "teacher",
+        **options,
+    ) -> Predictor:
+        """Loads a checkpoint of a training run.
+
+        Args:
+            config: configuration or its file (``config.yaml`` of the run).
+            weights: checkpoint; default: the configuration's ``MODEL.WEIGHTS``.
+            units: ``all``, names joined by commas, or a list of names.
+            model: ``teacher`` or ``student``.
+            options: ``findings`` (a file or a :class:`FindingMap`), ``batch``, ``workers``.
+
+        Raises:
+            ValueError: an option is wrong, or the file lacks that model.
+            FileNotFoundError: there is no such checkpoint.
+        """
+        cfg = read_config(config, weights)
+        network = choose_network(load_networks(cfg), model)
+        return cls.from_network(cfg, network, units, **options)
+
+    @classmethod
+    def from_network(
+        cls, cfg: CfgNode, network: FoundationX, units: str | Sequence[str] = "all", **options
+    ) -> Predictor:
+        """For a network that is there already; see :meth:`from_config`."""
+        if not isinstance(options.get("findings"), FindingMap):
+            options["findings"] = FindingMap.load(options.get("findings"))
+        return cls(
+            network,
+            Geometry(size=cfg.INPUT.SIZE, letterbox=cfg.INPUT.LETTERBOX),
+            units=parse_units(units, list(network.classes)),
+            precision=Precision(cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE),
+            **options,
+        )
+
+    def __call__(self, images: Source | Sequence[Source]) -> Prediction | list[Prediction]:
+        """Predicts one image (a path, or a uint8 array (H, W)) or a list of them.
+
+        Masks of large images take memory: over many images prefer :meth:`stream`.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        if isinstance(images, str | Path | np.ndarray):
+            return next(self.stream([images]))
+        return list(self.stream(images))
+
+    def stream(self, images: Iterable[Source], on_error: OnError | None = None) -> Iterator[Prediction]:
+        """Predictions in order, a batch in memory at a time.
+
+        Args:
+            images: as for a call.
+            on_error: called with the name and the error of an image that cannot be read or predicted, which is then
+                left out; without it the error is raised.
+        """
+        pairs = read_ahead(images, self.workers, 2 * self.batch, on_error)
+        while chunk := list(islice(pairs, self.batch)):
+            yield from self._predict(chunk, on_error)
+
+    def _predict(self, chunk: list[tuple[str, np.ndarray]], on_error: OnError | None) -> Iterator[Prediction]:
+        entries = [self._entry(image) for _, image in chunk]
+        encoded = self._encode(entries)
+        for row, (name, image) in enumerate(chunk):
+            try:
+                outputs = self._outputs(encoded, row, entries[row])
+                _refuse_nonsense(name, outputs)
+            except DataError as error:
+                if on_error is None:
+                    raise
+                on_error(name, error)
+                continue
+            yield Prediction(name, image, self.classes, outputs, self.findings.join(self.classes, outputs))
+
+    def _entry(self, image: np.ndarray) -> dict:
+        """As the mapper gives it for evaluation."""
+        height, width = image.shape
+        view = self.geometry.plain(height, width).apply_image(image)
+        content = self.geometry.content(height, width)
+        return {"image": torch.from_numpy(view[None]), "height": height, "width": width, "content": content}
+
+    @torch.no_grad()
+    def _encode(self, entries: list[dict]) -> dict[Unit, object]:
+        """One pass of the backbone for each way of normalising; box and image-level heads are finished here.
+
+        Masks stay at the network's resolution: at the original size a batch of them would fill the memory.
+        """
+        network, result = self.network, {}
+        pixels = torch.stack([entry["image"] for entry in entries])
+        with self.precision.autocast():
+            for tasks in self._passes:
+                features = network.backbone(network.normalise(pixels, tasks[0]))
+                for task in tasks:
+                    head = network.heads[task]
+                    encoded = head.encode(features)
+                    for unit in (unit for unit in self.units if unit.task == task):
+                        result[unit] = encoded if task == "mask" else head.inference(encoded, unit.dataset, entries)
+        return result
+
+    @torch.no_grad()
+    def _outputs(self, encoded: dict[Unit, object], row: int, entry: dict) -> dict[Unit, dict]:
+        outputs = {}
+        for unit in self.units:
+            result = encoded[unit]
+            if unit.task == "mask":
+                one = {key: value[row : row + 1] for key, value in result.items()}
+                with self.precision.autocast():
+                    (output,) = self.network.heads["mask"].inference(one, unit.dataset, [entry])
+            else:
+                output = result[row]
+            outputs[unit] = {key: value.to("cpu") for key, value in output.items()}
+        return outputs
+
+
+def _group_tasks(network: FoundationX, units: Sequence[Unit]) -> list[list[str]]:
+    """The tasks in groups whose pixels are normalised alike: each group shares one pass of the backbone."""
+    groups: dict[tuple, list[str]] = {}
+    for task in dict.fromkeys(unit.task for unit in units):
+        pixels = (getattr(network, f"pixel_{name}_{task}").flatten().tolist() for name in ("mean", "std"))
+        groups.setdefault(tuple(map(tuple, pixels)), []).append(task)
+    return list(groups.values())
+
+
+def _refuse_nonsense(name: str, outputs: Mapping[Unit, dict]) -> None:
+    for unit, output in outputs.items():
+        scores = output["scores"] if "scores" in output else output["instances"].scores
+        if not torch.isfinite(scores).all():
+            raise DataError(f"{name}: {unit} gives scores that are not numbers; check the weights, or switch AMP off")
+
+
+def read_config(config: str | Path | CfgNode, weights: str | Path = "") -> CfgNode:
+    """A configuration, from a file where it is none yet, with other weights and on the CPU where there is no GPU."""
+    if isinstance(config, CfgNode):
+        cfg = config.clone()
+        cfg.defrost()
+    else:
+        cfg = get_fx_cfg()
+        cfg.merge_from_file(str(config))
+    if weights:
+        cfg.MODEL.WEIGHTS = str(weights)
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.freeze()
+    return cfg
+
+
+def choose_network(networks: Mapping[str, FoundationX], model: str) -> FoundationX:
+    """The teacher or the student of a checkpoint.
+
+    Raises:
+        ValueError: another name, or the file does not hold it.
+    """
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}")
+    if model not in networks:
+        raise ValueError(f"the checkpoint holds no {model}; it has: {', '.join(networks)}")
+    return networks[model]
+
+
+def parse_units(units: str | Sequence[str], known: Sequence[Unit]) -> list[Unit]:
+    """``all``, ``a/cls,b/box`` or a list of such names -> units of a network, each once.
+
+    Raises:
+        ValueError: a unit is not of the network; the message names the nearest.
+    """
+    names = [name.strip() for name in units.split(",")] if isinstance(units, str) else [str(unit) for unit in units]
+    if names == ["all"]:
+        return list(known)
+    for name in names:
+        if Unit.parse(name) not in known:
+            raise ValueError(f"the network has no unit {name!r}; {nearest(name, map(str, known), 'units')}")
+    if not names:
+        raise ValueError("no unit is named")
+    return [Unit.parse(name) for name in dict.fromkeys(names)]

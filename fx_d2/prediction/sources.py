@@ -1,0 +1,105 @@
+"""Which images to read, and reading them ahead of the network."""
+
+from __future__ import annotations
+
+import glob
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from ..data.errors import DataError, count
+from ..data.images import SUFFIXES, read_image
+
+Source = str | Path | np.ndarray
+
+
+def find_images(inputs: Sequence[str | Path]) -> list[Path]:
+    """Files of folders (with all below them), glob patterns and single files, each once, in order.
+
+    A folder gives the files that end like an image and those without any ending that carry the DICOM mark (as disks of
+    picture archives do). A file that is named itself is taken whatever it is called.
+
+    Raises:
+        DataError: an input does not exist, or nothing was found.
+    """
+    found: dict[Path, None] = {}
+    for item in inputs:
+        path = Path(item).expanduser()
+        if path.is_dir():
+            files = [file for file in sorted(path.rglob("*")) if _is_image(file)]
+        elif path.exists():
+            files = [path]
+        else:
+            matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+            files = [file for file in matches if file.is_file()]
+            if not files:
+                raise DataError(f"input {str(item)!r}: no such file or folder, and no file fits it as a pattern")
+        found.update(dict.fromkeys(files))
+    if not found:
+        raise DataError(f"no image in {', '.join(map(str, inputs))}; endings looked for: {', '.join(SUFFIXES)}")
+    return list(found)
+
+
+def _is_image(path: Path) -> bool:
+    if not path.is_file() or path.name.startswith("."):
+        return False
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def load(source: Source) -> np.ndarray:
+    """A radiograph as uint8 (H, W).
+
+    Raises:
+        DataError: the file cannot be read, or the array is not of that form.
+    """
+    if not isinstance(source, np.ndarray):
+        return read_image(source)
+    if source.dtype != np.uint8 or source.ndim != 2 or 0 in source.shape:
+        raise DataError(
+            f"an array must be uint8 of shape (height, width), not {source.dtype} of shape {source.shape}; "
+            "fx_d2.data.images.read_image gives one from a file"
+        )
+    return source
+
+
+def read_ahead(
+    sources: Iterable[Source], workers: int, ahead: int, on_error: Callable[[str, Exception], None] | None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and pixels of each image in order, decoded in threads up to ``ahead`` images early.
+
+    An image that cannot be read goes to ``on_error`` with its name, or raises where there is none.
+    """
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        waiting: deque[tuple[str, Future]] = deque()
+        numbered = enumerate(sources, start=1)
+        exhausted = False
+        while waiting or not exhausted:
+            while not exhausted and len(waiting) < ahead:
+                try:
+                    number, source = next(numbered)
+                except StopIteration:
+                    exhausted = True
+                    break
+                name = f"array {number}" if isinstance(source, np.ndarray) else str(source)
+                waiting.append((name, pool.submit(load, source)))
+            if waiting:
+                name, future = waiting.popleft()
+                try:
+                    image = future.result()
+                except DataError as error:
+                    if on_error is None:
+                        raise
+                    on_error(name, error)
+                    continue
+                yield name, image
+
+
+def summary(done: int, failed: int) -> str:
+    """``12 images predicted, 1 failed``."""
+    return f"{count(done, 'image')} predicted, {failed} failed"

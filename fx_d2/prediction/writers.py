@@ -1,0 +1,179 @@
+"""Files of predictions: one JSON, two CSV, and COCO JSON for each box and mask unit.
+
+All are written beside their final names and renamed when they are complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..modeling.heads.contract import UnitClasses
+from ..schedule import Unit
+
+FORMAT = "fx_d2 predictions"
+VERSION = 1
+_PART = ".part"
+
+# file name, error
+Failure = tuple[str, str]
+
+
+class PredictionWriter:
+    """Writes the files of a run image by image; use it in a ``with`` statement.
+
+    ``predictions.json``: ``format``, ``version``, what ``about`` holds, ``units``, ``images``, ``failed``.
+    ``predictions.csv``: one row a score, box or mask. ``findings.csv``: one row an image and finding.
+    ``coco/{dataset}_{task}.json``: a COCO data set whose annotations have a ``score``.
+
+    Args:
+        folder: is made where it is missing.
+        classes: of the predicted units. about: further entries of ``predictions.json``.
+    """
+
+    def __init__(self, folder: Path, classes: Mapping[Unit, UnitClasses], about: Mapping) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._parts = [
+            _JsonFile(folder / "predictions.json", classes, about),
+            _CsvFile(folder / "predictions.csv", _SCORE_COLUMNS, _score_rows),
+            _CsvFile(folder / "findings.csv", _FINDING_COLUMNS, _finding_rows),
+            *(_CocoFile(folder, unit, its) for unit, its in classes.items() if unit.task != "cls"),
+        ]
+        self.failed: list[Failure] = []
+
+    def __enter__(self) -> PredictionWriter:
+        return self
+
+    def add(self, record: dict) -> None:
+        """Writes one image, given as :func:`fx_d2.prediction.records.image_record` makes it."""
+        for part in self._parts:
+            part.add(record)
+
+    def fail(self, name: str, error: str) -> None:
+        """Notes an image that could not be predicted."""
+        self.failed.append((name, error))
+
+    def __exit__(self, *exception) -> None:
+        # Also after an interruption: what was predicted is kept.
+        for part in self._parts:
+            part.close(self.failed)
+
+
+class _JsonFile:
+    def __init__(self, path: Path, classes: Mapping[Unit, UnitClasses], about: Mapping) -> None:
+        self.path, self.first = path, True
+        self.file = path.with_name(path.name + _PART).open("w", encoding="utf-8")
+        units = {
+            str(unit): {
+                "dataset": unit.dataset,
+                "task": unit.task,
+                "classes": list(its.names),
+                "exclusive": its.exclusive,
+            }
+            for unit, its in classes.items()
+        }
+        head = {"format": FORMAT, "version": VERSION, **about, "units": units}
+        lines = [f" {_dump(key)}: {_dump(value)}" for key, value in head.items()]
+        self.file.write("{\n" + ",\n".join(lines) + ',\n "images": [')
+
+    def add(self, record: dict) -> None:
+        self.file.write(("\n  " if self.first else ",\n  ") + _dump(record))
+        self.first = False
+
+    def close(self, failed: Sequence[Failure]) -> None:
+        rows = [{"file_name": name, "error": error} for name, error in failed]
+        self.file.write(f'\n ],\n "failed": {_dump(rows)}\n}}\n')
+        _finish(self.file, self.path)
+
+
+_SCORE_COLUMNS = ("file_name", "dataset", "task", "class", "score", "x", "y", "width", "height", "area")
+_FINDING_COLUMNS = ("file_name", "finding", "mean", "spread", "min", "max", "count", "heads", "boxes", "masks")
+
+
+def _score_rows(record: dict) -> list[tuple]:
+    name = record["file_name"]
+    rows = []
+    for unit, scores in record["scores"].items():
+        dataset, _, task = unit.partition("/")
+        rows += [(name, dataset, task, label, score, "", "", "", "", "") for label, score in scores.items()]
+    for kind in ("boxes", "masks"):
+        for entry in record[kind]:
+            dataset, _, task = entry["unit"].partition("/")
+            rows.append((name, dataset, task, entry["class"], entry["score"], *entry["bbox"], entry.get("area", "")))
+    return rows
+
+
+def _finding_rows(record: dict) -> list[tuple]:
+    rows = []
+    for entry in record["findings"]:
+        numbers = ["" if entry[key] is None else entry[key] for key in ("mean", "spread", "min", "max", "count")]
+        lists = ["; ".join(f"{u}={v:g}" for u, v in entry[key].items()) for key in ("heads", "boxes", "masks")]
+        rows.append((record["file_name"], entry["finding"], *numbers, *lists))
+    return rows
+
+
+class _CsvFile:
+    def __init__(self, path: Path, columns: Sequence[str], rows) -> None:
+        self.path, self.rows = path, rows
+        self.file = path.with_name(path.name + _PART).open("w", encoding="utf-8", newline="")
+        self.csv = csv.writer(self.file, lineterminator="\n")
+        self.csv.writerow(columns)
+
+    def add(self, record: dict) -> None:
+        self.csv.writerows(self.rows(record))
+
+    def close(self, failed: Sequence[Failure]) -> None:
+        _finish(self.file, self.path)
+
+
+class _CocoFile:
+    """Category ids count from 1 in the order of the classes, image ids in the order of prediction."""
+
+    def __init__(self, folder: Path, unit: Unit, classes: UnitClasses) -> None:
+        self.path, self.unit = folder / "coco" / f"{unit.dataset}_{unit.task}.json", str(unit)
+        self.kind = "boxes" if unit.task == "box" else "masks"
+        self.categories = {name: number for number, name in enumerate(classes.names, start=1)}
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+
+    def add(self, record: dict) -> None:
+        number = len(self.images) + 1
+        self.images.append({"id": number, **{key: record[key] for key in ("file_name", "height", "width")}})
+        for entry in (entry for entry in record[self.kind] if entry["unit"] == self.unit):
+            width, height = entry["bbox"][2:]
+            annotation = {
+                "id": len(self.annotations) + 1,
+                "image_id": number,
+                "category_id": self.categories[entry["class"]],
+                "bbox": entry["bbox"],
+                "area": entry.get("area", round(width * height, 2)),
+                "iscrowd": 0,
+                "score": entry["score"],
+            }
+            if "segmentation" in entry:
+                annotation["segmentation"] = entry["segmentation"]
+            self.annotations.append(annotation)
+
+    def close(self, failed: Sequence[Failure]) -> None:
+        self.path.parent.mkdir(exist_ok=True)
+        part = self.path.with_name(self.path.name + _PART)
+        categories = [{"id": number, "name": name} for name, number in self.categories.items()]
+        data = {
+            "info": {"description": f"{FORMAT}, {self.unit}"},
+            "images": self.images,
+            "categories": categories,
+            "annotations": self.annotations,
+        }
+        part.write_text(_dump(data) + "\n", encoding="utf-8")
+        part.replace(self.path)
+
+
+def _dump(value) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _finish(file, path: Path) -> None:
+    file.close()
+    Path(file.name).replace(path)

@@ -1,0 +1,164 @@
+"""tools/predict.py as people run it: its files read back with other libraries, exit codes, a bad file in between."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+
+import fx_d2
+import predict
+from fx_d2.prediction.sources import find_images
+from fx_d2.tooling import run_tool
+
+pytestmark = pytest.mark.usefixtures("fresh_catalog")
+
+
+def exit_code(arguments):
+    try:
+        run_tool(lambda: predict.main(arguments))
+    except SystemExit as error:
+        return error.code
+    return 0
+
+
+@pytest.fixture
+def call(run, tmp_path):
+    def call(*arguments, output="out"):
+        tail = ["MODEL.WEIGHTS", run.weights]
+        head = ["--config-file", run.config, "--output", str(tmp_path / output)]
+        return exit_code([*head, *arguments, *tail]), tmp_path / output
+
+    return call
+
+
+def read(folder):
+    rejected = []
+    data = json.loads((folder / "predictions.json").read_text(), parse_constant=rejected.append)
+    assert not rejected  # strict JSON: no NaN, no Infinity
+    return data
+
+
+def test_all_files_say_the_same(run, call):
+    code, folder = call("--input", *map(str, run.images), "--threshold", "0.2", "--no-overlays")
+    assert code == 0 and not list(folder.rglob("*.part"))
+    data = read(folder)
+    assert data["model"] == "teacher" and data["failed"] == [] and data["threshold"] == 0.2
+    assert data["units"]["phantom_emergency/cls"] == {
+        "dataset": "phantom_emergency",
+        "task": "cls",
+        "classes": ["Normal", "Pneumothorax", "Consolidation"],
+        "exclusive": True,
+    }
+    assert [image["file_name"] for image in data["images"]] == list(map(str, run.images))
+    with (folder / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    predictor = fx_d2.Predictor.from_config(run.config, run.weights)
+    for path, image in zip(run.images, data["images"], strict=True):
+        expected = predictor(path)
+        mine = [row for row in rows if row["file_name"] == str(path)]
+        for unit, scores in image["scores"].items():
+            assert scores == pytest.approx(expected.scores(unit), abs=1e-4)
+            dataset = unit.split("/")[0]
+            found = {r["class"]: float(r["score"]) for r in mine if (r["dataset"], r["task"]) == (dataset, "cls")}
+            assert found == scores
+        for task, key in (("box", "boxes"), ("mask", "masks")):
+            assert all(entry["score"] >= 0.2 for entry in image[key])
+            assert [(r["class"], float(r["x"])) for r in mine if r["task"] == task] == [
+                (entry["class"], entry["bbox"][0]) for entry in image[key]
+            ]
+
+
+def test_coco_files_open_with_pycocotools(run, call):
+    code, folder = call("--input", str(run.images[0]), "--threshold", "0", "--no-overlays")
+    assert code == 0
+    assert {path.name for path in (folder / "coco").iterdir()} == {
+        "phantom_heart_box.json",
+        "phantom_emergency_box.json",
+        "phantom_heart_mask.json",
+    }
+    prediction = fx_d2.Predictor.from_config(run.config, run.weights)(run.images[0])
+    coco = COCO(str(folder / "coco" / "phantom_heart_mask.json"))
+    names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
+    instances = prediction.instances("phantom_heart/mask")
+    assert len(coco.anns) == len(instances)
+    classes = ("Left Lung", "Right Lung", "Heart")
+    expected = {classes[k]: m.numpy() for k, m in zip(instances.pred_classes, instances.pred_masks, strict=True)}
+    for annotation in coco.anns.values():
+        pixels = rle.decode(annotation["segmentation"]).astype(bool)
+        np.testing.assert_array_equal(pixels, expected[names[annotation["category_id"]]])
+        assert annotation["area"] == pixels.sum()
+    boxes = COCO(str(folder / "coco" / "phantom_heart_box.json"))
+    assert len(boxes.anns) == len(prediction.instances("phantom_heart/box"))
+    for annotation in boxes.anns.values():
+        x, y, w, h = annotation["bbox"]
+        assert 0 <= x <= x + w <= prediction.width + 0.01 and 0 <= y <= y + h <= prediction.height + 0.01
+
+
+def test_a_bad_file_is_reported_and_the_rest_goes_on(run, call, tmp_path, capsys):
+    folder = tmp_path / "in" / "deep"
+    folder.mkdir(parents=True)
+    for number, path in enumerate(run.images[:2]):
+        (folder / f"{number}.png").write_bytes(path.read_bytes())
+    (tmp_path / "in" / "bad.jpg").write_bytes(b"no image")
+    (tmp_path / "in" / "notes.txt").write_text("not an image, and not taken for one")
+    code, output = call("--input", str(tmp_path / "in"), "--no-overlays")
+    assert code == predict.FAILED == 3
+    data = read(output)
+    assert [image["file_name"][-5:] for image in data["images"]] == ["0.png", "1.png"]
+    assert len(data["failed"]) == 1 and "bad.jpg" in data["failed"][0]["error"]
+    captured = capsys.readouterr()
+    assert "bad.jpg" in captured.err and "2 images predicted, 1 failed" in captured.out
+
+
+def test_findings_table(run, call, capsys):
+    code, folder = call("--input", str(run.images[0]), "--no-overlays")
+    with (folder / "findings.csv").open() as stream:
+        rows = {row["finding"]: row for row in csv.DictReader(stream)}
+    (image,) = read(folder)["images"]
+    entry = next(entry for entry in image["findings"] if entry["finding"] == "Pleural Effusion")
+    scores = [image["scores"]["phantom_screen/cls"]["Effusion"], image["scores"]["phantom_heart/cls"]["Effusion"]]
+    assert entry["count"] == 2 and entry["mean"] == pytest.approx(sum(scores) / 2, abs=2e-6)
+    assert entry["spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2, abs=2e-6)
+    assert float(rows["Pleural Effusion"]["mean"]) == entry["mean"]
+    assert rows["Left Lung (phantom_heart)"]["mean"] == ""
+    assert exit_code(["--config-file", run.config, "--show-findings", "MODEL.WEIGHTS", run.weights]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["Pleural", "Effusion", "phantom_heart/cls", "Effusion"] in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "nowhere.png"], "no such file or folder"),
+        (["--input", "{image}", "--units", "phantom_hart/cls"], "did you mean 'phantom_heart/cls'"),
+        (["--input", "{image}", "--findings", "gone.yaml"], "gone.yaml"),
+    ],
+)
+def test_mistakes_end_with_one_line(run, call, capsys, arguments, message):
+    code, _ = call(*(item.format(image=run.images[0]) for item in arguments))
+    error = capsys.readouterr().err
+    assert code == 2 and error.startswith("error: ") and message in error and "Traceback" not in error
+
+
+def test_inputs_may_stand_last(run, tmp_path):
+    args = predict.parse_arguments(["--output", "o", "--input", "a.png", "b.png", "MODEL.WEIGHTS", "w.pth"])
+    assert args.input == ["a.png", "b.png"] and args.opts == ["MODEL.WEIGHTS", "w.pth"]
+
+
+def test_find_images(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    image = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
+    for name in ("a/2.png", "a/1.PNG", "a/b/3.jpg", "a/.hidden.png"):
+        (tmp_path / name).write_bytes(image)
+    (tmp_path / "a" / "IM0001").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "a" / "README").write_bytes(b"x" * 200)
+    names = [path.name for path in find_images([tmp_path / "a", tmp_path / "a" / "2.png"])]
+    assert names == ["1.PNG", "2.png", "IM0001", "3.jpg"]
+    assert [path.name for path in find_images([str(tmp_path / "a" / "**" / "*.jpg")])] == ["3.jpg"]
+    with pytest.raises(ValueError, match="no image in"):
+        (tmp_path / "empty").mkdir()
+        find_images([tmp_path / "empty"])
