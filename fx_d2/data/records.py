@@ -66,7 +66,7 @@ class Overlap:
         known_by: how the same image is recognised: ``same_image`` (the dataset dicts carry the key ``same_image``),
             ``file name`` (stems are equal), or ``pixels`` (no public map: compare the pictures).
         note: how many, and which part, as far as it is published.
-        same_patients: the key ``patient`` of both means the same people.
+        same_patients: the key ``patient_id`` of both means the same people.
     """
 
     dataset: str

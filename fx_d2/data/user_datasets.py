@@ -144,10 +144,14 @@ class UserDataset:
         return ImageIndex(self._images)
 
     @cached_property
+    def _patient_of(self) -> dict[str, str]:
+        """Patient by image id, as far as a table names one."""
+        return read_patients(*self._patients, self._index) if self._patients else {}
+
+    @cached_property
     def _split_of(self) -> dict[str, str]:
         """Split by image id, over all images of the dataset, so that its tasks share the split."""
-        index = self._index
-        patients = read_patients(*self._patients, index) if self._patients else {}
+        index, patients = self._index, self._patient_of
         if self._lists:
             splits = split_by_lists(self._lists, index, patients)
         else:
@@ -183,6 +187,8 @@ class UserDataset:
                     **fields[image_id],
                 }
             )
+            if image_id in self._patient_of:
+                records[-1]["patient_id"] = self._patient_of[image_id]
         logger.info("%s/%s: %s: %s", self.name, task, count(len(records), "annotated image"), self._share(inside))
         return records
 

@@ -161,7 +161,7 @@ class PublishedReader:
         if self.frame is not None and task != "cls":
             record["height"], record["width"] = self.frame
         if patient:
-            record["patient"] = patient
+            record["patient_id"] = patient
         record.update(fields)
         return record
 

@@ -64,7 +64,7 @@ def test_chexpert_views_and_splits(read):
     assert "patient00002/study1/view2_lateral.jpg" not in read("chexpert", "cls", "train", views="frontal")
     assert set(read("chexpert", "cls", "test", splits="three")) == set(read("chexpert", "cls", "val"))
     train, val = (read("chexpert", "cls", split, splits="three") for split in ("train", "val"))
-    assert {item["patient"] for item in train.values()}.isdisjoint(item["patient"] for item in val.values())
+    assert {item["patient_id"] for item in train.values()}.isdisjoint(item["patient_id"] for item in val.values())
     assert set(train) | set(val) == set(read("chexpert", "cls", "train"))
 
 
@@ -84,7 +84,7 @@ def test_nih_labels_and_boxes(read):
 
 def test_rsna_classes_boxes_and_patients(read):
     splits = [read("rsna_pneumonia", "box", split) for split in ("train", "val", "test")]
-    patients = [{item["patient"] for item in split.values()} for split in splits]
+    patients = [{item["patient_id"] for item in split.values()} for split in splits]
     assert sum(map(len, splits)) == 24 and sum(map(len, patients)) == len(set().union(*patients)) == 12
     every = splits[0] | splits[1] | splits[2]
     name = "00000003-14fd-4e49-80ba-63a80b6bddd6"
