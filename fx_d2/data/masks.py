@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from .errors import DataError
 from .images import read_mask
+from .runs import check_run_lengths, draw_runs
 
 UNKNOWN = 255
 
@@ -45,8 +47,9 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
 
     Args:
         segmentation: a list of polygons ``[x1, y1, x2, y2, ...]`` in pixels; a run-length record
-            ``{"size": [h, w], "counts": ...}`` with counts as a list or as COCO's compressed text; or
-            ``{"png": path}``, a picture that is not zero inside.
+            ``{"size": [h, w], "counts": ...}`` with counts as a list or as COCO's compressed text
+            (:mod:`fx_d2.data.rle` makes it from the forms of the published datasets); or ``{"png": path}``, a PNG or
+            GIF picture that is not zero inside, with ``"factor": n`` where the image has n times its height and width.
         height, width: size of the image in pixels.
 
     Raises:
@@ -57,17 +60,20 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
         runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
         return coco_mask.decode(runs).astype(bool)
     if "png" in segmentation:
-        mask = read_mask(segmentation["png"])
-        if mask.shape != (height, width):
-            raise DataError(
-                f"{segmentation['png']}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels (width x height), "
-                f"its image {width} x {height}; store both at the same size"
-            )
-        return mask
-    counts = check_run_lengths(segmentation, height, width)
-    # Runs alternate outside, inside, outside ... down the columns.
-    values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape(width, height).T
+        return _read_picture(segmentation["png"], segmentation.get("factor", 1), height, width)
+    return draw_runs(check_run_lengths(segmentation, height, width), height, width)
+
+
+def _read_picture(path: str | Path, factor: int, height: int, width: int) -> np.ndarray:
+    """The mask in a picture, each of its pixels being ``factor`` x ``factor`` pixels of the image."""
+    mask = read_mask(path)
+    if (mask.shape[0] * factor, mask.shape[1] * factor) != (height, width):
+        times = f" and a factor of {factor} is stated" if factor != 1 else ""
+        raise DataError(
+            f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels (width x height), "
+            f"its image {width} x {height}{times}; store both at the same size, or state the factor between them"
+        )
+    return mask if factor == 1 else mask.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def check_polygons(polygons: list) -> None:
@@ -80,43 +86,3 @@ def check_polygons(polygons: list) -> None:
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in polygon)
         if len(polygon) < 6 or len(polygon) % 2 or not numbers or not np.isfinite(polygon).all():
             raise DataError("a polygon needs at least three points as finite numbers x1, y1, x2, y2, x3, y3")
-
-
-def check_run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> np.ndarray:
-    """The run lengths of a COCO record, after checking that they fill the image.
-
-    Raises:
-        DataError: keys are missing, the size is not the image's, or the runs do not add up.
-    """
-    if "counts" not in segmentation or "size" not in segmentation:
-        raise DataError("a run-length segmentation needs the keys size and counts")
-    if list(segmentation["size"]) != [height, width]:
-        raise DataError(
-            f"run-length size {list(segmentation['size'])} (height, width) is not the image's [{height}, {width}]"
-        )
-    counts = segmentation["counts"]
-    try:
-        runs = _uncompress(counts) if isinstance(counts, str | bytes) else np.asarray(counts, dtype=np.int64)
-    except (ValueError, TypeError, OverflowError):
-        raise DataError("the run-length counts cannot be read") from None
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
-        raise DataError(
-            f"the run lengths cover {int(runs.sum())} pixels, the image has {height * width}: the counts are damaged"
-        )
-    return runs
-
-
-def _uncompress(text: str | bytes) -> np.ndarray:
-    """COCO's compressed counts: base 32 digits, lowest first, from the third on as differences to the last but one."""
-    data = np.frombuffer(text.encode("ascii") if isinstance(text, str) else text, np.uint8).astype(np.int64) - 48
-    if not data.size or data.min() < 0 or data.max() > 63 or data[-1] & 32:
-        raise ValueError("not a compressed run-length text")
-    ends = np.flatnonzero((data & 32) == 0)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    place = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
-    values = np.add.reduceat((data & 31) << (5 * place), starts)
-    negative = (data[ends] & 16) != 0
-    values -= negative * (np.int64(1) << (5 * (ends - starts + 1)))
-    values[1::2] = values[1::2].cumsum()
-    values[2::2] = values[2::2].cumsum()
-    return values

@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.masks import decode_masks, decode_segmentation
+from fx_d2.data.rle import from_relative_columns
 
 
 def record(*annotations, height=6, width=8, **extra):
@@ -93,3 +94,30 @@ def test_a_picture_of_another_size_is_an_error(tmp_path):
     Image.fromarray(np.zeros((3, 8), np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(DataError, match="8 x 3 .*8 x 6"):
         decode_masks(record({"segmentation": {"png": str(tmp_path / "m.png")}, "category_id": 0}), 1)
+
+
+def test_left_and_right_from_two_files_and_masks_at_half_size(tmp_path):
+    left, right = np.zeros((2, 3, 4), np.uint8)
+    left[1, 3], right[0, :2] = 255, 1  # 0/255 and 0/1
+    Image.fromarray(left).save(tmp_path / "left lung.gif")
+    Image.fromarray(right).save(tmp_path / "right.png")
+    Image.fromarray(right.astype(bool)).save(tmp_path / "one bit.png")
+    names = ("left lung.gif", "right.png", "one bit.png")
+    annotations = [
+        {"segmentation": {"png": str(tmp_path / name), "factor": 2}, "category_id": number // 2}
+        for number, name in enumerate(names)
+    ]
+    masks = decode_masks(record(*annotations), 2)
+    for number, small in enumerate((left + right > 0, right > 0)):
+        expected = [[small[row // 2, column // 2] for column in range(8)] for row in range(6)]
+        assert np.array_equal(masks[number], expected)
+    with pytest.raises(DataError, match=r"right.png.*4 x 3 .*8 x 6 and a factor of 3 is stated"):
+        decode_masks(record({"segmentation": {"png": str(tmp_path / "right.png"), "factor": 3}, "category_id": 0}), 1)
+
+
+def test_rows_of_a_published_dataset_are_united():
+    rows = [from_relative_columns(text, 6, 8) for text in ("0 3 9 2", "1 5", "40 8")]
+    masks = decode_masks(record(*({"segmentation": row, "category_id": 0} for row in rows)), 1)
+    expected = np.zeros(48, bool)
+    expected[[*range(0, 6), 12, 13, *range(40, 48)]] = True
+    assert np.array_equal(masks[0], expected.reshape(8, 6).T)
