@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.builtin import BUILTIN
+from ..data.builtin import builtin_records
 from ..data.errors import DataError, nearest
 from ..data.yaml_section import Section, load_yaml
 from ..modeling.heads.contract import UnitClasses
@@ -111,7 +111,8 @@ class FindingMap:
         Raises:
             DataError: names the class and the nearest that exists.
         """
-        published = {r.name: {label for task in r.tasks.values() for label in task.classes} for r in BUILTIN}
+        records = builtin_records({}).values()
+        published = {r.name: {label for task in r.tasks.values() for label in task.classes} for r in records}
         known: dict[str, set[str]] = {name: set(labels) for name, labels in published.items()}
         for unit, its in classes.items():
             known.setdefault(unit.dataset, set()).update(its.names)

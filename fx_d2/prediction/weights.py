@@ -107,7 +107,7 @@ def _register(cfg) -> str:
         except DataError as error:  # prediction needs names only, and the checkpoint has them
             logger.info("dataset file not used: %s", error)
             problems.append(str(error))
-    register_datasets()
+    register_datasets((), cfg.DATASETS.OPTIONS)
     return "; ".join(problems)
 
 

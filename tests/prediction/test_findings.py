@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from fx_d2.data.builtin import BUILTIN
+from fx_d2.data.builtin import builtin_records
 from fx_d2.data.errors import DataError
 from fx_d2.data.user_datasets import load_user_datasets
 from fx_d2.modeling.heads.contract import UnitClasses
@@ -59,8 +59,8 @@ def test_the_shipped_mapping_names_real_classes_only(cohort):
     """Every class of the eleven published datasets is spelt as published; the phantoms' as their YAML declares them."""
     mapping = FindingMap.load()
     phantoms = load_user_datasets(cohort / "phantoms" / "phantoms.yaml")
-    known = {record.name: record for record in BUILTIN} | phantoms
-    assert len(known) == len(BUILTIN) + 4
+    known = builtin_records({}) | phantoms
+    assert len(known) == 11 + 4
     for finding, datasets in mapping.findings.items():
         for dataset, labels in datasets.items():
             classes = {name for task in known[dataset].tasks.values() for name in task.classes}
