@@ -18,6 +18,7 @@ INSTALL_REQUIRES = [
     # python-gdcm (extra "dicom").
     "pylibjpeg",
     "pylibjpeg-openjpeg>=2",
+    "platformdirs",  # the user's cache folder, where decoded images are kept
     # Image files, warps, drawing; Detectron2's Visualizer imports it without declaring it. The headless build needs
     # no display libraries, which servers lack; it must be the only OpenCV in the environment.
     "opencv-python-headless",

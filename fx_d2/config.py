@@ -44,6 +44,12 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.INPUT.GAMMA = 0.2
     # The teacher sees a second photometric view of the same geometric view; False: the student's own image.
     cfg.INPUT.TEACHER_VIEW = True
+    # Images with a longer side than this many pixels are reduced to it on reading (area averages); 0: never. Smaller
+    # images make a smaller and faster cache.
+    cfg.INPUT.READ_SIDE = 0
+    # Decoded images kept on disk (docs/images.md). MODE: auto keeps DICOM, MetaImage and JSRT files, all PNG and JPEG
+    # files, too, off nothing. DIR: the folder; empty: $FX_D2_CACHE or fx_d2 in the user's cache folder. MAX_GB: bound.
+    cfg.INPUT.CACHE = CfgNode({"MODE": "auto", "DIR": "", "MAX_GB": 50.0})
 
     # ---- the model ------------------------------------------------------------------------------------------
     cfg.MODEL.META_ARCHITECTURE = "FoundationX"
@@ -306,6 +312,11 @@ def check_config(cfg: CfgNode) -> None:
     _check_range(cfg, "FX.CONSISTENCY_WEIGHT", 0.0, 1.0)
     _check_range(cfg, "SOLVER.WARMUP_FRACTION", 0.0, 1.0)
     _check_range(cfg, "MODEL.SWIN.DROP_PATH_RATE", 0.0, 1.0)
+    _check_choice(cfg, "INPUT.CACHE.MODE", ("auto", "all", "off"))
+    if 0 < cfg.INPUT.READ_SIDE < cfg.INPUT.SIZE:
+        raise ValueError(
+            f"INPUT.READ_SIDE {cfg.INPUT.READ_SIDE} is below INPUT.SIZE {cfg.INPUT.SIZE}; raise it or set it to 0"
+        )
     cycle_passes(cfg)
     units = cycle_units(cfg)
     if not units:

@@ -11,6 +11,14 @@ from tests.tiny import make_model
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def image_cache(tmp_path_factory):
+    """Decoded images go to a folder of the tests, not to the user's; processes that tests start follow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FX_D2_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def model():
     return make_model()

@@ -20,6 +20,8 @@ from .formats.signatures import recognise
 # Endings that the published datasets use; some hand out DICOM files without any.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".mhd", ".img")
 MASK_SUFFIXES = (".png", ".gif")
+# Raised with every change of the pixels that read_image gives, of whatever format: cached images are read again.
+READING_VERSION = 1
 _FAMILIES: dict[str, ModuleType] = {
     "png": pictures,
     "jpeg": pictures,
@@ -92,6 +94,16 @@ def pixel_spacing(path: str | Path) -> tuple[float, float] | None:
     JSRT is known; PNG and JPEG do not say.
     """
     return read_header(path).spacing
+
+
+def source_files(path: str | Path) -> tuple[Path, ...]:
+    """The files that an image is read from: itself, and for a MetaImage header the file of pixels beside it.
+
+    Raises:
+        DataError: as :func:`read_header`.
+    """
+    path = Path(path)
+    return metaimage.sources(path) if recognise(path) == "metaimage" else (path,)
 
 
 def _family(path: Path, kind: str) -> ModuleType:

@@ -13,8 +13,9 @@ from detectron2.structures import Boxes, BoxMode, Instances
 
 from ..config import unit_metadata
 from ..schedule import Unit
+from .caching.entry import Picture
+from .caching.reader import ImageReader
 from .errors import DataError, nearest
-from .images import read_image
 from .masks import UNKNOWN, decode_masks
 from .photometry import Photometry, apply_table
 from .transforms import AffineTransform, Geometry, move_boxes
@@ -54,6 +55,7 @@ class UnitMapper:
         geometry, photometry: what may be drawn in training. Photometry comes after geometry and before normalisation.
         teacher_view: training also gives ``image_teacher``, a second photometric view of the same geometric view.
         train: draw views and give the truth; otherwise the plain image and where it lies in the input.
+        read: reads an image file; the default reads every pixel and caches nothing.
     """
 
     @configurable
@@ -67,6 +69,7 @@ class UnitMapper:
         lateral_pairs: Sequence[Sequence[str]] = (),
         teacher_view: bool = False,
         train: bool = True,
+        read: ImageReader | None = None,
     ) -> None:
         self.unit = unit
         self.num_classes = len(classes)
@@ -75,6 +78,7 @@ class UnitMapper:
         self.photometry = photometry
         self.teacher_view = teacher_view
         self.train = train
+        self.read = read or ImageReader()
 
     @classmethod
     def from_config(cls, cfg, unit: Unit, train: bool) -> dict[str, Any]:
@@ -98,6 +102,7 @@ class UnitMapper:
             "photometry": Photometry(options.BRIGHTNESS, options.CONTRAST, options.GAMMA),
             "teacher_view": options.TEACHER_VIEW,
             "train": train,
+            "read": ImageReader.from_config(cfg),
         }
 
     def __call__(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None = None) -> dict[str, Any]:
@@ -125,25 +130,25 @@ class UnitMapper:
             raise DataError(f"{name} ({self.unit}): {type(error).__name__}: {error}") from error
 
     def _map(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
-        image = read_image(dataset_dict["file_name"])
+        picture = self.read(dataset_dict["file_name"])
         # A record of findings may lack the size: tables do not give it, and opening every image for it takes hours.
-        height, width = dataset_dict.get("height", image.shape[0]), dataset_dict.get("width", image.shape[1])
-        if image.shape != (height, width):
+        height, width = dataset_dict.get("height", picture.size[0]), dataset_dict.get("width", picture.size[1])
+        if picture.size != (height, width):
             raise ValueError(
-                f"the file has {image.shape[1]} x {image.shape[0]} pixels (width x height), its record says "
+                f"the file has {picture.size[1]} x {picture.size[0]} pixels (width x height), its record says "
                 f"{width} x {height}; the file has changed or the annotations belong to another copy of it"
             )
         output = {key: dataset_dict[key] for key in ("file_name", "image_id")}
         output.update(height=height, width=width, unit=str(self.unit))
         if not self.train:
-            output["image"] = _tensor(self.geometry.plain(height, width).apply_image(image))
+            output["image"] = _tensor(_view(self.geometry.plain(height, width), picture))
             output["content"] = self.geometry.content(height, width)
             return output
         if rng is None:
             raise ValueError("training needs a random generator")
         truth = self._read_truth(dataset_dict)
         transform = self.geometry.draw(rng, height, width, truth.get("centres"))
-        view = transform.apply_image(image)
+        view = _view(transform, picture)
         output["image"] = _tensor(apply_table(view, self.photometry.draw(rng)))
         if self.teacher_view:
             output["image_teacher"] = _tensor(apply_table(view, self.photometry.draw(rng)))
@@ -177,6 +182,16 @@ class UnitMapper:
             return {"masks": torch.from_numpy(_move_masks(truth["masks"], transform)[mirror])}
         boxes, kept = move_boxes(transform, truth["boxes"])
         return {"instances": make_instances(boxes[kept], mirror[truth["classes"]][kept], self.geometry.size)}
+
+
+def _view(transform: AffineTransform, picture: Picture) -> np.ndarray:
+    """The view of a picture, which may be smaller than the source that the transform is for."""
+    size = picture.pixels.shape
+    if size == transform.source_size:
+        return transform.apply_image(picture.pixels)
+    matrix = transform.matrix.copy()
+    matrix[:, :2] *= np.divide(transform.source_size, size)[::-1]  # x, y
+    return AffineTransform(matrix, transform.output_size, size).apply_image(picture.pixels)
 
 
 def _move_masks(masks: np.ndarray, transform: AffineTransform) -> np.ndarray:

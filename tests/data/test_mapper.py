@@ -10,7 +10,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from fx_d2.config import get_fx_cfg
+from fx_d2.data.caching.reader import ImageReader
 from fx_d2.data.errors import DataError
+from fx_d2.data.formats.writing import write_dicom
 from fx_d2.data.mapper import UnitMapper, mirror_index
 from fx_d2.data.photometry import Photometry
 from fx_d2.data.transforms import Geometry
@@ -211,3 +213,40 @@ def test_from_config(request, may_flip):
     assert built.geometry == Geometry(48, False, (1.0, 1.0), 10.0, (0.9, 1.1), 0.125, 0.25 if may_flip else 0.0)
     assert built.photometry == Photometry(0.1, 0.2, 0.5)
     assert built.teacher_view and built.train and built.mirror.tolist() == [2, 1, 0]
+
+
+def test_a_reduced_copy_gives_the_same_view(tmp_path):
+    """Truth refers to the whole image; a view of a copy of half its size shows the same thing at the same place."""
+    y, x = np.mgrid[:240, :320]
+    image = (120 + 80 * np.sin(x / 15) * np.cos(y / 25) + 40 * (x > 200)).round().astype(np.uint8)
+    write_dicom(tmp_path / "x.dcm", image)
+    record = {
+        "file_name": str(tmp_path / "x.dcm"),
+        "image_id": "x",
+        "height": 240,
+        "width": 320,
+        "annotations": [{"bbox": [40, 60, 80, 90], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0}],
+    }
+    geometry = Geometry(size=48, rotation=20, crop_area=(0.5, 0.9), shift=0.1, flip=0.5)
+    for reader in (ImageReader(side=160), ImageReader(160, "auto", tmp_path / "cache", 10**6)):
+        for seed in range(4):
+            whole = mapper("box", geometry)(record, rng(seed))
+            reduced = mapper("box", geometry, read=reader)(record, rng(seed))
+            assert reduced["height"] == 240 and reduced["width"] == 320
+            assert torch.equal(whole["instances"].gt_boxes.tensor, reduced["instances"].gt_boxes.tensor)
+            difference = (whole["image"].float() - reduced["image"].float()).abs()
+            assert difference.mean() < 1.5 and (difference > 20).float().mean() < 0.01
+    with pytest.raises(DataError, match=r"320 x 240 pixels.*321 x 240"):
+        mapper("box", read=ImageReader(side=160))({**record, "width": 321}, rng())
+
+
+def test_the_configured_reader_is_used(tmp_path, fresh_catalog, monkeypatch):
+    cfg = get_fx_cfg()
+    cfg.INPUT.READ_SIDE, cfg.INPUT.CACHE.DIR = 99, str(tmp_path)
+    monkeypatch.setattr("fx_d2.data.mapper.unit_metadata", lambda unit: FakeMetadata)
+    read = UnitMapper(cfg, Unit("toy", "cls"), train=False).read
+    assert read.side == 99 and read.mode == "auto" and read.store.folder == tmp_path / "images"
+
+
+class FakeMetadata:
+    thing_classes, lateral_pairs, flip = CLASSES, PAIRS, True

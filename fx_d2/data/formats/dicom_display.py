@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 from pydicom.dataset import Dataset
 
@@ -33,7 +34,8 @@ def display_table(path: Path, dataset: Dataset, pixels: np.ndarray, unused_bits:
         unused_bits: whether bits beside the sample (BitsStored, HighBit) may hold something else.
     """
     patterns = np.arange(1 << 8 * pixels.itemsize)
-    counts = np.bincount(pixels.view(f"u{pixels.itemsize}").ravel(), minlength=len(patterns))
+    unsigned = pixels.view(f"u{pixels.itemsize}")
+    counts = cv2.calcHist([unsigned], [0], None, [len(patterns)], [0, len(patterns)]).ravel().astype(np.int64)
     stored = _stored_values(dataset, patterns, unused_bits, pixels.dtype.kind == "i")
     padding = _padding(dataset, stored)
     counts[padding] = 0

@@ -1,0 +1,1 @@
+"""Decode once: a folder of decoded images, shared by processes and runs."""

@@ -1,0 +1,96 @@
+"""Reads images for the mapper: reduced to a largest side if asked for, and decoded once where decoding is slow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import cv2
+import platformdirs
+
+from ..formats.signatures import recognise
+from ..images import READING_VERSION, read_image, source_files
+from .entry import Picture
+from .store import CacheStore
+
+MODES = ("auto", "all", "off")
+# Formats that cost much more to decode than to read back.
+_SLOW = ("dicom", "metaimage", "jsrt")
+_VARIABLE = "FX_D2_CACHE"
+
+
+def default_folder() -> Path:
+    """``$FX_D2_CACHE``, or else the folder ``fx_d2`` in the user's cache folder of this platform."""
+    named = os.environ.get(_VARIABLE)
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("fx_d2")
+
+
+class ImageReader:
+    """Reads an image file to a :class:`Picture`.
+
+    Args:
+        side: images with a longer side than this many pixels are reduced to it by area averages; 0: never.
+        mode: ``auto`` caches DICOM, MetaImage and JSRT files, ``all`` PNG and JPEG files, too, ``off`` nothing.
+        folder: of the cache; None: :func:`default_folder`.
+        max_bytes: bound of the cache.
+
+    Raises:
+        ValueError: an argument is out of range; the message names the configuration key.
+    """
+
+    def __init__(self, side: int = 0, mode: str = "off", folder: Path | None = None, max_bytes: int = 0) -> None:
+        if side < 0:
+            raise ValueError(f"INPUT.READ_SIDE must be 0 or a number of pixels, not {side!r}")
+        if mode not in MODES:
+            raise ValueError(f"INPUT.CACHE.MODE must be one of {', '.join(MODES)}, not {mode!r}")
+        if mode != "off" and max_bytes <= 0:
+            raise ValueError("INPUT.CACHE.MAX_GB must be above 0; INPUT.CACHE.MODE off switches the cache off")
+        self.side = side
+        self.mode = mode
+        self.store = CacheStore((folder or default_folder()) / "images", max_bytes) if mode != "off" else None
+
+    @classmethod
+    def from_config(cls, cfg) -> ImageReader:
+        """From ``INPUT.READ_SIDE`` and ``INPUT.CACHE``."""
+        cache = cfg.INPUT.CACHE
+        folder = Path(cache.DIR).expanduser() if cache.DIR else None
+        return cls(cfg.INPUT.READ_SIDE, cache.MODE, folder, int(cache.MAX_GB * 1e9))
+
+    def __call__(self, path: str | Path) -> Picture:
+        """Reads an image, from the cache if it is there and the file has not changed since.
+
+        Raises:
+            DataError: as :func:`fx_d2.data.images.read_image`.
+        """
+        path = Path(path)
+        key = self._key(path) if self.store is not None else None
+        if key is None:
+            return self._read(path)
+        picture = self.store.get(key)
+        if picture is None:
+            picture = self._read(path)
+            # A file that changed meanwhile, or that is only the header of another, is not what the key says.
+            if self._worth(path) and self._key(path) == key and len(source_files(path)) == 1:
+                self.store.put(key, picture)
+        return picture
+
+    def _read(self, path: Path) -> Picture:
+        pixels = read_image(path)
+        size = pixels.shape
+        if self.side and max(size) > self.side:
+            height, width = (max(1, round(length * self.side / max(size))) for length in size)
+            pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return Picture(pixels, size)
+
+    def _worth(self, path: Path) -> bool:
+        return self.mode == "all" or recognise(path) in _SLOW
+
+    def _key(self, path: Path) -> bytes | None:
+        """16 bytes of all that the pixels depend on; None where the file cannot be asked (reading says why)."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        parts = (READING_VERSION, os.path.abspath(path), status.st_size, status.st_mtime_ns, self.side)
+        return hashlib.blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).digest()

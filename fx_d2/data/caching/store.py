@@ -1,0 +1,148 @@
+"""A folder of entries that many processes fill and that stays below a size."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.data import get_worker_info
+
+from .entry import TEMPORARY, Picture, read_entry, write_entry
+
+logger = logging.getLogger(__name__)
+
+# A process looks at the whole folder after it has written this share of the bound. Above the high mark the entries
+# that were used least recently go until the low mark; twenty processes cannot pass the bound between two looks.
+_LOOK_EVERY = 0.005
+_HIGH, _LOW = 0.9, 0.8
+# Free space that is left to others, in bytes and as share of the disk.
+_RESERVE, _RESERVE_SHARE = 1 << 30, 0.02
+# An entry counts as used again after this many seconds: one note of it is enough.
+_TOUCH = 60.0
+# Files of processes that died while writing.
+_STALE = 3600.0
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    used: float
+    size: int
+
+
+class CacheStore:
+    """Entries by key. Every process has its own object on the same folder; no lock is needed.
+
+    Entries appear by renaming and vanish by removal: a reader has either the whole of one or none. Two processes that
+    shrink the folder at once remove the same entries.
+
+    Args:
+        folder: made when something is first written.
+        max_bytes: bound of all entries together.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self._unseen: int | None = None  # bytes written since the last look; None: no look yet
+        self._closed = False
+        self._told_full = False
+
+    def get(self, key: bytes) -> Picture | None:
+        """The image under a key, or None. A damaged entry is removed."""
+        path, picture = self._path(key), None
+        with suppress(OSError):  # gone between two calls, or a folder that may only be read
+            picture = read_entry(path, key)
+            if picture is None:
+                path.unlink(missing_ok=True)
+            elif time.time() - path.stat().st_mtime > _TOUCH:
+                os.utime(path)
+        return picture
+
+    def put(self, key: bytes, picture: Picture) -> None:
+        """Keeps an image. Where that fails there is one warning, and nothing more is kept by this process."""
+        if self._closed or picture.pixels.nbytes > self.max_bytes * _LOW:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._unseen is None or self._unseen > _LOOK_EVERY * self.max_bytes:
+                self.shrink(picture.pixels.nbytes)
+            self._unseen += write_entry(self._path(key), key, picture)
+        except OSError as error:
+            self._close(error.strerror or str(error))
+
+    def shrink(self, extra: int = 0) -> None:
+        """Looks at the folder and removes the least recently used entries if it is nearly full.
+
+        Args:
+            extra: bytes about to be written.
+
+        Raises:
+            OSError: the folder cannot be read, or the disk has no room for a cache.
+        """
+        entries = self._look()
+        total = sum(entry.size for entry in entries)
+        disk = shutil.disk_usage(self.folder)
+        room = total + disk.free - max(_RESERVE, int(_RESERVE_SHARE * disk.total))
+        bound = min(self.max_bytes, room)
+        if bound < extra:
+            raise OSError(f"no room: {disk.free / 1e9:.1f} GB are free on its disk")
+        if total + extra > _HIGH * bound:
+            self._tell_full(bound)
+            for entry in sorted(entries, key=lambda entry: entry.used):
+                if total + extra <= _LOW * bound:
+                    break
+                with suppress(FileNotFoundError):
+                    entry.path.unlink()
+                total -= entry.size
+        self._unseen = 0
+
+    def _path(self, key: bytes) -> Path:
+        name = key.hex()
+        return self.folder / name[:2] / name[2:]
+
+    def _look(self) -> list[_Found]:
+        """All entries; what others leave behind that died while writing is removed."""
+        entries, now = [], time.time()
+        for folder in os.scandir(self.folder):
+            if not folder.is_dir() or len(folder.name) != 2:
+                continue
+            for file in os.scandir(folder):
+                with suppress(FileNotFoundError):
+                    status = file.stat()
+                    if not file.name.endswith(TEMPORARY):
+                        entries.append(_Found(Path(file.path), status.st_mtime, status.st_size))
+                    elif now - status.st_mtime > _STALE:  # younger ones are being written, each by another process
+                        Path(file.path).unlink()
+        return entries
+
+    def _close(self, reason: str) -> None:
+        self._closed = True
+        if _speaks():
+            logger.warning(
+                "images are read without the cache %s: %s. Set INPUT.CACHE.DIR to a folder with room, or "
+                "INPUT.CACHE.MODE to off",
+                self.folder,
+                reason,
+            )
+
+    def _tell_full(self, bound: int) -> None:
+        if not self._told_full and _speaks():
+            logger.info(
+                "the image cache %s is full (%.1f GB): the images used least recently go. If a dataset is larger than "
+                "the cache, raise INPUT.CACHE.MAX_GB or reduce the images with INPUT.READ_SIDE",
+                self.folder,
+                bound / 1e9,
+            )
+        self._told_full = True
+
+
+def _speaks() -> bool:
+    """Whether messages come from this process: of a loader's workers the first speaks for all."""
+    worker = get_worker_info()
+    return worker is None or worker.id == 0
