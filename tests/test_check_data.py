@@ -1,6 +1,10 @@
 """The tool: exit codes, the table on standard output, strict JSON."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,11 +54,25 @@ def test_problems_and_their_exit_code(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "units"),
-    [(["--sample", "-1"], "[phantom_screen/cls]"), ([], "[]"), ([], "[phantom_screen]"), (["NO.KEY", "1"], "[a/cls]")],
+    ("arguments", "units", "message"),
+    [
+        (["--sample", "-1"], "[phantom_screen/cls]", "--sample and --workers take 0 or more"),
+        ([], "[]", "FX.CYCLE.UNITS is empty"),
+        ([], "[phantom_screen]", "phantom_screen"),
+        (["NO.KEY", "1"], "[phantom_screen/cls]", "unknown key 'NO'"),
+    ],
 )
-def test_a_mistake_in_the_call(call, arguments, units, capsys):
-    with pytest.raises(SystemExit) as stop:
+def test_a_mistake_in_the_call(call, arguments, units, message):
+    with pytest.raises(ValueError, match=message):
         call(*arguments, units=units)
-    assert stop.value.code == 2
-    assert ": error: " in capsys.readouterr().err
+
+
+def test_the_process_ends_with_the_exit_code(cohort, tmp_path):
+    tool = str(Path(check_data.__file__))
+    config = str(Path(check_data.__file__).parents[1] / "configs" / "phantom.yaml")
+    call = [sys.executable, "-W", "ignore", tool, "--config-file", config, "--no-pixels", "FX.CYCLE.UNITS"]
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(cohort), "PYTHONPATH": str(Path(tool).parents[1])}
+    done = subprocess.run([*call, "['tbx11k/box']"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and "0 leaks (exit code 1)" in done.stdout
+    done = subprocess.run([*call, "['phantom']"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: ")

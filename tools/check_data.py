@@ -17,7 +17,7 @@ from fx_d2.config import cycle_units
 from fx_d2.data.inspection import Options, check_data
 from fx_d2.data.inspection.cache import default_cache
 from fx_d2.data.inspection.table import render
-from fx_d2.tooling import config_argument_parser, config_from_args
+from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -32,11 +32,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the report; returns the exit code."""
-    parser = make_parser()
-    args = parser.parse_args(arguments)
+    """Prints the report; returns the exit code.
+
+    Raises:
+        ValueError: a key, a unit or an option is wrong.
+    """
+    args = make_parser().parse_args(arguments)
     if args.sample < 0 or args.workers < 0:
-        parser.error("--sample and --workers take 0 or more")
+        raise ValueError("--sample and --workers take 0 or more")
     options = Options(
         pixels=not args.no_pixels,
         sample=args.sample,
@@ -44,19 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
         cache=None if args.no_cache else args.cache,
         progress=True,
     )
-    try:
-        cfg = config_from_args(args)
-        units = cycle_units(cfg)
-        if not units:
-            raise ValueError("FX.CYCLE.UNITS is empty: there is nothing to check")
-        report = check_data(units, cfg.DATASETS.FILES, options)
-        if args.json:
-            report.write_json(args.json)
-    except (ValueError, OSError, AssertionError, KeyError) as error:
-        parser.error(str(error))
+    cfg = config_from_args(args)
+    units = cycle_units(cfg)
+    if not units:
+        raise ValueError("FX.CYCLE.UNITS is empty: there is nothing to check; name a configuration with --config-file")
+    report = check_data(units, cfg.DATASETS.FILES, options, cfg.DATASETS.OPTIONS)
+    if args.json:
+        report.write_json(args.json)
     print(render(report))
     return report.exit_code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(lambda: sys.exit(main()))

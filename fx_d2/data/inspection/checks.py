@@ -137,6 +137,12 @@ class TaskCheck:
         if path not in self._mask_areas:
             return None
         height, width, inside = self._mask_areas[path]
+        factor = segmentation.get("factor", 1)
+        if size is not None and (height * factor, width * factor) != tuple(size):
+            times = f" times {factor}" if factor != 1 else ""
+            raise ValueError(
+                f"{path} is {width} x {height}{times} pixels (width x height), its image {size[1]} x {size[0]}"
+            )
         return inside / (height * width)
 
 

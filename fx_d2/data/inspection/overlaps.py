@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
+from ..records import DatasetRecord
 from .fingerprint import SIDE
 from .similar import find_similar
 from .survey import SplitData, role
@@ -18,6 +20,7 @@ WAYS = ("file", "name map", "pixels")
 
 # (number of the split, image id).
 Place = tuple[int, str]
+Catalog = Mapping[str, DatasetRecord]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Overlap:
 
 def find_overlaps(
     splits: Sequence[SplitData],
+    catalog: Catalog,
     identities: Mapping[str, Hashable],
     thumbnails: Mapping[str, np.ndarray],
     progress: bool = False,
@@ -68,15 +72,16 @@ def find_overlaps(
 
     Args:
         splits: what was read.
+        catalog: the datasets' records, which say what they share and how it is recognised.
         identities: what tells that two paths are one file, by path.
         thumbnails: fingerprints by path, of the images whose pixels were compared.
     """
     # Training first: the second of two splits is then the one whose score is in doubt.
     splits = sorted(splits, key=lambda split: role(split.split))
     found = _Overlaps(splits)
-    found.add_groups("patient", _by_patient(splits))
+    found.add_groups("patient", _by_patient(splits, catalog))
     found.add_groups("file", _by_file(splits, identities))
-    found.add_groups("name map", _by_name(splits))
+    found.add_groups("name map", _by_name(splits, catalog))
     _add_alike(found, splits, thumbnails, progress)
     return sorted(found.by_key.values(), key=lambda one: (not one.leak, one.by != "patient", one.first, one.second))
 
@@ -118,19 +123,30 @@ class _Overlaps:
         overlap.pairs.append(Pair(first_id, second_id, *files, detail))
 
 
-def _by_patient(splits: Sequence[SplitData]) -> Iterable[tuple[str, list[Place]]]:
-    """A patient's name means something within its dataset only."""
+def _by_patient(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[str, list[Place]]]:
+    """A patient's name means something within its dataset, and in those that are known to have the same people."""
+    people = _same_people(catalog)
     groups: dict[tuple[str, str], list[Place]] = defaultdict(list)
     for number, split in enumerate(splits):
         for image_id, record in split.images.items():
             if patient := patient_of(record):
-                groups[split.dataset, patient].append((number, image_id))
+                groups[people.get(split.dataset, split.dataset), patient].append((number, image_id))
     return ((f"patient {patient}", places) for (_, patient), places in groups.items())
+
+
+def _same_people(catalog: Catalog) -> dict[str, str]:
+    """One name for all datasets whose patients have the same names."""
+    people: dict[str, str] = {}
+    for name, record in catalog.items():
+        for other in (overlap.dataset for overlap in record.overlaps if overlap.same_patients):
+            one, two = people.get(name, name), people.get(other, other)
+            people |= {key: one for key, value in people.items() if value == two} | {name: one, other: one}
+    return people
 
 
 def patient_of(record: Mapping[str, Any]) -> str:
     """The patient of an image within its dataset, empty if unknown."""
-    return str(record.get("patient") or "")
+    return str(record.get("patient_id") or "")
 
 
 def _by_file(splits: Sequence[SplitData], identities: Mapping[str, Hashable]) -> Iterable[tuple[str, list[Place]]]:
@@ -142,8 +158,24 @@ def _by_file(splits: Sequence[SplitData], identities: Mapping[str, Hashable]) ->
     return (("the same file", places) for places in groups.values())
 
 
-def _by_name(splits: Sequence[SplitData]) -> Iterable[tuple[str, list[Place]]]:
-    return ()
+def _by_name(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[str, list[Place]]]:
+    """Images that a published map, or their own name, says to be an image of another dataset."""
+    groups: dict[tuple[str, str], list[Place]] = defaultdict(list)
+    for number, split in enumerate(splits):
+        record = catalog.get(split.dataset)
+        named = [overlap.dataset for overlap in record.overlaps if overlap.known_by == "file name"] if record else []
+        for image_id, image in split.images.items():
+            names = {(split.dataset, _stem(image_id))} | {(other, PurePath(image_id).stem) for other in named}
+            if "same_image" in image:
+                names.add((image["same_image"][0], _stem(image["same_image"][1])))
+            for name in names:
+                groups[name].append((number, image_id))
+    # Two tables may list one image of one dataset under one name: that is the same file, or its reader's to refuse.
+    return ((" ".join(name), places) for name, places in groups.items())
+
+
+def _stem(image_id: str) -> str:
+    return str(PurePath(image_id).with_suffix(""))
 
 
 def _add_alike(

@@ -8,15 +8,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError
-from ..images import read_image, read_mask
-from .bits import stored_bits
+from ..images import read_header, read_image, read_mask
 from .cache import MeasureCache
 from .fingerprint import SIDE, VERSION, thumbnail
 
@@ -32,7 +30,7 @@ class Measured:
 
     Attributes:
         height, width: pixels of the decoded image.
-        bits: of a stored sample; 0 where the format does not say.
+        bits: in use of a stored sample.
         constant: all pixels have one value.
         thumbnail: uint8 (32, 32); see :mod:`fingerprint`.
     """
@@ -57,7 +55,7 @@ def measure_image(path: str) -> bytes:
     """Raises DataError where the file cannot be read."""
     grey = read_image(path)
     constant = bool((grey == grey.flat[0]).all())
-    return Measured(*grey.shape, stored_bits(Path(path)), constant, thumbnail(grey)).pack()
+    return Measured(*grey.shape, read_header(path).bits, constant, thumbnail(grey)).pack()
 
 
 def measure_mask(path: str) -> bytes:

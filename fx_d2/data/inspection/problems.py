@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # How the messages of DataError begin: a file, and often a place in it.
@@ -54,3 +55,16 @@ def problem_of(error: Exception, dataset: str, task: str = "", split: str = "") 
 
 def _is_file(text: str) -> bool:
     return Path(text).is_absolute() or Path(text).exists()
+
+
+def merge(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of a dataset that say the same become one, which names the splits and tasks of all of them."""
+    groups: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.dataset, problem.file, problem.row, problem.message), []).append(problem)
+    return [
+        replace(
+            group[0], **{key: ", ".join(dict.fromkeys(getattr(p, key) for p in group)) for key in ("task", "split")}
+        )
+        for group in groups.values()
+    ]

@@ -41,14 +41,21 @@ class Options:
     progress: bool = False
 
 
-def check_data(units: Sequence[Unit], files: Sequence[str | Path] = (), options: Options = Options()) -> Report:
+def check_data(
+    units: Sequence[Unit],
+    files: Sequence[str | Path] = (),
+    options: Options = Options(),
+    reading: Mapping[str, Any] | None = None,
+) -> Report:
     """Checks every split of the datasets of some units; nothing that is wrong with one keeps the others from it.
 
     Args:
         units: what a run would train.
         files: YAML files that declare datasets.
+        options: how much is checked.
+        reading: how built-in datasets are read (``DATASETS.OPTIONS``).
     """
-    catalog, problems = register_each(files)
+    catalog, problems = register_each(files, reading)
     splits, unread = read_splits(units, catalog, options.progress)
     problems += unread
     status = stamps_of(sorted({str(r["file_name"]) for split in splits for r in split.images.values()}))
@@ -61,12 +68,13 @@ def check_data(units: Sequence[Unit], files: Sequence[str | Path] = (), options:
             split.dataset,
             {"source": getattr(record, "source", ""), "notes": getattr(record, "notes", ""), "splits": {}},
         )
+        published = getattr(record, "published", {}).get(split.split)
         facts, found = _describe(split, status, pixels)
-        entry["splits"][split.split] = facts
+        entry["splits"][split.split] = {"published": published, **facts}
         problems += found
     identities = {path: (one.st_dev, one.st_ino) if one.st_ino else path for path, one in status.items()}
     thumbnails = {path: one.thumbnail for path, one in pixels.images.items()}
-    overlaps = find_overlaps(splits, identities, thumbnails, options.progress)
+    overlaps = find_overlaps(splits, catalog, identities, thumbnails, options.progress)
     return Report([str(unit) for unit in units], datasets, problems, overlaps, _not_checked(splits, pixels, options))
 
 

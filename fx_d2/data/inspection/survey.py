@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from tqdm import tqdm
 from ...config import split_name, unit_metadata
 from ...schedule import Unit
 from ..catalog import register_datasets
-from .problems import Problem, problem_of
+from ..records import DatasetRecord
+from .problems import Problem, merge, problem_of
 
 ROLES = ("train", "val", "test")
 
@@ -63,29 +64,38 @@ def role(split: str) -> int:
     return ROLES.index(split) if split in ROLES else len(ROLES)
 
 
-def register_each(files: Sequence[str | Path]) -> tuple[dict[str, Any], list[Problem]]:
+def register_each(
+    files: Sequence[str | Path], options: Mapping[str, Any] | None = None
+) -> tuple[dict[str, DatasetRecord], list[Problem]]:
     """Registers the built-in datasets and those of each YAML file; a file with a mistake becomes a problem.
 
+    Args:
+        files: as in the key ``DATASETS.FILES``.
+        options: as in the key ``DATASETS.OPTIONS``.
+
     Returns:
-        Every registered dataset record by name, and the problems.
+        Every registered dataset by name, and the problems.
+
+    Raises:
+        DataError: an option is wrong.
     """
-    problems = []
+    problems, catalog = [], register_datasets((), options)
     for file in files:
         try:
-            register_datasets([file])
+            catalog = register_datasets([file])
         except ValueError as error:
             problems.append(problem_of(error, str(file)))
-    return register_datasets(), problems
+    return catalog, problems
 
 
 def read_splits(
-    units: Iterable[Unit], catalog: dict[str, Any], progress: bool = False
+    units: Iterable[Unit], catalog: Mapping[str, DatasetRecord], progress: bool = False
 ) -> tuple[list[SplitData], list[Problem]]:
     """Reads all splits of the units.
 
     Returns:
-        A :class:`SplitData` for each dataset and split of which a task could be read, in the order of the units, and a
-        problem for each reading that failed.
+        A :class:`SplitData` for each dataset and split of which a task could be read, in the order of the units, and
+        what could not be read; one entry where several splits or tasks of a dataset fail for one reason.
     """
     surveyed: dict[tuple[str, str], SplitData] = {}
     problems: list[Problem] = []
@@ -105,10 +115,14 @@ def read_splits(
         data.tasks[unit.task] = task
         for record in task.records:
             data.images.setdefault(str(record["image_id"]), record)
-    return list(surveyed.values()), problems
+    return list(surveyed.values()), merge(problems)
 
 
-def _read(unit: Unit, split: str, catalog: dict[str, Any]) -> TaskData:
+def _read(unit: Unit, split: str, catalog: Mapping[str, DatasetRecord]) -> TaskData:
     metadata = unit_metadata(unit)
     records = DatasetCatalog.get(split_name(unit, split))
-    return TaskData(tuple(metadata.thing_classes), bool(metadata.exclusive), records)
+    data = TaskData(tuple(metadata.thing_classes), bool(metadata.exclusive), records)
+    if unit.dataset not in catalog:  # registered by other code, which reports nothing
+        return data
+    report = catalog[unit.dataset].report(unit.task, split)
+    return replace(data, listed=report.listed, found=report.found, remarks=tuple(report.lines()[1:]))

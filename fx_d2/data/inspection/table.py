@@ -50,6 +50,7 @@ def _dataset(name: str, facts: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             split,
+            _number(one["published"]),
             _number(one["files"]["expected"]),
             _number(one["files"]["found"]),
             _number(one["images"]),
@@ -59,8 +60,8 @@ def _dataset(name: str, facts: Mapping[str, Any]) -> list[str]:
         )
         for split, one in splits.items()
     ]
-    headers = ("split", "files expected", "found", "images", "patients", "width x height", "bits")
-    aligned = ("left", *["right"] * 4, "left", "left")
+    headers = ("split", "published", "files expected", "found", "images", "patients", "width x height", "bits")
+    aligned = ("left", *["right"] * 5, "left", "left")
     parts = [head + "\n" + tabulate(rows, headers, colalign=aligned, disable_numparse=True)]
     tasks = dict.fromkeys(task for one in splits.values() for task in one["tasks"])
     parts += [table for task in tasks for table in _task(task, splits)]

@@ -32,7 +32,7 @@ def test_a_patient_in_two_splits(ward, film, tmp_path, check, monkeypatch):
     )
     check(tree)
     records = {split: DatasetCatalog.get(f"ward_cls_{split}") for split in ("train", "test")}
-    records["test"] = [{**records["test"][0], "patient": "P2"}]
+    records["test"] = [{**records["test"][0], "patient_id": "P2"}]
     for split in records:
         DatasetCatalog.pop(f"ward_cls_{split}")
         DatasetCatalog.register(f"ward_cls_{split}", lambda split=split: records[split])
