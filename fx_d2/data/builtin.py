@@ -6,15 +6,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from . import labels
 from .errors import DataError, nearest
 from .options import DATASET_OPTIONS
+from .readers.candid_ptx import CandidPtx
 from .readers.chestx_det import ChestXDet
+from .readers.chexmask_vindr import CheXmaskVinDr
 from .readers.chexpert import CheXpert
+from .readers.jsrt import Jsrt
+from .readers.mimic_cxr import MimicCxr
+from .readers.montgomery import Montgomery
 from .readers.nih_cxr14 import NihCxr14
+from .readers.node21 import Node21
 from .readers.published import PublishedReader
 from .readers.rsna_pneumonia import RsnaPneumonia
-from .records import DatasetRecord, Overlap, TaskRecord
+from .readers.shenzhen import Shenzhen
+from .readers.siim_acr import SiimAcr
+from .readers.tbx11k import Tbx11k
+from .readers.vindr_cxr import VinDrCxr
+from .readers.vindr_ribcxr import VinDrRibCxr
+from .records import DatasetRecord, Overlap
 
 SOURCE = "fx_d2 (built-in)"
 _SPLITS = ("train", "val", "test")
@@ -66,6 +76,64 @@ DATASETS: tuple[Published, ...] = (
         ),
         images={"test": 25_596},
     ),
+    # 15,000 training images, three readers each; 3,000 test images by consensus of five. DICOM of 10 to 16 bits, both
+    # photometric interpretations, some JPEG 2000. No patients. Credentialed access. The six findings are the method's;
+    # 22 local and 6 global ones are published. Edema does not occur in the test part, so its AP is undefined there.
+    Published(
+        "vindr_cxr",
+        VinDrCxr,
+        "three readers in training, by vote and fusion; validation images are drawn from the training part",
+        (Overlap("chexmask_vindr", "file name", "the same images"),),
+        images={"test": 3_000},
+    ),
+    # 662 PNG images (336 tuberculosis), label in the file name, no official split; some files have a palette.
+    # Contained again in TBX11K's extra images, which are not read here. Public.
+    Published(
+        "shenzhen",
+        Shenzhen,
+        "no official split, no patients; contained in tbx11k (extra, not read)",
+        (Overlap("tbx11k", "file name", "in its extra images, which are not read"),),
+    ),
+    # 377,110 JPEG images of 65,379 patients: 368,960 / 2,991 / 5,159. Labels belong to the study, values as
+    # CheXpert's, columns in alphabetical order. The Foundation X paper calls it MIMIC-II. Credentialed access; the
+    # label tables too.
+    Published(
+        "mimic_cxr",
+        MimicCxr,
+        "labels by study; many lateral views",
+        images={"train": 368_960, "val": 2_991, "test": 5_159},
+    ),
+    # 11,200 PNG images of 512 x 512: 6,600 / 1,800 / 2,800, truth of the test part withheld. 1,211 boxes on 799
+    # images; healthy and sick-but-not-TB images are negatives. One class: active and latent together.
+    # Sources disagree on the licence (CC BY-NC-SA 2.0 in the file).
+    Published(
+        "tbx11k",
+        Tbx11k,
+        "test truth withheld, so train and val only; no patients",
+        (
+            Overlap("shenzhen", "file name", "in its extra images, which are not read"),
+            Overlap("montgomery", "file name", "in its extra images, which are not read"),
+        ),
+        images={"train": 6_600, "val": 1_800},
+    ),
+    # 4,882 MHA images of 1024 x 1024, 1,134 with 1,476 nodule boxes; no official validation split. Images come from
+    # JSRT, PadChest, ChestX-ray14 and Open-I. CC BY-NC-ND 4.0, access at times restricted.
+    Published(
+        "node21",
+        Node21,
+        "images of JSRT, PadChest, ChestX-ray14 and Open-I, cropped and normalised; no official split",
+        (
+            Overlap("nih_cxr14", "same_image", "part; where filenames_orig_and_new.csv gives the old name", True),
+            Overlap("jsrt", "same_image", "part; where filenames_orig_and_new.csv gives the old name"),
+            Overlap("rsna_pneumonia", "same_image", "both have images of nih_cxr14", True),
+            Overlap("siim_acr", "pixels", "both have images of nih_cxr14"),
+            Overlap("chestx_det", "pixels", "both have images of nih_cxr14"),
+        ),
+    ),
+    # 19,237 DICOM images of 1024 x 1024, about one in six with a pneumothorax; masks as run lengths relative to the
+    # last run, column by column. Boxes are ours, from the masks. The patient is the first part of the report's file
+    # name. Data use agreement of the institution.
+    Published("candid_ptx", CandidPtx, "boxes are made from the masks; no official split"),
     # 26,684 labelled DICOM images of 1024 x 1024: Normal 8,851, not normal 11,821, opacity 6,012 with 9,555 boxes.
     # All are ChestX-ray14 images, 8,196 of the 30,000 from its test part; "patientId" is an image id.
     # Competition rules.
@@ -94,37 +162,52 @@ DATASETS: tuple[Published, ...] = (
         ),
         images={"test": 553},
     ),
+    # 12,047 DICOM images of 1024 x 1024, 2,669 with a pneumothorax, some in several rows that overlap; -1 means none,
+    # an image without a row is unknown. Boxes are ours, from the masks. From ChestX-ray14. Competition rules.
+    Published(
+        "siim_acr",
+        SiimAcr,
+        "boxes are made from the masks; images of nih_cxr14 without a public map, patients unknown; no official split",
+        (
+            Overlap("nih_cxr14", "pixels", "all images; no public map"),
+            Overlap("rsna_pneumonia", "pixels", "both are from nih_cxr14"),
+            Overlap("chestx_det", "pixels", "both are from nih_cxr14"),
+            Overlap("node21", "pixels", "both have images of nih_cxr14"),
+        ),
+    ),
+    # Machine-made masks of 18,000 VinDr-CXR images with an estimate of their quality (the authors advise 0.7 and more).
+    # CC BY 4.0; the images stay credentialed.
+    Published(
+        "chexmask_vindr",
+        CheXmaskVinDr,
+        "machine-made masks of heart and lungs on VinDr-CXR, in test, too; boxes are made from the masks",
+        (Overlap("vindr_cxr", "file name", "the same images, the same split"),),
+        images={"test": 3_000},
+    ),
+    # 196 training and 49 validation PNG images of native size with polygons of 20 ribs. Data use agreement by mail.
+    Published(
+        "vindr_ribcxr",
+        VinDrRibCxr,
+        "no public test part, so train and val only; whether images are of vindr_cxr is not published",
+        (Overlap("vindr_cxr", "pixels", "same hospital source; not published whether images are shared"),),
+        images={"train": 196, "val": 49},
+    ),
+    # 138 PNG images of about 4020 x 4892, 58 with tuberculosis; a mask for each lung. Public.
+    Published(
+        "montgomery",
+        Montgomery,
+        "no official split, no patients; contained in tbx11k (extra, not read)",
+        (Overlap("tbx11k", "file name", "in its extra images, which are not read"),),
+    ),
+    # 247 raw images of 2048 x 2048, 154 with a nodule; masks of lungs, heart and clavicles by SCR at half that size.
+    # JSRT: registration. SCR: research only, no redistribution.
+    Published(
+        "jsrt",
+        Jsrt,
+        "no official split of JSRT (SCR has two folds, which sources tell differently); no patients",
+        (Overlap("node21", "same_image", "part of NODE21"),),
+    ),
 )
-
-
-class _Pending:
-    """A dataset whose reader is not written yet."""
-
-    def __init__(self, name: str, tasks: dict[str, TaskRecord]) -> None:
-        self.name, self.tasks = name, tasks
-
-    def read(self, task: str, split: str) -> list[dict]:
-        raise DataError(
-            f"{self.name}_{task}_{split}: the built-in reader of {self.name} is not there yet. Declare your copy under "
-            f"the name {self.name!r} in a YAML file and list it in DATASETS.FILES; it takes the place of the built-in "
-            "entry (datasets/README.md shows the form)"
-        )
-
-    def record(self) -> DatasetRecord:
-        return DatasetRecord(self.name, self.tasks, _SPLITS, self.read, self.read, SOURCE, digest="pending")
-
-
-_ONE = {name: TaskRecord(classes) for name, classes in (("tb", labels.TUBERCULOSIS), ("n", labels.NODULE))}
-_PTX = TaskRecord(labels.PNEUMOTHORAX)
-_PENDING = {
-    "vindr_cxr": {"cls": TaskRecord(labels.VINDR_CXR)},
-    "shenzhen": {"cls": _ONE["tb"]},
-    "mimic_cxr": {"cls": TaskRecord(labels.CHEXPERT)},
-    "tbx11k": {"cls": _ONE["tb"], "box": _ONE["tb"]},
-    "node21": {"cls": _ONE["n"], "box": _ONE["n"]},
-    "candid_ptx": {"cls": _PTX, "box": _PTX, "mask": _PTX},
-    "siim_acr": {"cls": _PTX, "box": _PTX, "mask": _PTX},
-}
 
 
 def builtin_records(options: Mapping[str, Mapping[str, str]]) -> dict[str, DatasetRecord]:
@@ -139,8 +222,7 @@ def builtin_records(options: Mapping[str, Mapping[str, str]]) -> dict[str, Datas
     for name in options:
         if name not in DATASET_OPTIONS:
             raise DataError(f"DATASETS.OPTIONS: no built-in dataset {name!r}; {nearest(name, DATASET_OPTIONS)}")
-    records = {entry.name: _record(entry, options.get(entry.name, {})) for entry in DATASETS}
-    return records | {name: _Pending(name, tasks).record() for name, tasks in _PENDING.items()}
+    return {entry.name: _record(entry, options.get(entry.name, {})) for entry in DATASETS}
 
 
 def _record(entry: Published, chosen: Mapping[str, str]) -> DatasetRecord:

@@ -81,3 +81,61 @@ RSNA_PNEUMONIA_BOX = ("Lung Opacity",)
 TUBERCULOSIS = ("Tuberculosis",)
 NODULE = ("Nodule",)
 PNEUMOTHORAX = ("Pneumothorax",)
+
+# All findings of VinDr-CXR, in the order of its columns: 22 local ones, which have boxes, and 6 global ones.
+VINDR_CXR_LOCAL = (
+    "Aortic enlargement",
+    "Atelectasis",
+    "Calcification",
+    "Cardiomegaly",
+    "Clavicle fracture",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Enlarged PA",
+    "ILD",
+    "Infiltration",
+    "Lung Opacity",
+    "Lung cavity",
+    "Lung cyst",
+    "Mediastinal shift",
+    "Nodule/Mass",
+    "Pleural effusion",
+    "Pleural thickening",
+    "Pneumothorax",
+    "Pulmonary fibrosis",
+    "Rib fracture",
+    "Other lesion",
+)
+VINDR_CXR_ALL = (
+    *VINDR_CXR_LOCAL,
+    "COPD",
+    "Lung tumor",
+    "Pneumonia",
+    "Tuberculosis",
+    "Other diseases",
+    "No finding",
+)
+# The classes of the Kaggle edition, which the method uses; it folds the other local ones into "Other lesion".
+VINDR_CXR_BOX = (
+    "Aortic enlargement",
+    "Atelectasis",
+    "Calcification",
+    "Cardiomegaly",
+    "Consolidation",
+    "ILD",
+    "Infiltration",
+    "Lung Opacity",
+    "Nodule/Mass",
+    "Other lesion",
+    "Pleural effusion",
+    "Pleural thickening",
+    "Pneumothorax",
+    "Pulmonary fibrosis",
+)
+# Active and latent; the third category, uncertain, does not occur.
+TBX11K_TYPES = ("Active Tuberculosis", "Obsolete Pulmonary Tuberculosis")
+
+CHEXMASK = ("Heart", "Left Lung", "Right Lung")
+RIBS = tuple(f"{side}{number}" for side in "RL" for number in range(1, 11))
+SCR = ("Left Lung", "Right Lung", "Heart", "Left Clavicle", "Right Clavicle")

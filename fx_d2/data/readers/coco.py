@@ -64,7 +64,7 @@ class CocoFile:
         """Category names by id, in the order of the ids."""
         names = {}
         for number, record in enumerate(self.content["categories"]):
-            category_id, name = _need(record, "id", f"{self.path}: categories[{number}]"), record.get("name")
+            category_id, name = need(record, "id", f"{self.path}: categories[{number}]"), record.get("name")
             if not isinstance(name, str) or not name.strip():
                 raise DataError(f"{self.path}: category {category_id!r} has no name")
             if category_id in names or name.strip() in names.values():
@@ -100,7 +100,7 @@ class CocoFile:
         self._first: dict[str, Any] = {}
         seen = set()
         for number, annotation in enumerate(self.content["annotations"]):
-            annotation_id = _need(annotation, "id", f"{self.path}: annotations[{number}]")
+            annotation_id = need(annotation, "id", f"{self.path}: annotations[{number}]")
             where = f"{self.path}: annotation {annotation_id!r}"
             if annotation_id in seen:
                 raise DataError(f"{where}: the id occurs twice")
@@ -123,7 +123,7 @@ class CocoFile:
         names = []
         for number, record in enumerate(entries):
             where = f"images[{number}]"
-            image_id, name = (_need(record, key, f"{self.path}: {where}") for key in ("id", "file_name"))
+            image_id, name = (need(record, key, f"{self.path}: {where}") for key in ("id", "file_name"))
             names.append((str(name), f"image id {image_id!r}"))
         repeated = [key for key, times in Counter(record["id"] for record in entries).items() if times > 1]
         if repeated:
@@ -141,7 +141,7 @@ class CocoFile:
         return {record["id"]: image_id for image_id, record in zip(ids, entries, strict=True)}
 
     def _target(self, annotation: dict, images: dict, positions: dict, where: str) -> tuple[str, int | None]:
-        image, category = (_need(annotation, key, where) for key in ("image_id", "category_id"))
+        image, category = (need(annotation, key, where) for key in ("image_id", "category_id"))
         if image not in images:
             raise DataError(f"{where}: image_id {image!r} is not among the file's images")
         if category not in positions:
@@ -221,7 +221,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: not a text file in UTF-8") from None
 
 
-def _need(record: dict, key: str, where: str) -> Any:
+def need(record: dict, key: str, where: str) -> Any:
     """A key of a record, usable as an id or name."""
     value = record.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int):

@@ -7,15 +7,20 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import ClassVar
 
+from tqdm import tqdm
+
 from ..errors import DataError, count
+from ..images import image_size
 from ..records import ReadReport, TaskRecord
 from ..splits import split_by_fraction
+from .boxes import box_annotation
 from .tree import FileIndex, Tree, find_root
 
 logger = logging.getLogger(__name__)
 
 # Seed of every split that we draw; written down in datasets/README.md, never to be changed.
 SPLIT_SEED = 0
+_PROGRESS_FROM = 2000
 
 
 class PublishedReader:
@@ -138,9 +143,11 @@ class PublishedReader:
             record = self._record(task, image_id, path, images[image_id], truth[image_id])
             records[split].append(record)
         for split, report in reports.items():
+            if task != "cls":
+                self._add_sizes(records[split], report)
             report.used = len(records[split])
             self._records[task, split], self._reports[task, split] = records[split], report
-            self._log(report)
+        self._log(whole, reports, len(strangers))
         self._refuse_none_found(whole.unit, reports, files)
 
     def _split(self, images: Mapping[str, str], shares: Mapping[str, float]) -> Mapping[str, str]:
@@ -165,11 +172,32 @@ class PublishedReader:
         record.update(fields)
         return record
 
-    def _log(self, report: ReadReport) -> None:
-        first, *rest = report.lines()
-        logger.info(first)
-        for line in rest:
-            logger.warning("%s %s: %s", report.unit, report.split, line)
+    @staticmethod
+    def _add_sizes(records: list[dict], report: ReadReport) -> None:
+        """Sizes from the headers of the images where nobody publishes them; then boxes are clipped to the image."""
+        unknown = [record for record in records if "height" not in record]
+        quiet = True if len(unknown) <= _PROGRESS_FROM else None  # None: only on a terminal
+        for record in tqdm(unknown, desc=f"sizes of {count(len(unknown), 'image')}", disable=quiet):
+            record["height"], record["width"] = size = image_size(record["file_name"])
+            clipped = []
+            for entry in record["annotations"]:
+                if "bbox" in entry:
+                    entry = box_annotation(entry["bbox"], entry["category_id"], size, record["image_id"], report)
+                clipped += [entry] if entry else []
+            record["annotations"] = clipped
+
+    @staticmethod
+    def _log(whole: ReadReport, reports: Mapping[str, ReadReport], strangers: int) -> None:
+        """Each split in a line; what was met in the files, which splits share, once."""
+        whole.unlisted = strangers
+        for line in whole.lines()[1:]:
+            logger.warning("%s: %s", whole.unit, line)
+        for report in reports.values():
+            first, *rest = report.lines()
+            logger.info(first)
+            for line in rest:
+                if line not in whole.lines():
+                    logger.warning("%s %s: %s", report.unit, report.split, line)
 
     def _refuse_none_found(self, unit: str, reports: Mapping[str, ReadReport], files: FileIndex) -> None:
         listed, found = (sum(getattr(report, key) for report in reports.values()) for key in ("listed", "found"))

@@ -125,7 +125,7 @@ def find_root(name: str, beginnings: Sequence[str], anchors: Sequence[str], layo
         raise DataError(f"{name}: {len(complete)} folders could be it, {both}; say which ({key})")
     if trees:
         raise trees[0].missing("file or folder", anchors)
-    usual = " or ".join(repr(start) for start in (name, *beginnings))
+    usual = " or ".join(map(repr, dict.fromkeys((name, *beginnings))))
     raise DataError(
         f"{name}: no folder whose name begins with {usual} in {root.absolute()} ($DETECTRON2_DATASETS); unpack the "
         f"dataset there or say where it is ({key}). Expected: {layout} (datasets/README.md)"

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 
 def chest(height: int, width: int, seed: int = 0) -> np.ndarray:
     """A crude chest, two dark lungs in a bright trunk: uint8 (height, width). The seed moves and shades it."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    # Drawn small and enlarged: a tree of a hundred large images takes seconds, not a minute.
+    y, x = np.mgrid[-1:1:64j, -1:1:64j].astype(np.float32)
     picture = 200 - 60 * x**2 - 20 * (y + 0.2) ** 2 + 10 * rng.standard_normal()
     dx, dy = rng.uniform(-0.06, 0.06, 2)
     for side in (-1, 1):
         inside = ((x - dx - side * 0.4) / 0.28) ** 2 + ((y - dy + 0.05) / 0.6) ** 2
         picture -= rng.uniform(90, 130) * np.exp(-(inside**3))
-    return np.clip(picture, 1, 254).astype(np.uint8)
+    return cv2.resize(np.clip(picture, 1, 254).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def seed_of(path: Path) -> int:
@@ -57,10 +64,6 @@ def write_dicom(path: Path, height: int, width: int, bits: int = 8, monochrome: 
         monochrome: 1 (low is bright) or 2.
         jpeg: JPEG Baseline, as the two Kaggle challenges have it (8 bits only).
     """
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import encapsulate
-    from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
-
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = chest(height, width, seed_of(path))
     if monochrome == 1:
@@ -85,8 +88,6 @@ def write_dicom(path: Path, height: int, width: int, bits: int = 8, monochrome: 
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
-    import io
-
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=90)
     return stream.getvalue()
@@ -120,7 +121,5 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> None:
 
 def write_gzip(path: Path, text: str) -> None:
     """A compressed text file with its folder."""
-    import gzip
-
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))

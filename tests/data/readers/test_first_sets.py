@@ -6,31 +6,9 @@ import math
 
 import pytest
 
-from fx_d2.data.builtin import builtin_records
 from fx_d2.data.errors import DataError
-from fx_d2.data.trees import write_tree
 
 NAN = math.nan
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A data root with the four sets."""
-    folder = tmp_path_factory.mktemp("published")
-    for name in ("chexpert", "nih_cxr14", "rsna_pneumonia", "chestx_det"):
-        write_tree(name, folder)
-    return folder
-
-
-@pytest.fixture
-def read(root, monkeypatch):
-    """``read(dataset, task, split, **options)`` gives the dicts by image id."""
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
-
-    def call(name, task, split, **options):
-        return {item["image_id"]: item for item in builtin_records({name: options})[name].read(task, split)}
-
-    return call
 
 
 def same(left, right):
