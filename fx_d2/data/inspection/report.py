@@ -1,0 +1,67 @@
+"""What a check found: an exit code, strict JSON for machines; ``table`` has the form for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .overlaps import Overlap
+from .problems import Problem
+
+CLEAN, PROBLEMS, USAGE, LEAKS = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a check.
+
+    Attributes:
+        units: what was selected.
+        datasets: facts by dataset, split and task; the keys are described in ``docs/data_checks.md``.
+        problems: what has to be mended.
+        overlaps: what splits share; some are leaks.
+        not_checked: in words, what the check leaves open.
+    """
+
+    units: Sequence[str]
+    datasets: dict[str, Any]
+    problems: Sequence[Problem]
+    overlaps: Sequence[Overlap]
+    not_checked: Sequence[str]
+
+    @property
+    def leaks(self) -> list[Overlap]:
+        return [overlap for overlap in self.overlaps if overlap.leak]
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing found, 1 problems (and perhaps leaks), 3 leaks alone; 2 is a mistake in the call."""
+        if self.problems:
+            return PROBLEMS
+        return LEAKS if self.leaks else CLEAN
+
+    def to_dict(self) -> dict[str, Any]:
+        overlaps = []
+        for one in self.overlaps:
+            places = {
+                key: dict(zip(("dataset", "split"), getattr(one, key), strict=True)) for key in ("first", "second")
+            }
+            pairs = [asdict(pair) for pair in one.pairs]
+            overlaps.append({**places, "by": one.by, "leak": one.leak, "count": len(pairs), "pairs": pairs})
+        return {
+            "units": list(self.units),
+            "datasets": self.datasets,
+            "problems": [asdict(problem) for problem in self.problems],
+            "overlaps": overlaps,
+            "not_checked": list(self.not_checked),
+            "exit_code": self.exit_code,
+        }
+
+    def write_json(self, path: str | Path) -> None:
+        """Strict JSON: no NaN, no infinity; unknown is null."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,62 @@
+#!/usr/bin/env python
+"""Checks the datasets of a configuration before training: files, labels, boxes, masks, pixels, leaks between splits.
+
+Exit code: 0 nothing found, 1 problems, 2 a mistake in the call or the configuration, 3 leaks but no problem.
+
+python tools/check_data.py --config-file configs/phantom.yaml --json output/data.json
+python tools/check_data.py --config-file configs/phantom.yaml --sample 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fx_d2.config import cycle_units
+from fx_d2.data.inspection import Options, check_data
+from fx_d2.data.inspection.cache import default_cache
+from fx_d2.data.inspection.table import render
+from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = config_argument_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write everything as JSON")
+    parser.add_argument("--no-pixels", action="store_true", help="tables and files only: decode no image")
+    parser.add_argument("--sample", metavar="N", type=int, default=0, help="decode N images of each split only")
+    parser.add_argument("--workers", metavar="N", type=int, default=0, help="processes (default: one per core)")
+    parser.add_argument("--cache", metavar="FILE", type=Path, default=default_cache(), help="what is known of images")
+    parser.add_argument("--no-cache", action="store_true", help="read every image anew and remember nothing")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the report; returns the exit code.
+
+    Raises:
+        ValueError: a key, a unit or an option is wrong.
+    """
+    args = make_parser().parse_args(arguments)
+    if args.sample < 0 or args.workers < 0:
+        raise ValueError("--sample and --workers take 0 or more")
+    options = Options(
+        pixels=not args.no_pixels,
+        sample=args.sample,
+        workers=args.workers,
+        cache=None if args.no_cache else args.cache,
+        progress=True,
+    )
+    cfg = config_from_args(args)
+    units = cycle_units(cfg)
+    if not units:
+        raise ValueError("FX.CYCLE.UNITS is empty: there is nothing to check; name a configuration with --config-file")
+    report = check_data(units, cfg.DATASETS.FILES, options, cfg.DATASETS.OPTIONS)
+    if args.json:
+        report.write_json(args.json)
+    print(render(report))
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    run_tool(lambda: sys.exit(main()))
