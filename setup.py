@@ -14,8 +14,8 @@ INSTALL_REQUIRES = [
     "scikit-learn",  # AUROC and average precision of findings
     "pillow",  # PNG, JPEG and GIF headers and masks; JPEG inside DICOM (RSNA, SIIM); image files in Detectron2
     "pydicom>=3.0.1",  # DICOM radiographs: VinDr-CXR, RSNA, SIIM, CANDID-PTX
-    # JPEG 2000 inside DICOM (a third of VinDr-CXR) at every depth; MIT, as its frame pylibjpeg. Other compressions need
-    # python-gdcm (extra "dicom").
+    # JPEG 2000 inside DICOM (a third of VinDr-CXR) at every depth; MIT, as its frame pylibjpeg. JPEG lossless and
+    # JPEG-LS need python-gdcm (extra "dicom").
     "pylibjpeg",
     "pylibjpeg-openjpeg>=2",
     "platformdirs",  # the user's cache folder, where decoded images are kept
@@ -44,8 +44,8 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     "wandb": ["wandb"],  # FX.WANDB.ENABLED: curves on Weights & Biases beside TensorBoard
     "dicom": [
-        # JPEG lossless, JPEG-LS and 12-bit JPEG inside DICOM, which no built-in dataset uses (13 MB). pylibjpeg-libjpeg
-        # would do, but is under the GPL.
+        # JPEG lossless and JPEG-LS inside DICOM, which no built-in dataset is known to use (13 MB). pylibjpeg-libjpeg
+        # would do, and 12-bit JPEG, too, but is under the GPL.
         "python-gdcm",
     ],
     "dev": [

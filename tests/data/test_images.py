@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from fx_d2.data.errors import DataError
-from fx_d2.data.images import image_size, read_image, read_mask
+from fx_d2.data.images import image_size, pixel_spacing, read_header, read_image, read_mask, source_files
 from tests.real_data import REAL
 
 
@@ -116,3 +119,88 @@ def test_real_radiographs_agree_with_pillow():
         expected = np.asarray(Image.open(path).convert("RGB").convert("L")).astype(int)
         assert image_size(path) == expected.shape
         assert np.abs(read_image(path) - expected).mean() < 1
+
+
+def test_header_of_every_depth(tmp_path, grey):
+    cv2.imwrite(str(tmp_path / "deep.png"), grey.astype(np.uint16) * 257)
+    Image.fromarray(grey > 9).save(tmp_path / "bit.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png", bits=4)
+    Image.fromarray(grey).save(tmp_path / "grey.jpg")
+    bits = {name: read_header(tmp_path / name).bits for name in ("deep.png", "bit.png", "palette.png", "grey.jpg")}
+    assert bits == {"deep.png": 16, "bit.png": 1, "palette.png": 8, "grey.jpg": 8}
+    assert pixel_spacing(tmp_path / "deep.png") is None and source_files(tmp_path / "bit.png") == (
+        tmp_path / "bit.png",
+    )
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, data: bytes = b"") -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (png(0, 5), "0 x 5|damaged|cannot be read"),
+        (png(5, 0), "5 x 0|damaged|cannot be read"),
+        (png(100_000, 100_000), "100000 x 100000|cannot be read"),
+        (png(9_000, 9_000), "9000 x 9000 pixels"),
+        (png(8, 8)[:30], "cannot be read"),
+        (png(8, 8, bytes(72)).replace(b"IHDR", b"IHDX"), "cannot be read"),
+        (b"\xff\xd8\xff" + bytes(50), "cannot be read"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "cannot be read"),
+    ],
+)
+def test_headers_that_are_no_picture(tmp_path, content, message):
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    for reader in (read_image, image_size, read_mask):
+        with pytest.raises(DataError, match=rf"x\.png: .*({message})") as caught:
+            reader(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_pixels_that_do_not_decode(tmp_path):
+    path = tmp_path / "x.png"
+    for content in (png(8, 8, bytes(30)), png(8, 8, bytes(72))[:45] + b"\x00" * 20 + png(8, 8, bytes(72))[65:]):
+        path.write_bytes(content)
+        for reader in (read_image, read_mask):
+            with pytest.raises(DataError, match="x.png: cannot be read"):
+                reader(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_gif_masks_cut_short(tmp_path, grey, share):
+    path = tmp_path / "left lung.gif"
+    Image.fromarray(np.tile(grey, (4, 4))).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    for reader in (image_size, read_mask):
+        with pytest.raises(DataError, match="left lung.gif: "):
+            reader(path)
+
+
+def test_a_gif_film_is_no_mask(tmp_path, grey):
+    frames = [Image.fromarray(np.roll(grey, shift)) for shift in range(3)]
+    frames[0].save(tmp_path / "m.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match="m.gif: a GIF of 3 pictures"):
+        read_mask(tmp_path / "m.gif")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
+def test_bone_is_bright_in_every_real_format():
+    """The spine and the belly are brighter than the lungs in each file, whatever its format and polarity."""
+    folder = REAL / "formats"
+    paths = [*folder.glob("replicas/*/**/*.dcm"), *folder.glob("replicas/node21/images/*.mha")]
+    paths += [*folder.glob("genuine/shenzhen/images/*"), *folder.glob("genuine/siim/**/*.dcm")]
+    paths += [folder / "genuine" / "dicom" / "CR-MONO1-10-chest"]
+    assert len(paths) > 15
+    for path in paths:
+        image = read_image(path)
+        height, width = image.shape
+        middle = image[int(0.3 * height) : int(0.7 * height), int(0.45 * width) : int(0.55 * width)].mean()
+        lungs = image[int(0.3 * height) : int(0.5 * height), int(0.2 * width) : int(0.35 * width)].mean()
+        assert middle > lungs, path

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,8 +36,10 @@ _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _PLUGINS = {
-    **dict.fromkeys((*_JPEG, *_JPEG_LOSSLESS, *_JPEG_LS), "python-gdcm"),
+    **dict.fromkeys((*_JPEG_LOSSLESS, *_JPEG_LS), "python-gdcm"),
     **dict.fromkeys((*_JPEG_2000, *_HTJ2K), "pylibjpeg pylibjpeg-openjpeg"),
+    # 12-bit JPEG, which Pillow and GDCM cannot; its licence is the GPL, so the choice is the user's.
+    _JPEG[1]: "pylibjpeg-libjpeg (under the GPL)",
 }
 
 
@@ -58,10 +63,9 @@ def read_pixels(path: Path) -> np.ndarray:
     dataset.file_meta.TransferSyntaxUID = syntax
     _check_decodable(path, syntax)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of deviations that do no harm; damage raises
+        with _quiet():
             if dataset.get("PhotometricInterpretation") in _GREY:
-                pixels = pixel_array(dataset, raw=True, correct_unused_bits=False)
+                pixels = _decode(dataset, syntax, raw=True, correct_unused_bits=False)
                 pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
                 unused_bits = not syntax.is_compressed or syntax == RLELossless  # code streams have none
                 table = display_table(path, dataset, pixels, unused_bits)
@@ -77,6 +81,20 @@ def read_pixels(path: Path) -> np.ndarray:
     return image
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """pydicom warns of deviations that do no harm and logs tracebacks of decoders; damage raises, and that is told."""
+    log = logging.getLogger("pydicom")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
 def _open(path: Path) -> BinaryIO:
     """The file, with the 128 bytes in front of the mark DICM if just these were left out."""
     stream = path.open("rb")
@@ -90,8 +108,7 @@ def _open(path: Path) -> BinaryIO:
 def _parse(path: Path, stream: BinaryIO, stop_before_pixels: bool = False) -> Dataset:
     """The data set; a missing preamble or file meta group is put up with."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             dataset = dcmread(stream, force=True, stop_before_pixels=stop_before_pixels)
     except Exception as error:  # a damaged header makes pydicom raise whatever it stumbles over
         raise DataError(f"{path}: the DICOM header is damaged ({error}); copy the file again") from None
@@ -178,6 +195,19 @@ def _check_decodable(path: Path, syntax: UID) -> None:
         raise DataError(f"{path}: compressed as {syntax.name}, which needs a plug-in: pip install {plugin}")
 
 
+def _decode(dataset: Dataset, syntax: UID, **options) -> np.ndarray:
+    """The pixels by the plug-in that everybody has, or else by any other that is installed.
+
+    Decoders of lossy JPEG differ in the last bit: which one is used must not depend on what else is installed.
+    """
+    if syntax in _JPEG:
+        try:
+            return pixel_array(dataset, decoding_plugin="pillow", **options)
+        except Exception:  # 12 bits, which Pillow cannot; the others say what is wrong otherwise
+            pass
+    return pixel_array(dataset, **options)
+
+
 def _undecodable(syntax: UID, error: Exception) -> str:
     reason = " ".join(str(error).split())
     plugin = _PLUGINS.get(syntax) if syntax.is_compressed else None
@@ -188,7 +218,7 @@ def _undecodable(syntax: UID, error: Exception) -> str:
 def _luminance(path: Path, dataset: Dataset) -> np.ndarray:
     """uint8 (H, W) of a colour image."""
     photometric = dataset.PhotometricInterpretation
-    pixels = pixel_array(dataset)  # in RGB, whatever the file holds
+    pixels = _decode(dataset, dataset.file_meta.TransferSyntaxUID)  # in RGB, whatever the file holds
     if photometric == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
         pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels

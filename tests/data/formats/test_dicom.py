@@ -159,6 +159,39 @@ def test_missing_preamble_and_file_meta(tmp_path, compression, kept):
     assert np.array_equal(read_image(path), np.rint(RAMP * (255 / 4095)))
 
 
+LOSSLESS = {
+    "JPEGLosslessProcess14": ".57",
+    "JPEGLosslessProcess14_1": ".70",
+    "JPEGLSLossless": ".80",
+    "RLELossless": "5",
+}
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS, "JPEGBaselineProcess1"])
+def test_other_compressions_by_the_optional_plugin(tmp_path, syntax):
+    gdcm = pytest.importorskip("gdcm")
+    bits = 8 if "Baseline" in syntax else 12
+    y, x = np.mgrid[:64, :48]
+    pixels = ((1 + np.sin(x / 9) * np.cos(y / 11)) / 2 * (2**bits - 1)).round().astype("u1" if bits == 8 else "u2")
+    write_dicom(tmp_path / "plain", pixels, bits, tags={"WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits})
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(tmp_path / "plain"))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(tmp_path / "packed"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    named = dcmread(tmp_path / "packed").file_meta.TransferSyntaxUID
+    assert named.is_compressed and image_size(tmp_path / "packed") == (64, 48)
+    difference = np.abs(read_image(tmp_path / "packed").astype(int) - read_image(tmp_path / "plain")).max()
+    assert named.endswith(LOSSLESS[syntax]) and difference == 0 if syntax in LOSSLESS else difference <= 3
+
+
 def test_deflated_and_big_endian(tmp_path):
     dataset = write_dicom(tmp_path / "x", RAMP, 12)
     for syntax in ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"):
@@ -225,6 +258,16 @@ def test_a_missing_plugin_is_named_with_its_command(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"x\.dcm: .*JPEG 2000.*pip install pylibjpeg pylibjpeg-openjpeg"):
         read_image(path)
     assert image_size(path) == RAMP.shape
+
+
+def test_damage_that_a_decoder_finds_is_one_quiet_error(tmp_path, caplog):
+    path = tmp_path / "x.dcm"
+    dataset = write_dicom(path, RAMP, 12, "jpeg2000")
+    dataset.PixelData = dataset.PixelData[:60] + bytes(len(dataset.PixelData) - 68) + dataset.PixelData[-8:]
+    dataset.save_as(path)
+    with pytest.raises(DataError, match=r"x\.dcm: the pixels \(JPEG 2000") as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value) and not caplog.records
 
 
 def test_video_is_refused(tmp_path):
