@@ -6,6 +6,7 @@ import pytest
 
 import analyze_model
 import show_schedule
+import time_images
 import time_steps
 from fx_d2 import get_fx_cfg
 from fx_d2.engine.build import prepare
@@ -74,3 +75,11 @@ def test_a_step_of_each_kind_is_timed(unit, train, cohort, monkeypatch):
     args.batch = 2
     seconds, peak = time_steps.measure(args, Unit.parse(unit), train)
     assert seconds > 0 and 0 < peak < 24
+
+
+def test_images_are_timed(tmp_path):
+    lines = time_images.table(2, 64, 48, [0, 32], tmp_path).splitlines()
+    rows = [line.split() for line in lines[2:]]
+    assert [row[:2] for row in rows[::2]] == [["DICOM", "JPEG"], ["DICOM", "plain"], ["MetaImage", "zlib"]]
+    first, second = (float(rows[0][index]) for index in (-3, -2))
+    assert len(rows) == 6 and first > 0 and second > 0

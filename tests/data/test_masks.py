@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +13,9 @@ from pycocotools import mask as coco_mask
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.masks import decode_masks, decode_segmentation
-from fx_d2.data.rle import from_relative_columns
+from fx_d2.data.polygons import from_points
+from fx_d2.data.rle import from_mask, from_relative_columns, union
+from tests.real_data import REAL
 
 
 def record(*annotations, height=6, width=8, **extra):
@@ -121,3 +127,49 @@ def test_rows_of_a_published_dataset_are_united():
     expected = np.zeros(48, bool)
     expected[[*range(0, 6), 12, 13, *range(40, 48)]] = True
     assert np.array_equal(masks[0], expected.reshape(8, 6).T)
+
+
+def test_outlines_of_vindr_ribcxr():
+    corners = [{"x": 2.0, "y": 1}, {"x": 7.0, "y": 1.0}, {"x": 7, "y": 4.0}, {"x": 2, "y": 4}]
+    masks = decode_masks(record({"segmentation": from_points(corners), "category_id": 0}), 1)
+    assert masks[0].sum() == 15 and masks[0, 1:4, 2:7].all()
+    assert from_points("None") is None
+    for bad in ([{"x": 1}], [1, 2], corners[:2], [{"x": float("nan"), "y": 1}] * 3, "R1", []):
+        with pytest.raises(DataError, match="corner|three points|finite"):
+            from_points(bad)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
+def test_real_rows_of_siim_agree_with_a_literal_decoder():
+    with (REAL / "formats" / "replicas" / "siim" / "train-rle.csv").open(newline="") as stream:
+        table = [row for row in csv.reader(stream)][1:]
+    masks = {}
+    for name, text in table:
+        found = from_relative_columns(text, 1024, 1024)
+        assert (found is None) == (text.strip() == "-1")
+        if found is not None:
+            flat, position = np.zeros(1024 * 1024, bool), 0
+            numbers = [int(number) for number in text.split()]
+            for offset, length in zip(numbers[::2], numbers[1::2], strict=True):
+                flat[position + offset : position + offset + length] = True
+                position += offset + length
+            expected = flat.reshape(1024, 1024).T
+            assert np.array_equal(decode_segmentation(found, 1024, 1024), expected)
+            masks.setdefault(name, []).append((found, expected))
+    assert masks
+    for rows in masks.values():
+        together = np.any([mask for _, mask in rows], axis=0)
+        assert union([found for found, _ in rows]) == from_mask(together)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
+def test_real_mask_pictures_agree_with_their_polygons():
+    folder = REAL / "formats" / "genuine" / "shenzhen"
+    content = json.loads((folder / "annotations" / "lungs_coco.json").read_text())
+    for entry in content["images"]:
+        path = folder / "masks" / f"{Path(entry['file_name']).stem}_mask.png"
+        outlines = [each["segmentation"] for each in content["annotations"] if each["image_id"] == entry["id"]]
+        size = entry["height"], entry["width"]
+        drawn = np.any([decode_segmentation(each, *size) for each in outlines], axis=0)
+        picture = decode_segmentation({"png": str(path)}, *size)
+        assert (drawn & picture).sum() / (drawn | picture).sum() > 0.97

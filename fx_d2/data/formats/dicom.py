@@ -19,7 +19,7 @@ from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from ..errors import DataError
-from .dicom_display import display_table
+from .dicom_display import display_table, look_up
 from .dicom_streams import guess_syntax
 from .header import ImageHeader, check_size
 
@@ -69,7 +69,7 @@ def read_pixels(path: Path) -> np.ndarray:
                 pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
                 unused_bits = not syntax.is_compressed or syntax == RLELossless  # code streams have none
                 table = display_table(path, dataset, pixels, unused_bits)
-                image = table[pixels.view(f"u{pixels.itemsize}")]
+                image = look_up(table, pixels.view(f"u{pixels.itemsize}"))
             else:
                 image = _luminance(path, dataset)
     except DataError:

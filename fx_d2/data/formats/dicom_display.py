@@ -49,6 +49,14 @@ def display_table(path: Path, dataset: Dataset, pixels: np.ndarray, unused_bits:
     return np.rint(shades * 255).astype(np.uint8)
 
 
+def look_up(table: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+    """``table[patterns]`` of (H, W) patterns, a few rows at a time: so the indices stay in the processor's cache."""
+    image = np.empty(patterns.shape, table.dtype)
+    for row in range(0, len(patterns), 32):
+        np.take(table, patterns[row : row + 32], out=image[row : row + 32], mode="clip")
+    return image
+
+
 def _stored_values(dataset: Dataset, patterns: np.ndarray, unused_bits: bool, signed: bool) -> np.ndarray:
     """int64: the value that each bit pattern stands for."""
     allocated = int(len(patterns) - 1).bit_length()

@@ -147,6 +147,16 @@ def test_colour_becomes_luminance(tmp_path):
     assert image_size(path) == (8, 6)
 
 
+def test_palette_colours_are_looked_up(tmp_path):
+    pixels = np.array([[0, 1], [2, 1]], np.uint8)
+    tags = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [3, 0, 16]
+        tags[f"{colour}PaletteColorLookupTableData"] = np.array([10, 200, 90], "<u2").__lshift__(8).tobytes()
+    write_dicom(tmp_path / "p", pixels, tags=tags)
+    assert read_image(tmp_path / "p").tolist() == [[10, 200], [90, 200]]
+
+
 @pytest.mark.parametrize("compression", ["none", "implicit", "jpeg2000", "rle"])
 @pytest.mark.parametrize("kept", ["magic", "meta", "bare"])
 def test_missing_preamble_and_file_meta(tmp_path, compression, kept):
