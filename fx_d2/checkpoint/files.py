@@ -1,0 +1,131 @@
+"""Weight files of any origin -> student's and teacher's tensors by name, with what else the file says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .safe import CheckpointError, safe_load
+
+State = dict[str, Tensor]
+
+# What files of training scripts hold beside tensors; building one runs no code of the file.
+_HARMLESS = (argparse.Namespace, pathlib.PosixPath)
+# Where the tensors may stand, by the part that they are.
+_STUDENT = ("model", "state_dict", "student", "model_state_dict")
+_TEACHER = ("teacher_model", "teacher", "model_ema", "ema_model", "state_dict_ema")
+# Prefixes that wrappers leave on every name.
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file holds.
+
+    Attributes:
+        path: for messages.
+        states: ``student`` and ``teacher``, those that are there; prefixes of wrappers are taken off.
+        classes: class names of every unit, as our checkpoints keep them; empty elsewhere.
+        config: the configuration as YAML, as our exports keep it; empty elsewhere.
+    """
+
+    path: Path
+    states: Mapping[str, State]
+    classes: Mapping[str, list[str]] = field(default_factory=dict)
+    config: str = ""
+
+    def part(self, wanted: str) -> State:
+        """``student`` or ``teacher``.
+
+        Raises:
+            CheckpointError: the file does not hold it.
+        """
+        if wanted not in self.states:
+            raise CheckpointError(f"{self.path}: holds no {wanted}, only: {', '.join(self.states)}")
+        return self.states[wanted]
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Reads ``.safetensors``, or what ``torch.save`` wrote, without running code of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is torn, foreign, would run code, or holds no tensors by name.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    content = safe_load(path, allowed=_HARMLESS)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
+    states = {}
+    for part, names in (("student", _STUDENT), ("teacher", _TEACHER)):
+        found = [_tensors(content[name]) for name in names if isinstance(content.get(name), Mapping)]
+        found = [state for state in found if state]
+        if found:
+            states[part] = found[0]
+    if not states and (bare := _tensors(content)):
+        states = {"student": bare}
+    if not states:
+        keys = ", ".join(map(str, list(content)[:5])) or "nothing"
+        raise CheckpointError(f"{path}: holds no weights; it has {keys}")
+    return WeightsFile(path, states, _classes(content.get("classes")), str(content.get("config") or ""))
+
+
+def _tensors(state: Mapping[Any, Any]) -> State:
+    """The tensors of a state, without what wrappers put before every name."""
+    tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    unwrapped = True
+    while unwrapped and tensors:
+        unwrapped = False
+        for prefix in _WRAPPERS:
+            # Our teacher also has a flag of its own beside its network.
+            if all(name.startswith(prefix) or name == "initialised" for name in tensors) and len(tensors) > 1:
+                tensors = {name.removeprefix(prefix): v for name, v in tensors.items() if name != "initialised"}
+                unwrapped = True
+    return tensors
+
+
+def _classes(value: Any) -> dict[str, list[str]]:
+    return {str(k): list(map(str, v)) for k, v in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _read_safetensors(path: Path) -> WeightsFile:
+    """Names as in our export (``student.`` and ``teacher.`` before them), or bare ones."""
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {str(path)!r} not found")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: is torn or no safetensors file ({error})") from None
+    states = {}
+    for part in ("student", "teacher"):
+        prefix = f"{part}."
+        state = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+        if state:
+            states[part] = state
+    if not states:
+        states = {"student": _tensors(tensors)}
+    if not any(states.values()):
+        raise CheckpointError(f"{path}: holds no tensors")
+    try:
+        classes = _classes(json.loads(metadata.get("classes", "{}")))
+    except ValueError:
+        raise CheckpointError(f"{path}: its class names are not JSON") from None
+    return WeightsFile(path, states, classes, metadata.get("config", ""))
+
+
+def same_tensor(a: Tensor, b: Tensor) -> bool:
+    """Equal to the last bit, NaN included."""
+    return a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a, b))

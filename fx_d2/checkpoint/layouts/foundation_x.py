@@ -1,0 +1,174 @@
+"""Foundation X: six box decoders, two box heads per dataset; and Foundation X+: one decoder for all datasets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ...schedule import Unit
+from ..published import CLASSES, head_number
+from .base import Layout, Source, Target
+from .dino import decoder_source, leaf, shared_source, split_branch
+from .swin import BUFFERS, NORM
+
+_IDLE = {
+    **BUFFERS,
+    "Segnorm": "part of no output of the published network",
+    "backbone.0.head.": "part of no output of the published network",
+    "smooth_conv": "the same tensor under another name",
+    "bbox_embed": "the same tensor under another name, or a head of another dataset",
+}
+
+
+def _rows(unit: Unit, target: Target, first: int, width: int | None) -> tuple[int, ...] | None | bool:
+    """Rows of a published class tensor that are our classes; None: all; False: they cannot be told."""
+    published = CLASSES[unit.task][unit.dataset]
+    ours: Sequence[str] = target.classes[unit]
+    if target.by_position:
+        published = tuple(ours)
+    if width is not None and width > len(ours):  # all published logits are kept
+        return tuple(range(width))
+    if not set(ours) <= set(published):
+        return False
+    rows = tuple(first + published.index(name) for name in ours)
+    return None if first == 0 and len(rows) == len(published) and rows == tuple(range(len(rows))) else rows
+
+
+def _with_rows(key: str, rows) -> Source | None:
+    return None if rows is False else Source(key, rows)
+
+
+def _mask_source(name: str) -> Source | None:
+    rest = name[len("heads.mask.") :]
+    stage = re.match(r"pooling\.stages\.(\d)\.(\d)\.(.+)", rest)
+    if stage:  # the published stage counts its pooling as element 0
+        return Source(f"backbone.0.segmentation_PPN.stages.{stage[1]}.{int(stage[2]) + 1}.{stage[3]}")
+    if rest.startswith("pyramid.smooth."):
+        keys = [f"backbone.0.segmentation_FPN.smooth_conv.{i}.{leaf(rest)}" for i in range(3)]
+        return Source(keys[0], aliases=tuple(keys[1:]))
+    for ours, theirs in (
+        ("pooling.bottleneck.", "segmentation_PPN.bottleneck."),
+        ("pyramid.lateral.", "segmentation_FPN.conv1x1."),
+        ("pyramid.fusion.", "segmentation_FPN.conv_fusion."),
+    ):
+        if rest.startswith(ours):
+            return Source(f"backbone.0.{theirs}{rest[len(ours) :]}")
+    return None
+
+
+def _common_source(name: str, target: Target) -> Source | None:
+    """What both layouts name alike: all but the box decoders and branches."""
+    if name.startswith(NORM):
+        return Source("backbone.0.norm." + name[len(NORM) :])
+    norm = re.match(r"heads\.box\.norms\.(\d)\.(.+)", name)
+    if norm:
+        return Source(f"backbone.0.Locnorm{int(norm[1]) + 1}.{norm[2]}")
+    branch = split_branch(name)
+    if branch is None:
+        return _mask_source(name) if name.startswith("heads.mask.") else shared_source(name)
+    _, dataset, rest = branch
+    task = name.split(".")[1]
+    number = head_number(task, dataset)
+    if number is None or task == "box":
+        return None
+    kind = "classification_heads" if task == "cls" else "segmentation_heads"
+    return _with_rows(f"backbone.0.{kind}.{number}.{rest}", _rows(Unit(dataset, task), target, 0, None))
+
+
+def _branch_source(dataset: str, rest: str, target: Target, keys: dict[str, str], aliases: dict) -> Source | None:
+    """A tensor of a dataset's box branch; ``keys``: our part -> the published prefix."""
+    part, _, inner = rest.partition(".")
+    if part not in keys:
+        return None
+    if part in ("class_head", "proposal_class", "label_embed"):
+        width = target.shapes[f"heads.box.branches.{dataset}.{rest}"][0]
+        return _with_rows(f"{keys[part]}.{inner}", _rows(Unit(dataset, "box"), target, 1, width))
+    return Source(f"{keys[part]}.{inner}", aliases=tuple(f"{alias}.{inner}" for alias in aliases.get(part, ())))
+
+
+def _box_part(name: str) -> tuple[str, str, str, int | None] | None:
+    """kind, owner, rest and published number of a tensor that belongs to one dataset or decoder of the box head."""
+    branch = split_branch(name) if name.startswith("heads.box.") else None
+    return None if branch is None else (*branch, head_number("box", branch[1]))
+
+
+def foundation_x_source(name: str, target: Target) -> Source | None:
+    found = _box_part(name)
+    if found is None:
+        return _common_source(name, target)
+    kind, dataset, rest, d = found
+    if d is None:
+        return None
+    t = "transformer."
+    if kind == "decoders":
+        return decoder_source(rest, f"{t}decoder.{d}.")
+    if kind == "selectors":
+        return Source(f"{t}{'enc_output' if rest.startswith('linear') else 'enc_output_norm'}.{d}.{leaf(rest)}")
+    if kind == "memory_projections":
+        return Source(f"{t}enc_outputMem_LinearProjection.{d}.{rest}")
+    refined = f"heads.box.branches.{dataset}.refine_head.layers.0.weight" in target.shapes
+    refine, output = f"{t}decoder.{d}.bbox_embed.0", f"bbox_embed_.{d}.0"
+    keys = {
+        "content_queries": f"{t}tgt_embed",
+        "label_embed": "label_enc",
+        "class_head": f"class_embed_.{d}.0",
+        # The published output head was never trained: without heads of its own, refinement is what is worth having.
+        "box_head": output if refined else refine,
+        "refine_head": refine,
+        "proposal_class": f"{t}enc_out_class_embed.{d}",
+        "proposal_box": f"{t}enc_out_bbox_embed.{d}",
+    }
+    aliases = {"refine_head": (f"bbox_embed.{d}.0",)} if refined else {"box_head": (f"bbox_embed.{d}.0",)}
+    return _branch_source(dataset, rest, target, keys, aliases)
+
+
+def foundation_x_plus_source(name: str, target: Target) -> Source | None:
+    found = _box_part(name)
+    if found is None:
+        return _common_source(name, target)
+    kind, dataset, rest, d = found
+    t = "transformer."
+    if kind == "decoders":
+        return decoder_source(rest, f"{t}decoder.")
+    if kind != "branches" or d is None:  # the selector's layer is bypassed
+        return None
+    keys = {
+        "content_queries": f"{t}tgt_embed.{d}",
+        "label_embed": "label_enc",
+        "class_head": f"class_embed.{d}.0",
+        "box_head": f"bbox_embed.{d}.0",
+        "proposal_class": f"{t}enc_out_class_embed.{d}",
+        "proposal_box": f"{t}enc_out_bbox_embed.{d}",
+    }
+    return _branch_source(dataset, rest, target, keys, {})
+
+
+def _published(keys: set[str]) -> bool:
+    return any(key.startswith("backbone.0.classification_heads.") for key in keys)
+
+
+FOUNDATION_X = Layout(
+    "foundation_x",
+    "Foundation X",
+    lambda keys: _published(keys) and "transformer.decoder.0.layers.0.norm1.weight" in keys,
+    foundation_x_source,
+    {
+        **_IDLE,
+        "class_embed.": "part of no output of the published network",
+        "class_embed_": "the same tensor under another name, or a head of another dataset",
+        "enc_outputMem": "MODEL.BOX.MEMORY_PROJECTION is off",
+    },
+)
+FOUNDATION_X_PLUS = Layout(
+    "foundation_x_plus",
+    "Foundation X+",
+    lambda keys: _published(keys) and "transformer.decoder.layers.0.norm1.weight" in keys,
+    foundation_x_plus_source,
+    {
+        **_IDLE,
+        "bbox_embed_": "left over in the published network",
+        "class_embed_": "left over in the published network",
+        "class_embed": "the same tensor under another name, or a head of another dataset",
+        "enc_output": "bypassed in Foundation X+",
+    },
+)

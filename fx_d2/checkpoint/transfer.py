@@ -1,0 +1,77 @@
+"""From a file's tensors to ours: names, class rows, window sizes; every tensor of both sides is accounted for."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .files import State, same_tensor
+from .layouts import Layout, Target
+from .layouts.base import Source
+from .report import LOADED, MISSING, RESIZED, LoadReport
+from .resize import TABLE, resize_table
+from .safe import CheckpointError
+
+
+def transfer(state: State, layout: Layout, target: Target, origin: str, part: str = "student") -> tuple[State, LoadReport]:
+    """The tensors of the target network that the file holds, and the report.
+
+    A tensor whose shape does not fit is missing, with a remark; only position-bias tables are resized.
+
+    Raises:
+        CheckpointError: names that must stand for one tensor hold different values, or a tensor is not finite.
+    """
+    report = LoadReport(origin, layout.title, part)
+    result: State = {}
+    used: set[str] = set()
+    for name, shape in target.shapes.items():
+        count = _size(shape)
+        source = layout.source(name, target)
+        found = None if source is None else _find(state, source, origin)
+        if found is None:
+            report.rows[name] = (MISSING, count, "")
+            continue
+        used.update((source.key, *source.aliases))
+        tensor, status, remark = _fit(name, found, shape)
+        report.rows[name] = (status, count, remark)
+        if tensor is not None:
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise CheckpointError(f"{origin}: {source.key} holds numbers that are not finite; the file is damaged")
+            result[name] = tensor
+    for key, tensor in state.items():
+        if key not in used:
+            report.unused[key] = (tensor.numel(), layout.reason(key))
+    return result, report
+
+
+def _find(state: State, source: Source, origin: str) -> Tensor | None:
+    if source.key not in state:
+        return None
+    tensor = state[source.key]
+    for alias in source.aliases:
+        if alias in state and not same_tensor(tensor, state[alias]):
+            raise CheckpointError(
+                f"{origin}: {source.key} and {alias} must be one tensor and differ; the file is of another architecture"
+            )
+    if source.rows is None:
+        return tensor
+    if tensor.dim() == 0 or max(source.rows) >= tensor.shape[0]:
+        return None
+    return tensor[list(source.rows)]
+
+
+def _fit(name: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor | None, str, str]:
+    """The tensor in our shape, what it counts as, and a remark."""
+    if tuple(tensor.shape) == shape:
+        return tensor.contiguous(), LOADED, ""
+    if name.endswith(TABLE) and tensor.dim() == 2 and tensor.shape[1] == shape[1]:
+        resized = resize_table(tensor, shape[0])
+        if resized is not None:
+            return resized, RESIZED, ""
+    return None, MISSING, f"does not fit: {name} is {list(shape)} here and {list(tensor.shape)} in the file"
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size
