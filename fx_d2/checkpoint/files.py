@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -18,11 +19,20 @@ from .safe import CheckpointError, safe_load
 
 State = dict[str, Tensor]
 
-# What files of training scripts hold beside tensors; building one runs no code of the file.
-_HARMLESS = (argparse.Namespace, pathlib.PosixPath)
+# What files of training scripts hold beside tensors: their arguments and numpy's numbers. Building one runs no code of
+# the file. numpy's function has had two addresses.
+_HARMLESS = (
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")},
+    *((np._core.multiarray.scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")),
+)
 # Where the tensors may stand, by the part that they are.
 _STUDENT = ("model", "state_dict", "student", "model_state_dict")
 _TEACHER = ("teacher_model", "teacher", "model_ema", "ema_model", "state_dict_ema")
+# Flag of our teacher beside its network.
+_STARTED = "initialised"
 # Prefixes that wrappers leave on every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 
@@ -70,7 +80,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     states = {}
     for part, names in (("student", _STUDENT), ("teacher", _TEACHER)):
         found = [_tensors(content[name]) for name in names if isinstance(content.get(name), Mapping)]
-        found = [state for state in found if state]
+        found = [state for state in found if state]  # a teacher that was never started is none
         if found:
             states[part] = found[0]
     if not states and (bare := _tensors(content)):
@@ -84,13 +94,14 @@ def read_weights(path: str | Path) -> WeightsFile:
 def _tensors(state: Mapping[Any, Any]) -> State:
     """The tensors of a state, without what wrappers put before every name."""
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if not bool(tensors.get(_STARTED, True)):
+        return {}
     unwrapped = True
     while unwrapped and tensors:
         unwrapped = False
         for prefix in _WRAPPERS:
-            # Our teacher also has a flag of its own beside its network.
-            if all(name.startswith(prefix) or name == "initialised" for name in tensors) and len(tensors) > 1:
-                tensors = {name.removeprefix(prefix): v for name, v in tensors.items() if name != "initialised"}
+            if len(tensors) > 1 and all(name.startswith(prefix) or name == _STARTED for name in tensors):
+                tensors = {name.removeprefix(prefix): v for name, v in tensors.items() if name != _STARTED}
                 unwrapped = True
     return tensors
 

@@ -33,9 +33,9 @@ def component(name: str) -> str:
 
 
 def source_component(key: str) -> str:
-    """The part of a foreign file that a tensor belongs to: its name up to the first number, numbers masked."""
-    parts = re.sub(r"\.\d+(?=\.|$)", ".*", key).split(".")
-    return ".".join(parts[: 4 if parts[0] in ("transformer", "backbone") else 2])
+    """The part of a foreign file that a tensor belongs to: the head of its name, numbers masked."""
+    parts = re.sub(r"\d+", "*", key).split(".")[:-1]
+    return ".".join(parts[: 4 if parts[:1] == ["transformer"] else 3]) or key
 
 
 @dataclass

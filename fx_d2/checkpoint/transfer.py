@@ -63,6 +63,8 @@ def _fit(name: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor | No
     """The tensor in our shape, what it counts as, and a remark."""
     if tuple(tensor.shape) == shape:
         return tensor.contiguous(), LOADED, ""
+    if shape == () and tensor.numel() == 1:  # some writers keep counters as lists of one
+        return tensor.reshape(()), LOADED, ""
     if name.endswith(TABLE) and tensor.dim() == 2 and tensor.shape[1] == shape[1]:
         resized = resize_table(tensor, shape[0])
         if resized is not None:

@@ -37,6 +37,10 @@ class Denoising:
         """Embedded labels (B, N, C), zero in unused slots."""
         return embedding(self.labels) * self.used[..., None]
 
+    def logits(self) -> Tensor:
+        """The boxes in logit space (B, N, 4), clamped away from 0 and 1 as DINO does before its decoder."""
+        return inverse_sigmoid(self.boxes)
+
     def attention_mask(self, queries: int) -> Tensor:
         """bool (N + queries, N + queries), True = blocked: groups see only themselves, queries see no group."""
         n = self.labels.shape[1]
@@ -128,6 +132,5 @@ def make_denoising(
     draws = draws or Draws.random(*labels.shape, num_classes, device)
     negative = (torch.arange(2 * groups, device=device) % 2).repeat_interleave(width).float().expand(labels.shape)
     labels = torch.where(draws.label < 0.5 * label_noise, draws.new_label, labels)
-    # Through the logit and back: the decoder's references stay away from 0 and 1, as DINO's do.
-    boxes = inverse_sigmoid(noise_boxes(boxes, negative, draws, box_noise)).sigmoid()
+    boxes = noise_boxes(boxes, negative, draws, box_noise)
     return Denoising(labels, boxes.where(used[..., None], 0.5), used, groups, width)

@@ -120,13 +120,20 @@ class BoxHead(TaskHead):
         (path if o.layout == SHARED else head).extend(transformer)
         return {"head": head, "path": path}
 
-    def encode(self, features: Mapping[str, Tensor], pixels: Tensor | None = None) -> Encoded:
-        """``pixels``: bool (B, H, W), True where the input is padding (images of several sizes in a batch)."""
-        maps = [
+    def normed(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """The maps of stages 2 to 4, each after its own LayerNorm."""
+        return [
             norm(features[name].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             for name, norm in zip(LEVELS, self.norms, strict=True)
         ]
-        maps = [project(x) for project, x in zip(self.input_proj, [*maps, maps[-1]], strict=True)]
+
+    def project(self, maps: list[Tensor]) -> list[Tensor]:
+        """Normed maps -> the four levels, each (B, C, h, w); the fourth is made from the last map, too."""
+        return [project(x) for project, x in zip(self.input_proj, [*maps, maps[-1]], strict=True)]
+
+    def encode(self, features: Mapping[str, Tensor], pixels: Tensor | None = None) -> Encoded:
+        """``pixels``: bool (B, H, W), True where the input is padding (images of several sizes in a batch)."""
+        maps = self.project(self.normed(features))
         shapes = tuple((x.shape[2], x.shape[3]) for x in maps)
         padding = None if pixels is None else Padding.from_pixels(pixels, shapes)
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
@@ -173,7 +180,7 @@ class BoxHead(TaskHead):
         if noise is not None:
             content = torch.cat([noise.content(branch.label_embed), content], dim=1)
             blocked = noise.attention_mask(boxes.shape[1])
-            boxes = torch.cat([noise.boxes, boxes], dim=1)
+            boxes = torch.cat([noise.logits().sigmoid(), boxes], dim=1)
         refine = branch.refine_head if o.refine_heads else branch.box_head
         decoded = self.decoders[owner](
             content, boxes, memory, encoded.shapes, branch.box_head, refine, blocked, encoded.padding
@@ -183,7 +190,7 @@ class BoxHead(TaskHead):
     def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
         """Losses of all decoder layers, of the proposals and of the denoising, weighted and named apart."""
         o = self.options
-        targets = [self._targets(entry, encoded.memory.device) for entry in batch]
+        targets = [self.targets(entry, encoded.memory.device) for entry in batch]
         num_logits = self.branches[dataset].class_head.out_features
         noise = make_denoising(targets, num_logits, o.denoising_queries, o.label_noise, o.box_noise, o.denoising_groups)
         out = self.decode(encoded, dataset, noise)
@@ -210,7 +217,7 @@ class BoxHead(TaskHead):
         weights = dict(zip(("class", "box", "giou"), self.options.weights, strict=True))
         return {f"loss_{name}{suffix}": weights[name] * value for name, value in losses.items()}
 
-    def _targets(self, entry: dict, device: torch.device) -> BoxTargets:
+    def targets(self, entry: dict, device: torch.device) -> BoxTargets:
         """``instances`` of the mapper (corners in input pixels) -> targets in 0..1."""
         instances = entry["instances"]
         height, width = entry["image"].shape[-2:]
