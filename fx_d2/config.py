@@ -73,6 +73,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.SWIN.CHECKPOINT = False
     # Reference switch: shift windows even where the map is a single window (the published weights need it).
     cfg.MODEL.SWIN.SHIFT_SINGLE_WINDOW = False
+    # Shift the map, then pad it to whole windows, as timm does; by default pad first, as detectors and the reference
+    # do. It matters where a map is no whole number of windows (not at 224 with windows of 7).
+    cfg.MODEL.SWIN.SHIFT_BEFORE_PADDING = False
 
     cfg.MODEL.BOX = CfgNode()
     # per_dataset (Foundation X): a decoder, queries and heads per dataset; shared (X+): one decoder for all.
@@ -143,6 +146,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Reference switch: locked modules stay in training mode (batch statistics drift, paths drop), and in a Locked box
     # pass input projection and level embedding keep a gradient that counts when gradients are clipped.
     cfg.FX.REFERENCE_LOCK = False
+
+    # Fine-tuning in place of these passes: one pass over all images a unit that trains full (everything on the unit's
+    # path), head (what belongs to the dataset) or backbone (nothing else); "": the passes above.
+    cfg.FX.FINETUNE = ""
 
     # ---- teacher and consistency ----------------------------------------------------------------------------
     cfg.FX.TEACHER = CfgNode()
@@ -222,6 +229,10 @@ def get_fx_cfg() -> Config:
     return cfg
 
 
+# What FX.FINETUNE trains, as a pass says it.
+FINETUNE = {"full": "path", "head": "head", "backbone": "backbone"}
+
+
 def cycle_units(cfg: CfgNode) -> tuple[Unit, ...]:
     """The units of ``FX.CYCLE.UNITS`` in order."""
     return tuple(Unit.parse(text) for text in cfg.FX.CYCLE.UNITS)
@@ -229,6 +240,9 @@ def cycle_units(cfg: CfgNode) -> tuple[Unit, ...]:
 
 def cycle_passes(cfg: CfgNode) -> dict[str, tuple[Pass, ...]]:
     """The passes of each task, parsed and checked."""
+    if cfg.FX.FINETUNE:
+        _check_choice(cfg, "FX.FINETUNE", tuple(FINETUNE))
+        return {task: (Pass(train=FINETUNE[cfg.FX.FINETUNE]),) for task in TASKS}
     passes = {}
     for task in TASKS:
         key = f"FX.CYCLE.{task.upper()}"

@@ -44,8 +44,8 @@ class Pass:
     """One walk over (a part of) a unit's training images.
 
     Attributes:
-        train: ``head`` (Locked: only what is new to the shared network trains) or ``path``
-            (Released: everything between the image and the unit's head trains).
+        train: ``head`` (Locked: only what is new to the shared network trains), ``path``
+            (Released: everything between the image and the unit's head trains) or ``backbone`` (nothing else trains).
         fraction: share of the unit's images seen in one pass, above 0 and at most 1.
         images: exact number of images instead of ``fraction``; 0 means "use the fraction".
         max_images: cap on either; 0 means none. What a cap leaves out comes in the next cycle.
@@ -57,8 +57,9 @@ class Pass:
     max_images: int = 0
 
     def __post_init__(self) -> None:
-        if self.train not in ("head", "path"):
-            raise ValueError(f"pass: train must be 'head' (Locked) or 'path' (Released), not {self.train!r}")
+        if self.train not in ("head", "path", "backbone"):
+            known = "'head' (Locked), 'path' (Released) or 'backbone'"
+            raise ValueError(f"pass: train must be {known}, not {self.train!r}")
         if not 0.0 < self.fraction <= 1.0:
             raise ValueError(f"pass: fraction must be above 0 and at most 1, not {self.fraction!r}")
         for name in ("images", "max_images"):

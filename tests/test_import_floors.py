@@ -4,6 +4,7 @@
     floor 1   data/*            modeling/*          siblings: neither imports the other
     floor 2   evaluation/*      checkpoint/*        visualization/*
     floor 3   engine/*            tooling (what the tools share)
+    above it  parity/*            compares all of these with recorded outputs
     floor 4   prediction/*        export/*
     floor 5   demo/*
     above     tools/*, tests/*                      public names only

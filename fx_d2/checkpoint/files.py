@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,14 @@ class WeightsFile:
         path: for messages.
         states: ``student`` and ``teacher``, those that are there; prefixes of wrappers are taken off.
         classes: class names of every unit, as our checkpoints keep them; empty elsewhere.
+        exclusive: units whose classes exclude each other, likewise.
         config: the configuration as YAML, as our exports keep it; empty elsewhere.
     """
 
     path: Path
     states: Mapping[str, State]
     classes: Mapping[str, list[str]] = field(default_factory=dict)
+    exclusive: Sequence[str] = ()
     config: str = ""
 
     def part(self, wanted: str) -> State:
@@ -88,7 +90,9 @@ def read_weights(path: str | Path) -> WeightsFile:
     if not states:
         keys = ", ".join(map(str, list(content)[:5])) or "nothing"
         raise CheckpointError(f"{path}: holds no weights; it has {keys}")
-    return WeightsFile(path, states, _classes(content.get("classes")), str(content.get("config") or ""))
+    exclusive = content.get("exclusive")
+    exclusive = list(map(str, exclusive)) if isinstance(exclusive, list | tuple) else []
+    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(content.get("config") or ""))
 
 
 def _tensors(state: Mapping[Any, Any]) -> State:
@@ -132,9 +136,10 @@ def _read_safetensors(path: Path) -> WeightsFile:
         raise CheckpointError(f"{path}: holds no tensors")
     try:
         classes = _classes(json.loads(metadata.get("classes", "{}")))
-    except ValueError:
+        exclusive = [str(unit) for unit in json.loads(metadata.get("exclusive", "[]"))]
+    except (ValueError, TypeError):
         raise CheckpointError(f"{path}: its class names are not JSON") from None
-    return WeightsFile(path, states, classes, metadata.get("config", ""))
+    return WeightsFile(path, states, classes, exclusive, metadata.get("config", ""))
 
 
 def same_tensor(a: Tensor, b: Tensor) -> bool:

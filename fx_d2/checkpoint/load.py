@@ -10,7 +10,7 @@ from torch import nn
 
 from ..modeling import FoundationX, ModelEMA
 from .files import WeightsFile, read_weights
-from .layouts import Target, find_layout
+from .layouts import TIMM, Target, find_layout
 from .report import MISSING, LoadReport
 from .safe import CheckpointError
 from .transfer import transfer
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("auto", "student", "teacher", "backbone")
 # Share of the backbone's values that a file must give.
-MIN_BACKBONE = 0.95
+MIN_BACKBONE = 1.0
 
 
 def target_of(model: FoundationX) -> Target:
@@ -54,6 +54,11 @@ def load_weights(
     check_classes(file, model)
     report = fill(file, model, part, layout, min_backbone)
     logger.info("weights loaded\n%s", report.table())
+    if report.layout == TIMM.title:
+        logger.warning(
+            "weights of timm: where a map is no whole number of windows, timm shifts before it pads; "
+            "MODEL.SWIN.SHIFT_BEFORE_PADDING True does the same"
+        )
     fresh = report.names(MISSING)
     if fresh:
         logger.warning("%d tensors are new, with their random start: %s", len(fresh), shorten(fresh))
@@ -97,8 +102,14 @@ def select(
     share = report.share("backbone.")
     if share < min_backbone:
         raise CheckpointError(
-            f"{file.path}: gives only {100 * share:.1f} % of the backbone, at least {100 * min_backbone:.1f} % are needed; "
-            f"is MODEL.SWIN that of the file?\n{report.table()}"
+            f"{file.path}: gives only {100 * share:.1f} % of the backbone, at least {100 * min_backbone:.1f} % are "
+            f"needed; is MODEL.SWIN that of the file?\n{report.table()}"
+        )
+    misfits = [remark for _, _, remark in report.rows.values() if remark]
+    if misfits:
+        raise CheckpointError(
+            f"{file.path}: {len(misfits)} tensors have other sizes than the configuration: {shorten(misfits, 3)}; give "
+            "MODEL.BOX and MODEL.MASK the sizes of the file, or take its backbone alone (MODEL.WEIGHTS_PART backbone)"
         )
     return state, report
 
@@ -113,8 +124,8 @@ def check_classes(file: WeightsFile, model: FoundationX) -> None:
         stored = file.classes.get(str(unit))
         if stored is not None and stored != list(classes.names):
             raise CheckpointError(
-                f"{file.path}: its {unit} was trained with classes {stored}, the configuration has {list(classes.names)}; "
-                "give the dataset the classes of the file, in its order, or another name"
+                f"{file.path}: its {unit} was trained with classes {stored}, the configuration has "
+                f"{list(classes.names)}; give the dataset the classes of the file, in its order, or another name"
             )
 
 

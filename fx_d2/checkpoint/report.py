@@ -74,8 +74,6 @@ class LoadReport:
         body.append(["total", *(_cell([n for s, n, _ in self.rows.values() if s == c]) for c in columns)])
         text = f"{self.origin}: {self.layout}, {self.part}\ntensors (parameters)\n"
         text += tabulate(body, ["component", *columns], colalign=("left", *["right"] * 3), disable_numparse=True)
-        remarks = {remark for _, _, remark in self.rows.values() if remark}
-        text += "".join(f"\n{remark}" for remark in sorted(remarks)[:12])
         return text + self._unused_table()
 
     def _unused_table(self) -> str:

@@ -12,7 +12,7 @@ def resize_table(table: Tensor, rows: int) -> Tensor | None:
     """Bicubic interpolation of a Swin position-bias table, as Swin's own fine-tuning does.
 
     Shapes:
-        table ((2 w - 1)^2, heads) -> (rows, heads), rows = (2 v - 1)^2 for a window of v; None where either is no square.
+        table ((2 w - 1)^2, heads) -> (rows, heads), rows = (2 v - 1)^2 for a window of v; None where one is no square.
     """
     old, new = round(table.shape[0] ** 0.5), round(rows**0.5)
     if old * old != table.shape[0] or new * new != rows:

@@ -12,7 +12,9 @@ from .resize import TABLE, resize_table
 from .safe import CheckpointError
 
 
-def transfer(state: State, layout: Layout, target: Target, origin: str, part: str = "student") -> tuple[State, LoadReport]:
+def transfer(
+    state: State, layout: Layout, target: Target, origin: str, part: str = "student"
+) -> tuple[State, LoadReport]:
     """The tensors of the target network that the file holds, and the report.
 
     A tensor whose shape does not fit is missing, with a remark; only position-bias tables are resized.
@@ -44,13 +46,14 @@ def transfer(state: State, layout: Layout, target: Target, origin: str, part: st
 
 
 def _find(state: State, source: Source, origin: str) -> Tensor | None:
-    if source.key not in state:
+    names = [name for name in (source.key, *source.aliases) if name in state]
+    if not names:
         return None
-    tensor = state[source.key]
-    for alias in source.aliases:
-        if alias in state and not same_tensor(tensor, state[alias]):
+    tensor = state[names[0]]
+    for alias in names[1:]:
+        if not same_tensor(tensor, state[alias]):
             raise CheckpointError(
-                f"{origin}: {source.key} and {alias} must be one tensor and differ; the file is of another architecture"
+                f"{origin}: {names[0]} and {alias} must be one tensor and differ; the file is of another architecture"
             )
     if source.rows is None:
         return tensor
@@ -69,7 +72,7 @@ def _fit(name: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor | No
         resized = resize_table(tensor, shape[0])
         if resized is not None:
             return resized, RESIZED, ""
-    return None, MISSING, f"does not fit: {name} is {list(shape)} here and {list(tensor.shape)} in the file"
+    return None, MISSING, f"{name} is {list(shape)} here and {list(tensor.shape)} in the file"
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -100,11 +100,12 @@ class SwinBlock(nn.Module):
         mlp_ratio: float,
         drop_path_rate: float,
         shift_single_window: bool,
+        shift_before_padding: bool = False,
     ) -> None:
         super().__init__()
         self.side = side
         self.shift = side // 2 if shifted else 0
-        self.shift_single_window = shift_single_window
+        self.shift_single_window, self.shift_before_padding = shift_single_window, shift_before_padding
         self.drop_path_rate = drop_path_rate
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(dim, side, num_heads)
@@ -113,23 +114,26 @@ class SwinBlock(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(dim, hidden), "fc2": nn.Linear(hidden, dim)})
 
     def attend(self, x: Tensor) -> Tensor:
-        """Pads to whole windows, shifts, attends, and undoes both. x: (B, H, W, C)."""
+        """Pads to whole windows, shifts (timm: in the other order), attends, and undoes both. x: (B, H, W, C)."""
         _, h, w, _ = x.shape
         below, right = -h % self.side, -w % self.side
-        if below or right:
-            x = F.pad(x, (0, 0, 0, right, 0, below))
         height, width = h + below, w + right
         # A side that fits into one window has nothing to shift into it (the original does the same).
         single = not self.shift_single_window
         shift = tuple(0 if single and extent <= self.side else self.shift for extent in (height, width))
-        allowed = None
-        if any(shift):
-            x = torch.roll(x, (-shift[0], -shift[1]), (1, 2))
-            allowed = shift_mask(height, width, self.side, shift, x.device)
+        back = (-shift[0], -shift[1])
+        if any(shift) and self.shift_before_padding:
+            x = torch.roll(x, back, (1, 2))
+        if below or right:
+            x = F.pad(x, (0, 0, 0, right, 0, below))
+        if any(shift) and not self.shift_before_padding:
+            x = torch.roll(x, back, (1, 2))
+        allowed = shift_mask(height, width, self.side, shift, x.device) if any(shift) else None
         x = from_windows(self.attn(to_windows(x, self.side), allowed), self.side, height, width)
-        if any(shift):
+        if any(shift) and not self.shift_before_padding:
             x = torch.roll(x, shift, (1, 2))
-        return x[:, :h, :w]
+        x = x[:, :h, :w]
+        return torch.roll(x, shift, (1, 2)) if any(shift) and self.shift_before_padding else x
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + drop_path(self.attend(self.norm1(x)), self.drop_path_rate, self.training)
@@ -200,17 +204,19 @@ class FXSwin(Backbone):
         drop_path_rate: float = 0.2,
         use_checkpoint: bool = False,
         shift_single_window: bool = False,
+        shift_before_padding: bool = False,
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(patch_size, in_channels, embed_dim)
         self.use_checkpoint = use_checkpoint
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        # On the CPU even where the network is built on the meta device: these are numbers, not weights.
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths), device="cpu").tolist())
         self.layers = nn.ModuleList()
         for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
             dim = embed_dim * 2**stage
+            shifting = (shift_single_window, shift_before_padding)
             blocks = [
-                SwinBlock(dim, window_size, heads, bool(j % 2), mlp_ratio, next(rates), shift_single_window)
-                for j in range(depth)
+                SwinBlock(dim, window_size, heads, bool(j % 2), mlp_ratio, next(rates), *shifting) for j in range(depth)
             ]
             self.layers.append(SwinStage(blocks, PatchMerging(dim) if stage < len(depths) - 1 else None))
         names = [f"stage{i + 1}" for i in range(len(depths))]
@@ -232,6 +238,7 @@ class FXSwin(Backbone):
             "drop_path_rate": swin.DROP_PATH_RATE,
             "use_checkpoint": swin.CHECKPOINT,
             "shift_single_window": swin.SHIFT_SINGLE_WINDOW,
+            "shift_before_padding": swin.SHIFT_BEFORE_PADDING,
         }
 
     @staticmethod

@@ -98,7 +98,10 @@ class FoundationX(nn.Module):
         return unit
 
     def parts(self, unit: Unit, train: str) -> list[str]:
-        """Names of the submodules and parameters that a pass trains: ``head`` (Locked) or ``path`` (Released)."""
+        """Names of the submodules and parameters that a pass trains: ``head`` (Locked), ``path`` (Released), or only
+        the ``backbone``."""
+        if train == "backbone":
+            return ["backbone"]
         parts = self.heads[unit.task].parts(unit.dataset)
         names = [f"heads.{unit.task}.{name}" for name in parts["head"]]
         if train == "path":

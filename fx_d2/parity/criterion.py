@@ -74,7 +74,9 @@ def _compare_set(recording: Recording, name: str) -> None:
     for layer in layers:
         logits, boxes = (recording.given(f"{prefix}{layer}_pred_{kind}") for kind in ("logits", "boxes"))
         everything = BoxTargets(torch.cat([t.labels for t in targets]), torch.cat([t.boxes for t in targets]))
-        cost = torch.stack([match_costs(x[None], y[None], everything, *costs)[0] for x, y in zip(logits, boxes, strict=True)])
+        cost = torch.stack(
+            [match_costs(x[None], y[None], everything, *costs)[0] for x, y in zip(logits, boxes, strict=True)]
+        )
         recording.compare(f"{prefix}{layer}_cost", cost)
         assignment = match(logits[None], boxes[None], targets, *costs)
         _compare_assignment(recording, f"{prefix}{layer}_match_", assignment)

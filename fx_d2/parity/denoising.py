@@ -75,9 +75,7 @@ def _entries(targets: list[BoxTargets], width: int, groups: int) -> tuple[Tensor
     return tuple(torch.tensor(column) for column in zip(*rows, strict=True))
 
 
-def _recorded_draws(
-    recording: Recording, prefix: str, batch: int, slots: int, image: Tensor, slot: Tensor
-) -> Draws:
+def _recorded_draws(recording: Recording, prefix: str, batch: int, slots: int, image: Tensor, slot: Tensor) -> Draws:
     """The recorded numbers, entry by entry, in our places; unused slots get zeros."""
     label, new = torch.ones(batch, slots), torch.zeros(batch, slots, dtype=torch.int64)
     corner, sign = torch.zeros(batch, slots, 4), torch.ones(batch, slots, 4)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from detectron2.modeling import META_ARCH_REGISTRY  # noqa: F401  (the registry is filled by fx_d2.modeling)
 from torch import Tensor
 
 from ..checkpoint.layouts import Target
 from ..checkpoint.layouts.foundation_x import FOUNDATION_X
 from ..checkpoint.published import CLASSES
+from ..checkpoint.reference import reference_config
 from ..checkpoint.report import MISSING, LoadReport
 from ..checkpoint.safe import CheckpointError
 from ..checkpoint.transfer import transfer
-from ..config import get_fx_cfg
 from ..modeling import FoundationX
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
@@ -20,9 +19,8 @@ from .recording import Recording
 DATASETS = tuple(CLASSES["cls"])
 
 
-def reference_config(recording: Recording):
-    """Our configuration with the recorded sizes and every reference switch on; nothing in it is random."""
-    cfg = get_fx_cfg()
+def recorded_config(recording: Recording):
+    """The published network in the recorded sizes; nothing in it is random."""
     swin, box = recording.config["backbone"], recording.config["localization"]
     mask, training = recording.config["segmentation"], recording.training["settings"]
     backbone_lr, rate = (training["lr_by_group"][name] for name in ("backbone", "segmentation"))
@@ -35,7 +33,6 @@ def reference_config(recording: Recording):
         "MODEL.SWIN.WINDOW_SIZE": swin["window_size"],
         "MODEL.SWIN.MLP_RATIO": float(swin["mlp_ratio"]),
         "MODEL.SWIN.DROP_PATH_RATE": 0.0,
-        "MODEL.SWIN.SHIFT_SINGLE_WINDOW": True,
         "MODEL.BOX.DIM": box["hidden_dim"],
         "MODEL.BOX.NUM_HEADS": box["nheads"],
         "MODEL.BOX.NUM_POINTS": box["dec_n_points"],
@@ -49,22 +46,11 @@ def reference_config(recording: Recording):
         "MODEL.BOX.DENOISING.BOX_NOISE": 0.0,
         "MODEL.BOX.TOPK": box["num_select"],
         "MODEL.BOX.CLASS_LOGITS": box["num_classes"],
-        "MODEL.BOX.MEMORY_PROJECTION": True,
-        "MODEL.BOX.REFINE_HEADS": True,
-        "MODEL.BOX.PROPOSAL_LOSS": 0.0,
-        "MODEL.BOX.COMPARE_DECODER": True,
         "MODEL.BOX.ENCODER_L2": training["encoder_l2_weight"],
         "MODEL.MASK.POOL_BINS": mask["pyramid_bins"],
         "MODEL.MASK.DROPOUT": 0.0,
-        "MODEL.MASK.LOSS.BCE": 0.0,
-        "MODEL.MASK.FLAT_DICE": True,
-        "MODEL.MASK.COMPARE_LATERAL": True,
-        "MODEL.CLS.EXCLUSIVE_AS_BINARY": True,
-        "FX.REFERENCE_LOCK": True,
-        "FX.TEACHER.BUFFERS": False,
         "FX.TEACHER.MOMENTUM": training["ema_momentum"],
         "FX.CONSISTENCY_WEIGHT": training["consistency_weight"],
-        "SOLVER.REFERENCE_GROUPS": True,
         "SOLVER.BASE_LR": rate,
         "SOLVER.BACKBONE_MULTIPLIER": backbone_lr / rate,
         "SOLVER.WEIGHT_DECAY": training["weight_decay"],
@@ -72,8 +58,7 @@ def reference_config(recording: Recording):
     # The recorded images are normalised already.
     for task in ("CLS", "BOX", "MASK"):
         values |= {f"MODEL.PIXEL.{task}.MEAN": [0.0], f"MODEL.PIXEL.{task}.STD": [1.0 / 255.0]}
-    cfg.merge_from_list([item for pair in values.items() for item in pair])
-    return cfg
+    return reference_config("foundation_x", values)
 
 
 def recorded_classes(recording: Recording) -> dict[Unit, UnitClasses]:
@@ -96,7 +81,7 @@ def build(recording: Recording) -> tuple[FoundationX, LoadReport]:
     Raises:
         CheckpointError: a tensor of ours is not in the recording.
     """
-    model = FoundationX(reference_config(recording), classes=recorded_classes(recording)).eval()
+    model = FoundationX(recorded_config(recording), classes=recorded_classes(recording)).eval()
     state, report = transfer(recording.state, FOUNDATION_X, target(model), str(recording.folder))
     missing = report.names(MISSING)
     if missing:

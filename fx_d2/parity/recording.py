@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ _TABLES = ("inputs", "backbone", "classification", "segmentation", "localization
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison: ``difference`` is the largest |a - b|, ``excess`` the largest share of the tolerance, 0..1 if fine."""
+    """One comparison: the largest |a - b| as it is and as a share of the tolerance (``excess``, 0..1 if fine)."""
 
     name: str
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class Line:
 class Recording:
     """Arrays by ``file/name`` and facts from the JSON files of a folder.
 
-    Every array must be taken as an input (:meth:`given`) or compared (:meth:`compare`); :meth:`leftovers` names the others.
+    Every array is taken as an input (:meth:`given`) or compared (:meth:`compare`); :meth:`leftovers` names the rest.
 
     Raises:
         FileNotFoundError: the folder lacks a file.
@@ -71,7 +71,7 @@ class Recording:
         return torch.from_numpy(self.arrays[name])
 
     def compare(self, name: str, ours: Tensor, scale: float = 1.0) -> None:
-        """Compares with an array: floats within 1e-4 (times ``scale``) absolute plus 1e-4 relative, all else exactly."""
+        """Compares with an array: floats within 1e-4 (times ``scale``) + 1e-4 relative, everything else exactly."""
         self._touched.add(name)
         self.tensor(name, ours, torch.from_numpy(self.arrays[name]), scale)
 

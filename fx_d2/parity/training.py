@@ -16,7 +16,7 @@ from ..modeling.detr.denoising import BoxTargets, make_denoising
 from ..modeling.detr.matcher import match
 from ..schedule import Unit
 from .criterion import box_count, compare_numbers, layer_losses, recorded_targets, weighted_total
-from .network import DATASETS, published_names, reference_config
+from .network import DATASETS, published_names, recorded_config
 from .recording import Recording
 
 NORM_TOLERANCE = 1e-3
@@ -24,9 +24,22 @@ _TASKS = {"classification": "cls", "localization": "box", "segmentation": "mask"
 
 
 def compare_training(recording: Recording, model: FoundationX) -> None:
+    _compare_groups(recording, model)
     compare_train_forward(recording, copy.deepcopy(model).train())
     for name, facts in recording.training["passes"].items():
         Pass(recording, copy.deepcopy(model), name, facts).compare()
+
+
+def _compare_groups(recording: Recording, model: FoundationX) -> None:
+    """Our tensors without an optimizer group are those below the recorded prefixes."""
+    held = {id(p) for group in build_optimizer(recorded_config(recording), model).param_groups for p in group["params"]}
+    published = published_names(model)
+    prefixes = recording.training["in_no_optimizer_group_prefixes"]
+    ours = {name for name, p in model.named_parameters() if id(p) not in held}
+    expected = {
+        name for name, _ in model.named_parameters() if any(_below(published[name], prefix) for prefix in prefixes)
+    }
+    recording.same("training.json/in_no_optimizer_group_prefixes", ours, expected)
 
 
 def compare_train_forward(recording: Recording, model: FoundationX) -> None:
@@ -50,7 +63,9 @@ def compare_train_forward(recording: Recording, model: FoundationX) -> None:
     recording.number(f"{label}/pad_size", split, facts["pad_size"])
     recording.number(f"{label}/num_dn_group", noise.groups, facts["num_dn_group"])
     shape = {f"{axis}: {size}" for axis, size in enumerate(out.decoded.states.shape)}
-    recording.same(f"{label}/decoder_state_shape", shape, {f"{i}: {n}" for i, n in enumerate(facts["decoder_state_shape"])})
+    recording.same(
+        f"{label}/decoder_state_shape", shape, {f"{i}: {n}" for i, n in enumerate(facts["decoder_state_shape"])}
+    )
     values = all_losses(recording, head, out, noise, targets)
     compare_numbers(recording, f"{label}/losses", values, facts["losses"])
     recording.number(f"{label}/weighted_total", weighted_total(recording, values), facts["weighted_total"])
@@ -109,7 +124,7 @@ class Pass:
         kind, _, lock = name.partition("_")
         self.task, self.train = _TASKS[kind], "head" if lock == "locked" else "path"
         self.dataset = DATASETS[facts["head"]]
-        self.cfg = reference_config(recording)
+        self.cfg = recorded_config(recording)
         self.published = published_names(model)
         self.teacher = ModelEMA(model)
         factor = recording.training["settings"]["teacher_initial_factor"]
@@ -129,7 +144,9 @@ class Pass:
         student, batch = self.student, self.batch()
         optimizer = build_optimizer(self.cfg, student)
         before = _copy(student), _copy(self.teacher.model)
-        apply_lock(student, student.parts(Unit(self.dataset, self.task), self.train), training=self.cfg.FX.REFERENCE_LOCK)
+        apply_lock(
+            student, student.parts(Unit(self.dataset, self.task), self.train), training=self.cfg.FX.REFERENCE_LOCK
+        )
         losses = student(batch, teacher=self.teacher.model.consistency_features(batch))
         total = sum(losses.values())
         optimizer.zero_grad(set_to_none=True)
@@ -227,7 +244,9 @@ class Pass:
             self.recording.same(f"{self.label}/{who}changed_buffers", buffers, set(self.facts[f"{who}changed_buffers"]))
             if who:
                 still = {self.published[name] for name in parameters - changed}
-                self.recording.same(f"{self.label}/teacher_unchanged_names", still, set(self.facts["teacher_unchanged_names"]))
+                self.recording.same(
+                    f"{self.label}/teacher_unchanged_names", still, set(self.facts["teacher_unchanged_names"])
+                )
                 continue
             self.recording.same(f"{self.label}/changed_names", names, set(self.facts["changed_names"]))
             for key in ("requires_grad_false_prefixes", "in_group_and_trainable_but_unchanged_prefixes"):

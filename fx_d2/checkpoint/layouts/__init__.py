@@ -31,4 +31,4 @@ def find_layout(keys: set[str], name: str = "auto", origin: str = "the file") ->
     raise CheckpointError(f"{origin}: not of layout {name!r}; its tensors are called {some} ...")
 
 
-__all__ = ["LAYOUTS", "NAMES", "Layout", "Source", "Target", "find_layout"]
+__all__ = ["LAYOUTS", "NAMES", "OWN", "TIMM", "Layout", "Source", "Target", "find_layout"]

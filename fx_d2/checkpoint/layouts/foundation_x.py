@@ -15,9 +15,10 @@ _IDLE = {
     **BUFFERS,
     "Segnorm": "part of no output of the published network",
     "backbone.0.head.": "part of no output of the published network",
-    "smooth_conv": "the same tensor under another name",
-    "bbox_embed": "the same tensor under another name, or a head of another dataset",
+    "classification_heads": "a head of a dataset that is not in this configuration, or has other classes here",
+    "segmentation_heads": "a head of a dataset that is not in this configuration, or has other classes here",
 }
+_OTHER = "a head of a dataset that is not in this configuration"
 
 
 def _rows(unit: Unit, target: Target, first: int, width: int | None) -> tuple[int, ...] | None | bool:
@@ -26,16 +27,12 @@ def _rows(unit: Unit, target: Target, first: int, width: int | None) -> tuple[in
     ours: Sequence[str] = target.classes[unit]
     if target.by_position:
         published = tuple(ours)
-    if width is not None and width > len(ours):  # all published logits are kept
-        return tuple(range(width))
+    if width is not None and width > len(ours):  # all published logits are kept, so the order must be theirs
+        return tuple(range(width)) if tuple(ours) == tuple(published) else False
     if not set(ours) <= set(published):
         return False
     rows = tuple(first + published.index(name) for name in ours)
     return None if first == 0 and len(rows) == len(published) and rows == tuple(range(len(rows))) else rows
-
-
-def _with_rows(key: str, rows) -> Source | None:
-    return None if rows is False else Source(key, rows)
 
 
 def _mask_source(name: str) -> Source | None:
@@ -72,18 +69,27 @@ def _common_source(name: str, target: Target) -> Source | None:
     if number is None or task == "box":
         return None
     kind = "classification_heads" if task == "cls" else "segmentation_heads"
-    return _with_rows(f"backbone.0.{kind}.{number}.{rest}", _rows(Unit(dataset, task), target, 0, None))
+    rows = _rows(Unit(dataset, task), target, 0, None)
+    return None if rows is False else Source(f"backbone.0.{kind}.{number}.{rest}", rows)
 
 
-def _branch_source(dataset: str, rest: str, target: Target, keys: dict[str, str], aliases: dict) -> Source | None:
-    """A tensor of a dataset's box branch; ``keys``: our part -> the published prefix."""
+def _branch_source(dataset: str, rest: str, target: Target, keys: dict[str, tuple[str, ...]]) -> Source | None:
+    """A tensor of a dataset's box branch; ``keys``: our part -> the published prefixes of that one tensor."""
     part, _, inner = rest.partition(".")
     if part not in keys:
         return None
+    first, *others = (f"{prefix}.{inner}" for prefix in keys[part])
+    rows = None
     if part in ("class_head", "proposal_class", "label_embed"):
         width = target.shapes[f"heads.box.branches.{dataset}.{rest}"][0]
-        return _with_rows(f"{keys[part]}.{inner}", _rows(Unit(dataset, "box"), target, 1, width))
-    return Source(f"{keys[part]}.{inner}", aliases=tuple(f"{alias}.{inner}" for alias in aliases.get(part, ())))
+        rows = _rows(Unit(dataset, "box"), target, 1, width)
+    return None if rows is False else Source(first, rows, tuple(others))
+
+
+def _layers(target: Target) -> range:
+    """The decoder's layers: published heads are listed once for each, as one tensor."""
+    found = [re.match(r"heads\.box\.decoders\.\w+\.layers\.(\d+)\.", name) for name in target.shapes]
+    return range(max((int(match[1]) + 1 for match in found if match), default=1))
 
 
 def _box_part(name: str) -> tuple[str, str, str, int | None] | None:
@@ -107,19 +113,26 @@ def foundation_x_source(name: str, target: Target) -> Source | None:
     if kind == "memory_projections":
         return Source(f"{t}enc_outputMem_LinearProjection.{d}.{rest}")
     refined = f"heads.box.branches.{dataset}.refine_head.layers.0.weight" in target.shapes
-    refine, output = f"{t}decoder.{d}.bbox_embed.0", f"bbox_embed_.{d}.0"
+    layers = _layers(target)
+    output = tuple(f"bbox_embed_.{d}.{layer}" for layer in layers)
+    refine = tuple(f"{prefix}bbox_embed{d_l}" for prefix, d_l in _decoder_heads(d, layers))
     keys = {
-        "content_queries": f"{t}tgt_embed",
-        "label_embed": "label_enc",
-        "class_head": f"class_embed_.{d}.0",
+        "content_queries": (f"{t}tgt_embed",),
+        "label_embed": ("label_enc",),
+        "class_head": tuple(f"class_embed_.{d}.{layer}" for layer in layers),
         # The published output head was never trained: without heads of its own, refinement is what is worth having.
         "box_head": output if refined else refine,
         "refine_head": refine,
-        "proposal_class": f"{t}enc_out_class_embed.{d}",
-        "proposal_box": f"{t}enc_out_bbox_embed.{d}",
+        "proposal_class": (f"{t}enc_out_class_embed.{d}",),
+        "proposal_box": (f"{t}enc_out_bbox_embed.{d}",),
     }
-    aliases = {"refine_head": (f"bbox_embed.{d}.0",)} if refined else {"box_head": (f"bbox_embed.{d}.0",)}
-    return _branch_source(dataset, rest, target, keys, aliases)
+    return _branch_source(dataset, rest, target, keys)
+
+
+def _decoder_heads(d: int, layers: range) -> list[tuple[str, str]]:
+    """Where the refinement heads of dataset d stand: in its decoder, and once more at the top."""
+    inside = [(f"transformer.decoder.{d}.", f".{layer}") for layer in layers]
+    return inside + [("", f".{d}.{layer}") for layer in layers]
 
 
 def foundation_x_plus_source(name: str, target: Target) -> Source | None:
@@ -132,15 +145,17 @@ def foundation_x_plus_source(name: str, target: Target) -> Source | None:
         return decoder_source(rest, f"{t}decoder.")
     if kind != "branches" or d is None:  # the selector's layer is bypassed
         return None
+    layers = _layers(target)
     keys = {
-        "content_queries": f"{t}tgt_embed.{d}",
-        "label_embed": "label_enc",
-        "class_head": f"class_embed.{d}.0",
-        "box_head": f"bbox_embed.{d}.0",
-        "proposal_class": f"{t}enc_out_class_embed.{d}",
-        "proposal_box": f"{t}enc_out_bbox_embed.{d}",
+        "content_queries": (f"{t}tgt_embed.{d}",),
+        "label_embed": ("label_enc",),
+        # At the top, and the same tensors once more in the decoder.
+        "class_head": tuple(f"{prefix}class_embed.{d}.{i}" for prefix in ("", f"{t}decoder.") for i in layers),
+        "box_head": tuple(f"{prefix}bbox_embed.{d}.{i}" for prefix in ("", f"{t}decoder.") for i in layers),
+        "proposal_class": (f"{t}enc_out_class_embed.{d}",),
+        "proposal_box": (f"{t}enc_out_bbox_embed.{d}",),
     }
-    return _branch_source(dataset, rest, target, keys, {})
+    return _branch_source(dataset, rest, target, keys)
 
 
 def _published(keys: set[str]) -> bool:
@@ -155,8 +170,12 @@ FOUNDATION_X = Layout(
     {
         **_IDLE,
         "class_embed.": "part of no output of the published network",
-        "class_embed_": "the same tensor under another name, or a head of another dataset",
-        "enc_outputMem": "MODEL.BOX.MEMORY_PROJECTION is off",
+        "class_embed_": _OTHER,
+        "bbox_embed_": "never trained; MODEL.BOX.REFINE_HEADS is off, or its dataset is not in this configuration",
+        "bbox_embed.": _OTHER,
+        "transformer.decoder": _OTHER,
+        "enc_outputMem": "MODEL.BOX.MEMORY_PROJECTION is off, or its dataset is not in this configuration",
+        "enc_out": _OTHER,
     },
 )
 FOUNDATION_X_PLUS = Layout(
@@ -168,7 +187,10 @@ FOUNDATION_X_PLUS = Layout(
         **_IDLE,
         "bbox_embed_": "left over in the published network",
         "class_embed_": "left over in the published network",
-        "class_embed": "the same tensor under another name, or a head of another dataset",
+        "class_embed": _OTHER,
+        "bbox_embed": _OTHER,
+        "tgt_embed": _OTHER,
         "enc_output": "bypassed in Foundation X+",
+        "enc_out": _OTHER,
     },
 )

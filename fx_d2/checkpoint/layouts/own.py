@@ -12,7 +12,9 @@ def _source(name: str, target: Target) -> Source:
 OWN = Layout(
     "fx_d2",
     "fx_d2",
-    lambda keys: any(key.startswith("backbone.layers.") for key in keys)
-    and (any(key.startswith("heads.") for key in keys) or "backbone.patch_embed.proj.weight" in keys),
+    lambda keys: (
+        any(key.startswith("backbone.layers.") for key in keys)
+        and (any(key.startswith("heads.") for key in keys) or "backbone.patch_embed.proj.weight" in keys)
+    ),
     _source,
 )

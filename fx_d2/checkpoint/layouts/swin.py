@@ -56,6 +56,4 @@ def _is_ark(keys: set[str]) -> bool:
 _ARK_IDLE = {"omni_heads.": "Ark's heads, one per data set", "projector.": "Ark's projector"}
 ARK = Layout("ark", "Ark or Ark+ encoder", _is_ark, swin_source, {**BUFFERS, **_HEADS, **_ARK_IDLE}, True)
 TIMM = Layout("timm", "Swin of timm 0.9 or later", _is_timm, timm_source, {**BUFFERS, **_HEADS}, True)
-SWIN = Layout(
-    "swin", "Swin of Microsoft, or of timm before 0.9", _has_trunk, swin_source, {**BUFFERS, **_HEADS}, True
-)
+SWIN = Layout("swin", "Swin of Microsoft, or of timm before 0.9", _has_trunk, swin_source, {**BUFFERS, **_HEADS}, True)
