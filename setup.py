@@ -22,6 +22,7 @@ INSTALL_REQUIRES = [
     # Image files, warps, drawing; Detectron2's Visualizer imports it without declaring it. The headless build needs
     # no display libraries, which servers lack; it must be the only OpenCV in the environment.
     "opencv-python-headless",
+    "safetensors",  # weights in a format that cannot run code, for import and export
     "pycocotools",  # COCO boxes, RLE masks, COCO average precision
     "jinja2",  # the report's page and the model card
     "matplotlib",  # training curves; Detectron2's Visualizer
@@ -50,6 +51,7 @@ EXTRAS_REQUIRE = {
     ],
     "dev": [
         "pytest",  # make test
+        "timm",  # tests: its Swin features are what ours must be, and its model loads our export
         "ruff",  # make lint
         "python-gdcm",  # writes JPEG lossless files for the tests of DICOM
         # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
 GROUND = {"config", "config_node", "safe_yaml", "schedule", "data.labels", "data.options"}
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
-FLOORS |= {"prediction": 4, "export": 4, "demo": 5}
+FLOORS |= {"prediction": 4, "export": 4, "parity": 4, "demo": 5}
 ALONE = {"", "doctor"}
 
 
