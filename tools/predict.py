@@ -19,11 +19,14 @@ import sys
 import time
 from pathlib import Path
 
+from PIL import Image
 from tabulate import tabulate
 from tqdm import tqdm
 
 from fx_d2 import Predictor
+from fx_d2.prediction import Prediction
 from fx_d2.prediction.findings import FindingMap
+from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images, summary
 from fx_d2.prediction.writers import PredictionWriter
@@ -68,7 +71,14 @@ def show_findings(predictor: Predictor) -> str:
 
 def predict(args: argparse.Namespace, predictor: Predictor, images: list[Path], about: dict) -> int:
     """Predicts and writes; returns the number of images that failed."""
+    namer, palette = predictor.findings.name, Palette(predictor.findings.table(predictor.classes))
+    names = picture_names([str(path) for path in images])
     start = time.perf_counter()
+
+    def draw(prediction: Prediction, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(draw_prediction(prediction, namer, palette, args.model, args.threshold)).save(path)
+
     with PredictionWriter(args.output, predictor.classes, about) as writer, tqdm(total=len(images), unit="img") as bar:
 
         def report(name: str, error: Exception) -> None:
@@ -78,6 +88,8 @@ def predict(args: argparse.Namespace, predictor: Predictor, images: list[Path], 
 
         for prediction in predictor.stream(images, report):
             writer.add(image_record(prediction, args.threshold))
+            if not args.no_overlays:
+                draw(prediction, args.output / "overlays" / names[prediction.name])
             bar.update()
     seconds = time.perf_counter() - start
     done = len(images) - len(writer.failed)

@@ -115,7 +115,8 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(run, call, tmp_path, capsys
 
 
 def test_findings_table(run, call, capsys):
-    code, folder = call("--input", str(run.images[0]), "--no-overlays")
+    code, folder = call("--input", str(run.images[0]))
+    assert [path.name for path in (folder / "overlays").iterdir()] == [f"{run.images[0].stem}.png"]
     with (folder / "findings.csv").open() as stream:
         rows = {row["finding"]: row for row in csv.DictReader(stream)}
     (image,) = read(folder)["images"]

@@ -1,0 +1,152 @@
+"""One picture an image: the radiograph, boxes and masks of all heads on it, and the findings with their agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from detectron2.utils.visualizer import VisImage
+from matplotlib.patches import Rectangle
+
+from ..visualization.overlays import MAX_BOXES, overlay_boxes, overlay_masks
+from ..visualization.palette import Color, color_of
+from ..visualization.panels import FAINT, FOREGROUND, GAP, TEXT, blank, compose, shorten, text_width, write
+from .findings import Finding
+from .predictor import Prediction
+
+# Shorter side of the drawn image in pixels, as in the overlays of an evaluation.
+_SIDE = (384, 768)
+_BARS_WIDTH = 440
+_ROW = (18.0, 34.0)
+_LAST_LINE = 22
+_TRACK = (0.22, 0.22, 0.22)
+
+
+class Palette:
+    """A colour for each finding, the same in all pictures of a run: box and mask heads come first.
+
+    Args:
+        table: findings of the network, as :meth:`FindingMap.table` gives them.
+    """
+
+    def __init__(self, table: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        located = [name for name, units in table.items() if any(not unit.endswith("/cls") for unit in units)]
+        self.index = {name: k for k, name in enumerate([*located, *(name for name in table if name not in located)])}
+
+    def __getitem__(self, finding: str) -> Color:
+        return color_of(self.index[finding])
+
+
+def draw_prediction(prediction: Prediction, namer, palette: Palette, title: str, threshold: float) -> np.ndarray:
+    """uint8 RGB (H, W, 3): title, panels, legend.
+
+    Args:
+        namer: ``namer(dataset, class)`` is the finding, such as :meth:`FindingMap.name`.
+        title: which network predicted.
+        threshold: boxes and instances of masks with a lower score are not drawn, and never more than the 10 best boxes.
+    """
+    image = displayed(prediction.image)
+    panels = [("Radiograph", f"{prediction.width} × {prediction.height} pixels", image)]
+    seen: dict[str, Color] = {}
+    tasks = {unit.task for unit in prediction.outputs}
+    if "box" in tasks:
+        panels.append(_draw_boxes(prediction, image, namer, palette, threshold, seen))
+    if "mask" in tasks:
+        panels.append(_draw_masks(prediction, image, namer, palette, threshold, seen))
+    if "cls" in tasks:
+        rows = [finding for finding in prediction.findings if finding.count]
+        detail = "mean of the heads, line from lowest to highest"
+        panels.append(("Findings", detail, finding_bars(image.shape[0], rows)))
+    return compose(title, Path(prediction.name).name, panels, list(seen.items()))
+
+
+def displayed(grey: np.ndarray) -> np.ndarray:
+    """A radiograph uint8 (H, W) as RGB with a shorter side of 384 to 768 pixels."""
+    short = min(grey.shape)
+    scale = min(max(short, _SIDE[0]), _SIDE[1]) / short
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    resized = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return np.repeat(resized[..., None], 3, axis=2)
+
+
+def _draw_boxes(prediction: Prediction, image, namer, palette: Palette, threshold: float, seen: dict):
+    scale = np.tile([image.shape[1] / prediction.width, image.shape[0] / prediction.height], 2)
+    found = []
+    for unit in (unit for unit in prediction.outputs if unit.task == "box"):
+        instances = prediction.instances(str(unit), threshold)
+        for row in range(len(instances)):
+            label = prediction.classes[unit].names[int(instances.pred_classes[row])]
+            corners = instances.pred_boxes.tensor[row].numpy() * scale
+            found.append((float(instances.scores[row]), corners, label, unit))
+    found.sort(key=lambda entry: -entry[0])
+    drawn = []
+    for score, corners, label, unit in found[:MAX_BOXES]:
+        name = namer(unit.dataset, label)
+        seen[name] = palette[name]
+        drawn.append((corners, f"{label} {score:.2f} {unit.dataset}", palette[name], "-"))
+    number = f"best {MAX_BOXES} of {len(found)}" if len(found) > MAX_BOXES else f"{len(found)}"
+    return "Boxes", f"{number} with score ≥ {threshold:g}", overlay_boxes(image, drawn)
+
+
+def _draw_masks(prediction: Prediction, image, namer, palette: Palette, threshold: float, seen: dict):
+    """Masks of one finding from several heads are joined: the pictures show where any of them sees it."""
+    joined = np.zeros((len(palette.index), *image.shape[:2]), bool)
+    count = 0
+    for unit in (unit for unit in prediction.outputs if unit.task == "mask"):
+        instances = prediction.instances(str(unit), threshold)
+        count += len(instances)
+        for mask, label in zip(instances.pred_masks.numpy(), instances.pred_classes.tolist(), strict=True):
+            name = namer(unit.dataset, prediction.classes[unit].names[label])
+            seen[name] = palette[name]
+            size = image.shape[1::-1]
+            joined[palette.index[name]] |= (
+                cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
+            )
+    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_masks(image, joined)
+
+
+def finding_bars(height: int, findings: Sequence[Finding]) -> np.ndarray:
+    """One row a finding: name, mean score as a bar, lowest to highest as a line, number of heads.
+
+    Where there are more findings than rows, those with the highest means are shown, in the order given.
+    """
+    room = height - 2 * GAP - _LAST_LINE
+    best = sorted(range(len(findings)), key=lambda k: -findings[k].mean)[: max(1, int(room / _ROW[0]))]
+    rows = [findings[k] for k in sorted(best)]
+    step = min(_ROW[1], room / len(rows))
+    size = min(TEXT, 0.8 * step)
+    board = VisImage(blank(height, _BARS_WIDTH))
+    names = min(max(text_width(finding.name, size) for finding in rows), 0.45 * _BARS_WIDTH)
+    left, right = GAP + names + 2 * GAP, _BARS_WIDTH - GAP - 90
+    for row, finding in enumerate(rows):
+        y = GAP + (row + 0.5) * step
+        bar = min(12.0, 0.5 * step)
+        write(board, GAP, y, shorten(finding.name, names, size), size=size)
+        for end, face in ((right, _TRACK), (left + finding.mean * (right - left), color_of(1))):
+            board.ax.add_patch(Rectangle((left, y - bar / 2), end - left, bar, facecolor=face, edgecolor="none"))
+        if finding.count > 1:
+            ends = [left + value * (right - left) for value in (finding.low, finding.high)]
+            board.ax.plot(ends, [y, y], color=FOREGROUND, linewidth=1.2, marker="|", markersize=0.5 * size)
+        heads = "1 head" if finding.count == 1 else f"{finding.count} heads"
+        write(board, right + 8, y, f"{finding.mean:.2f}", size=size)
+        write(board, right + 44, y, heads, FAINT, size=0.85 * size)
+    hidden = len(findings) - len(rows)
+    if hidden:
+        write(board, GAP, height - _LAST_LINE / 2, f"{hidden} more findings with lower scores", FAINT, size=11)
+    return board.get_image()
+
+
+def picture_names(paths: Sequence[str]) -> dict[str, str]:
+    """A file name for the picture of each image: its own stem, with its folders or a number where two are alike."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        parts = Path(path).with_suffix("").parts
+        options = ["-".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
+        options += [f"{options[0]}-{number}" for number in range(2, len(paths) + 2)]
+        name = next(option for option in (o.strip("-/\\") for o in options) if option not in taken)
+        taken.add(name)
+        names[path] = f"{name}.png"
+    return names

@@ -1,0 +1,89 @@
+"""Pictures of predictions: what is drawn lies where it was predicted; names of files are unique."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import BitMasks, Boxes, Instances
+
+from fx_d2.modeling.heads.contract import UnitClasses
+from fx_d2.prediction import Prediction
+from fx_d2.prediction.findings import Finding, FindingMap
+from fx_d2.prediction.pictures import Palette, displayed, draw_prediction, finding_bars, picture_names
+from fx_d2.schedule import Unit
+
+BOX, MASK, CLS = Unit("node21", "box"), Unit("siim_acr", "mask"), Unit("siim_acr", "cls")
+CLASSES = {BOX: UnitClasses(("Nodule",)), MASK: UnitClasses(("Pneumothorax",)), CLS: UnitClasses(("Pneumothorax",))}
+
+
+def make(scores=(0.9, 0.1), names=("Pneumothorax",)):
+    boxes = Instances((400, 500))
+    boxes.pred_boxes = Boxes(torch.tensor([[100.0, 50.0, 200.0, 150.0], [300.0, 300.0, 400.0, 390.0]]))
+    boxes.scores, boxes.pred_classes = torch.tensor(scores), torch.zeros(2, dtype=torch.int64)
+    mask = torch.zeros(1, 400, 500, dtype=torch.bool)
+    mask[0, 200:300, 20:120] = True
+    masks = Instances((400, 500))
+    masks.pred_masks, masks.pred_boxes = mask, BitMasks(mask).get_bounding_boxes()
+    masks.scores, masks.pred_classes = torch.tensor([0.8]), torch.zeros(1, dtype=torch.int64)
+    outputs = {
+        BOX: {"instances": boxes},
+        MASK: {"masks": mask.float(), "instances": masks},
+        CLS: {"scores": torch.tensor([0.5])},
+    }
+    mapping = FindingMap.load()
+    return Prediction("a/b.png", np.full((400, 500), 90, np.uint8), CLASSES, outputs, mapping.join(CLASSES, outputs))
+
+
+def panel(picture, number, width=500, height=400):
+    left = number * (width + 8)
+    return picture[28 + 22 : 28 + 22 + height, left : left + width].astype(int)
+
+
+def coloured(image):
+    return np.ptp(image, axis=2) > 40
+
+
+def test_boxes_and_masks_lie_where_they_were_predicted():
+    mapping = FindingMap.load()
+    picture = draw_prediction(make(), mapping.name, Palette(mapping.table(CLASSES)), "teacher", 0.3)
+    assert picture.dtype == np.uint8 and picture.shape[1] == 3 * 508 + 440
+    boxes, masks = coloured(panel(picture, 1)), coloured(panel(picture, 2))
+    rows, columns = np.nonzero(boxes[45:155, 95:205])
+    assert abs(columns.min() + 95 - 100) <= 2 and abs(rows.max() + 45 - 150) <= 2
+    assert not boxes[280:].any()  # the second box is below the threshold
+    # The fill of the mask and nothing else, to its edge.
+    assert masks[205:295, 25:115].mean() > 0.99
+    masks[196:304, 16:124] = False
+    assert not masks.any()
+
+
+def test_one_finding_has_one_colour_in_every_picture():
+    palette = Palette(FindingMap.load().table(CLASSES))
+    assert palette["Nodule"] != palette["Pneumothorax"]
+
+
+def test_bars_show_the_highest_findings():
+    findings = [Finding(f"F{k}", {"a/cls": k / 100}) for k in range(60)]
+    board = finding_bars(200, findings)
+    assert board.shape == (200, 440, 3)
+    assert finding_bars(200, findings[:1]).shape == (200, 440, 3)
+
+
+def test_small_and_large_images_are_legible():
+    assert displayed(np.zeros((10, 20), np.uint8)).shape == (384, 768, 3)
+    assert displayed(np.zeros((3000, 1500), np.uint8)).shape == (1536, 768, 3)
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["x/a.png", "y/b.png"], ["a.png", "b.png"]),
+        (["x/1.png", "y/1.png", "z/1.dcm"], ["1.png", "y-1.png", "z-1.png"]),
+        (["a.png", "a.jpg", "/a.dcm"], ["a.png", "a-2.png", "a-3.png"]),
+    ],
+)
+def test_names_of_pictures_are_unique(paths, expected):
+    names = picture_names(paths)
+    assert [names[path] for path in paths] == expected
+    assert all(PurePosixPath(name).name == name for name in names.values())
