@@ -6,6 +6,7 @@ import torch
 from fx_d2.data.catalog import clear_datasets
 from fx_d2.data.phantoms import write_cohort
 from tests.tiny import make_model
+from tests.trained import write_run
 
 # The networks here are tiny: a second thread costs more in waiting than it computes.
 torch.set_num_threads(1)
@@ -30,6 +31,12 @@ def cohort(tmp_path_factory):
     root = tmp_path_factory.mktemp("datasets")
     write_cohort(root, images={"train": 12, "val": 6, "test": 6}, size=96)
     return root
+
+
+@pytest.fixture(scope="session")
+def trained(cohort, tmp_path_factory):
+    """A run as training leaves it: see :func:`tests.trained.write_run`."""
+    return write_run(cohort, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture

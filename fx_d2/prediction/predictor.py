@@ -102,7 +102,7 @@ class Predictor:
         if batch < 1:
             raise ValueError(f"batch must be at least 1, not {batch}")
         self.batch, self.workers = batch, workers
-        self._passes = _group_tasks(network, self.units)
+        self._passes = group_tasks(network, self.units)
 
     @classmethod
     def from_config(
@@ -223,7 +223,7 @@ class Predictor:
         return outputs
 
 
-def _group_tasks(network: FoundationX, units: Sequence[Unit]) -> list[list[str]]:
+def group_tasks(network: FoundationX, units: Sequence[Unit]) -> list[list[str]]:
     """The tasks in groups whose pixels are normalised alike: each group shares one pass of the backbone."""
     groups: dict[tuple, list[str]] = {}
     for task in dict.fromkeys(unit.task for unit in units):

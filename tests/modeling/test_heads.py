@@ -6,6 +6,7 @@ from torch import nn
 
 from fx_d2.modeling.heads.box import BoxOptions
 from fx_d2.modeling.heads.instances import boxes_to_original, masks_to_original, present_instances
+from fx_d2.modeling.heads.mask import grid_means
 from fx_d2.modeling.norm import BatchNorm2d
 from tests.tiny import CLASSES, SIDE, make_batch, make_model
 
@@ -139,3 +140,10 @@ def test_tensors_are_the_outputs_on_the_input_square(task):
         else:
             key = {"cls": "scores", "mask": "masks"}[task]
             torch.testing.assert_close(output[key], found[key][row])
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (2, 5), (12, 12), (1, 3)])
+def test_grid_means_equal_adaptive_pooling(shape):
+    x = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
+    for side in (1, 2, 4, 6):
+        torch.testing.assert_close(grid_means(x, side), nn.functional.adaptive_avg_pool2d(x, side))

@@ -14,22 +14,22 @@ from fx_d2.data.mapper import UnitMapper
 from fx_d2.prediction.predictor import parse_units, read_config
 from fx_d2.prediction.weights import load_networks
 from fx_d2.schedule import Unit
-from tests.prediction.conftest import UNITS
+from tests.trained import UNITS
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 
 
 @pytest.fixture
-def predictor(run):
-    return fx_d2.Predictor.from_config(run.config, run.weights, batch=2)
+def predictor(trained):
+    return fx_d2.Predictor.from_config(trained.config, trained.weights, batch=2)
 
 
-def test_equals_the_network_called_unit_by_unit(run, predictor):
-    predictions = predictor(run.images)
-    register_datasets(run.cfg.DATASETS.FILES)
+def test_equals_the_network_called_unit_by_unit(trained, predictor):
+    predictions = predictor(trained.images)
+    register_datasets(trained.cfg.DATASETS.FILES)
     for unit in map(Unit.parse, UNITS):
-        mapper = UnitMapper(run.cfg, unit, False)
-        for path, prediction in zip(run.images, predictions, strict=True):
+        mapper = UnitMapper(trained.cfg, unit, False)
+        for path, prediction in zip(trained.images, predictions, strict=True):
             height, width = read_image(path).shape
             record = {"file_name": str(path), "image_id": path.name, "height": height, "width": width}
             with torch.no_grad():
@@ -46,33 +46,33 @@ def test_equals_the_network_called_unit_by_unit(run, predictor):
                 torch.testing.assert_close(output["masks"], expected["masks"])
 
 
-def test_one_pass_of_the_backbone_for_all_heads(run, predictor, monkeypatch):
+def test_one_pass_of_the_backbone_for_all_heads(trained, predictor, monkeypatch):
     calls = []
     forward = predictor.network.backbone.forward
     monkeypatch.setattr(predictor.network.backbone, "forward", lambda x: (calls.append(len(x)), forward(x))[1])
-    predictor(run.images)
+    predictor(trained.images)
     assert calls == [2, 2, 1]
 
 
-def test_tasks_with_other_pixels_get_a_pass_of_their_own(run):
-    cfg = run.cfg.clone()
+def test_tasks_with_other_pixels_get_a_pass_of_their_own(trained):
+    cfg = trained.cfg.clone()
     cfg.MODEL.PIXEL.MASK.MEAN = [0.1]
-    cfg.MODEL.WEIGHTS = run.weights
+    cfg.MODEL.WEIGHTS = trained.weights
     other = fx_d2.Predictor.from_config(cfg)
-    register_datasets(run.cfg.DATASETS.FILES)
+    register_datasets(trained.cfg.DATASETS.FILES)
     unit = Unit.parse("phantom_heart/mask")
-    image = read_image(run.images[0])
+    image = read_image(trained.images[0])
     height, width = image.shape
-    record = {"file_name": str(run.images[0]), "image_id": "a", "height": height, "width": width}
+    record = {"file_name": str(trained.images[0]), "image_id": "a", "height": height, "width": width}
     with torch.no_grad():
         (expected,) = other.network([UnitMapper(cfg, unit, False)(record)])
     torch.testing.assert_close(other(image).outputs[unit]["masks"], expected["masks"])
-    same = fx_d2.Predictor.from_config(run.config, run.weights)(image)
+    same = fx_d2.Predictor.from_config(trained.config, trained.weights)(image)
     assert not torch.allclose(same.outputs[unit]["masks"], expected["masks"], atol=1e-4)
 
 
-def test_arrays_files_and_lists_agree(run, predictor):
-    path = run.images[0]
+def test_arrays_files_and_lists_agree(trained, predictor):
+    path = trained.images[0]
     by_file, by_array = predictor(path), predictor([read_image(path)])[0]
     assert by_file.name == str(path) and by_array.name == "array 1"
     assert by_file.scores("phantom_screen/cls") == pytest.approx(by_array.scores("phantom_screen/cls"))
@@ -80,88 +80,90 @@ def test_arrays_files_and_lists_agree(run, predictor):
     assert predictor([]) == []
 
 
-def test_student_and_teacher_differ_and_units_can_be_chosen(run, predictor):
-    student = fx_d2.Predictor.from_config(run.config, run.weights, "phantom_heart/cls, phantom_heart/box", "student")
-    prediction = student(run.images[0])
+def test_student_and_teacher_differ_and_units_can_be_chosen(trained, predictor):
+    student = fx_d2.Predictor.from_config(
+        trained.config, trained.weights, "phantom_heart/cls, phantom_heart/box", "student"
+    )
+    prediction = student(trained.images[0])
     assert list(map(str, prediction.outputs)) == ["phantom_heart/cls", "phantom_heart/box"]
-    teacher = predictor(run.images[0]).scores("phantom_heart/cls")
+    teacher = predictor(trained.images[0]).scores("phantom_heart/cls")
     assert prediction.scores("phantom_heart/cls") != pytest.approx(teacher, abs=1e-4)
     strict = prediction.instances("phantom_heart/box", 0.5)
     assert (strict.scores >= 0.5).all() and len(strict) <= len(prediction.instances("phantom_heart/box"))
 
 
-def test_the_files_of_the_datasets_need_not_be_there(run, tmp_path, monkeypatch):
+def test_the_files_of_the_datasets_need_not_be_there(trained, tmp_path, monkeypatch):
     """A run's checkpoint and configuration alone predict, also with classes that exclude each other."""
-    expected = fx_d2.Predictor.from_config(run.config, run.weights)(run.images[0])
-    cfg = run.cfg.clone()
+    expected = fx_d2.Predictor.from_config(trained.config, trained.weights)(trained.images[0])
+    cfg = trained.cfg.clone()
     cfg.DATASETS.FILES = [str(tmp_path / "gone.yaml")]
     clear_datasets()
-    alone = fx_d2.Predictor.from_config(cfg, run.weights)(run.images[0])
+    alone = fx_d2.Predictor.from_config(cfg, trained.weights)(trained.images[0])
     assert "phantom_screen_cls_train" not in DatasetCatalog.list()
     for unit in ("phantom_screen/cls", "phantom_emergency/cls"):
         assert alone.scores(unit) == pytest.approx(expected.scores(unit))
 
 
-def test_an_older_checkpoint_asks_for_the_dataset_file(run, tmp_path):
-    stored = torch.load(run.weights)
+def test_an_older_checkpoint_asks_for_the_dataset_file(trained, tmp_path):
+    stored = torch.load(trained.weights)
     del stored["exclusive"]
     torch.save(stored, tmp_path / "old.pth")
-    fx_d2.Predictor.from_config(run.config, tmp_path / "old.pth")  # the YAML file says it
-    cfg = run.cfg.clone()
+    fx_d2.Predictor.from_config(trained.config, tmp_path / "old.pth")  # the YAML file says it
+    cfg = trained.cfg.clone()
     cfg.DATASETS.FILES = [str(tmp_path / "gone.yaml")]
     clear_datasets()
     with pytest.raises(DataError, match="exclude each other.*gone.yaml"):
         fx_d2.Predictor.from_config(cfg, tmp_path / "old.pth")
 
 
-def test_a_head_without_weights_is_refused(run, tmp_path):
-    stored = torch.load(run.weights)
+def test_a_head_without_weights_is_refused(trained, tmp_path):
+    stored = torch.load(trained.weights)
     stored["model"] = {k: v for k, v in stored["model"].items() if "cls.branches.phantom_heart" not in k}
     torch.save(stored, tmp_path / "part.pth")
     with pytest.raises(ValueError, match=r"lacks heads.cls.branches.phantom_heart.bias.*FX.CYCLE.UNITS"):
-        fx_d2.Predictor.from_config(run.config, tmp_path / "part.pth")
+        fx_d2.Predictor.from_config(trained.config, tmp_path / "part.pth")
 
 
-def test_a_file_without_a_teacher(run, tmp_path):
-    stored = torch.load(run.weights)
+def test_a_file_without_a_teacher(trained, tmp_path):
+    stored = torch.load(trained.weights)
     del stored["teacher"]
     torch.save(stored, tmp_path / "student.pth")
     with pytest.raises(ValueError, match="holds no teacher; it has: student"):
-        fx_d2.Predictor.from_config(run.config, tmp_path / "student.pth")
-    assert list(load_networks(read_config(run.config, tmp_path / "student.pth"))) == ["student"]
+        fx_d2.Predictor.from_config(trained.config, tmp_path / "student.pth")
+    assert list(load_networks(read_config(trained.config, tmp_path / "student.pth"))) == ["student"]
 
 
-def test_bad_images(run, predictor, tmp_path):
+def test_bad_images(trained, predictor, tmp_path):
     torn = tmp_path / "torn.png"
     torn.write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match="torn.png"):
-        predictor([run.images[0], torn])
+        predictor([trained.images[0], torn])
     failed = []
-    good = list(predictor.stream([run.images[0], torn, run.images[1]], lambda name, error: failed.append(name)))
-    assert [p.name for p in good] == [str(run.images[0]), str(run.images[1])] and failed == [str(torn)]
+    good = list(predictor.stream([trained.images[0], torn, trained.images[1]], lambda name, error: failed.append(name)))
+    assert [p.name for p in good] == [str(trained.images[0]), str(trained.images[1])] and failed == [str(torn)]
     for array in (np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8)):
         with pytest.raises(DataError, match="an array must be uint8 of shape"):
             predictor(array)
 
 
-def test_scores_that_are_no_numbers_are_an_error(run, predictor):
+def test_scores_that_are_no_numbers_are_an_error(trained, predictor):
     with torch.no_grad():
         predictor.network.heads["cls"].branches["phantom_heart"].bias.fill_(float("nan"))
     with pytest.raises(DataError, match="phantom_heart/cls gives scores that are not numbers"):
-        predictor(run.images[0])
+        predictor(trained.images[0])
 
 
-def test_bad_options(run):
+def test_bad_options(trained):
     known = [Unit.parse(name) for name in UNITS]
     assert parse_units("phantom_heart/box,phantom_heart/box", known) == [Unit("phantom_heart", "box")]
     with pytest.raises(ValueError, match="did you mean 'phantom_heart/box'"):
         parse_units("phantom_hart/box", known)
     with pytest.raises(ValueError, match="must be one of teacher, student"):
-        fx_d2.Predictor.from_config(run.config, run.weights, model="both")
+        fx_d2.Predictor.from_config(trained.config, trained.weights, model="both")
     with pytest.raises(FileNotFoundError, match="check MODEL.WEIGHTS"):
-        fx_d2.Predictor.from_config(run.config, "nowhere.pth")
+        fx_d2.Predictor.from_config(trained.config, "nowhere.pth")
     with pytest.raises(ValueError, match="MODEL.WEIGHTS is empty"):
-        fx_d2.Predictor.from_config(run.config)
+        fx_d2.Predictor.from_config(trained.config)
 
 
 def test_one_pixel_and_extreme_shapes(predictor, tmp_path):

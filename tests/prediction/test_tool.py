@@ -26,10 +26,10 @@ def exit_code(arguments):
 
 
 @pytest.fixture
-def call(run, tmp_path):
+def call(trained, tmp_path):
     def call(*arguments, output="out"):
-        tail = ["MODEL.WEIGHTS", run.weights]
-        head = ["--config-file", run.config, "--output", str(tmp_path / output)]
+        tail = ["MODEL.WEIGHTS", trained.weights]
+        head = ["--config-file", trained.config, "--output", str(tmp_path / output)]
         return exit_code([*head, *arguments, *tail]), tmp_path / output
 
     return call
@@ -42,8 +42,8 @@ def read(folder):
     return data
 
 
-def test_all_files_say_the_same(run, call):
-    code, folder = call("--input", *map(str, run.images), "--threshold", "0.2", "--no-overlays")
+def test_all_files_say_the_same(trained, call):
+    code, folder = call("--input", *map(str, trained.images), "--threshold", "0.2", "--no-overlays")
     assert code == 0 and not list(folder.rglob("*.part"))
     data = read(folder)
     assert data["model"] == "teacher" and data["failed"] == [] and data["threshold"] == 0.2
@@ -53,11 +53,11 @@ def test_all_files_say_the_same(run, call):
         "classes": ["Normal", "Pneumothorax", "Consolidation"],
         "exclusive": True,
     }
-    assert [image["file_name"] for image in data["images"]] == list(map(str, run.images))
+    assert [image["file_name"] for image in data["images"]] == list(map(str, trained.images))
     with (folder / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    predictor = fx_d2.Predictor.from_config(run.config, run.weights)
-    for path, image in zip(run.images, data["images"], strict=True):
+    predictor = fx_d2.Predictor.from_config(trained.config, trained.weights)
+    for path, image in zip(trained.images, data["images"], strict=True):
         expected = predictor(path)
         mine = [row for row in rows if row["file_name"] == str(path)]
         for unit, scores in image["scores"].items():
@@ -72,15 +72,15 @@ def test_all_files_say_the_same(run, call):
             ]
 
 
-def test_coco_files_open_with_pycocotools(run, call):
-    code, folder = call("--input", str(run.images[0]), "--threshold", "0", "--no-overlays")
+def test_coco_files_open_with_pycocotools(trained, call):
+    code, folder = call("--input", str(trained.images[0]), "--threshold", "0", "--no-overlays")
     assert code == 0
     assert {path.name for path in (folder / "coco").iterdir()} == {
         "phantom_heart_box.json",
         "phantom_emergency_box.json",
         "phantom_heart_mask.json",
     }
-    prediction = fx_d2.Predictor.from_config(run.config, run.weights)(run.images[0])
+    prediction = fx_d2.Predictor.from_config(trained.config, trained.weights)(trained.images[0])
     coco = COCO(str(folder / "coco" / "phantom_heart_mask.json"))
     names = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
     instances = prediction.instances("phantom_heart/mask")
@@ -98,10 +98,10 @@ def test_coco_files_open_with_pycocotools(run, call):
         assert 0 <= x <= x + w <= prediction.width + 0.01 and 0 <= y <= y + h <= prediction.height + 0.01
 
 
-def test_a_bad_file_is_reported_and_the_rest_goes_on(run, call, tmp_path, capsys):
+def test_a_bad_file_is_reported_and_the_rest_goes_on(trained, call, tmp_path, capsys):
     folder = tmp_path / "in" / "deep"
     folder.mkdir(parents=True)
-    for number, path in enumerate(run.images[:2]):
+    for number, path in enumerate(trained.images[:2]):
         (folder / f"{number}.png").write_bytes(path.read_bytes())
     (tmp_path / "in" / "bad.jpg").write_bytes(b"no image")
     (tmp_path / "in" / "notes.txt").write_text("not an image, and not taken for one")
@@ -114,9 +114,9 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(run, call, tmp_path, capsys
     assert "bad.jpg" in captured.err and "2 images predicted, 1 failed" in captured.out
 
 
-def test_findings_table(run, call, capsys):
-    code, folder = call("--input", str(run.images[0]))
-    assert [path.name for path in (folder / "overlays").iterdir()] == [f"{run.images[0].stem}.png"]
+def test_findings_table(trained, call, capsys):
+    code, folder = call("--input", str(trained.images[0]))
+    assert [path.name for path in (folder / "overlays").iterdir()] == [f"{trained.images[0].stem}.png"]
     with (folder / "findings.csv").open() as stream:
         rows = {row["finding"]: row for row in csv.DictReader(stream)}
     (image,) = read(folder)["images"]
@@ -126,7 +126,7 @@ def test_findings_table(run, call, capsys):
     assert entry["spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2, abs=2e-6)
     assert float(rows["Pleural Effusion"]["mean"]) == entry["mean"]
     assert rows["Left Lung (phantom_heart)"]["mean"] == ""
-    assert exit_code(["--config-file", run.config, "--show-findings", "MODEL.WEIGHTS", run.weights]) == 0
+    assert exit_code(["--config-file", trained.config, "--show-findings", "MODEL.WEIGHTS", trained.weights]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["Pleural", "Effusion", "phantom_heart/cls", "Effusion"] in lines
 
@@ -139,13 +139,13 @@ def test_findings_table(run, call, capsys):
         (["--input", "{image}", "--findings", "gone.yaml"], "gone.yaml"),
     ],
 )
-def test_mistakes_end_with_one_line(run, call, capsys, arguments, message):
-    code, _ = call(*(item.format(image=run.images[0]) for item in arguments))
+def test_mistakes_end_with_one_line(trained, call, capsys, arguments, message):
+    code, _ = call(*(item.format(image=trained.images[0]) for item in arguments))
     error = capsys.readouterr().err
     assert code == 2 and error.startswith("error: ") and message in error and "Traceback" not in error
 
 
-def test_inputs_may_stand_last(run, tmp_path):
+def test_inputs_may_stand_last(trained, tmp_path):
     args = predict.parse_arguments(["--output", "o", "--input", "a.png", "b.png", "MODEL.WEIGHTS", "w.pth"])
     assert args.input == ["a.png", "b.png"] and args.opts == ["MODEL.WEIGHTS", "w.pth"]
 

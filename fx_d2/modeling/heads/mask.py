@@ -23,6 +23,22 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
+def grid_means(x: Tensor, side: int) -> Tensor:
+    """Adaptive average pooling (B, C, H, W) -> (B, C, side, side) as two matrix products.
+
+    PyTorch's own has no deterministic gradient on CUDA, and no ONNX form where H or W is not a multiple of ``side``.
+    """
+    rows, columns = (_averages(int(extent), side, x) for extent in x.shape[-2:])
+    return rows @ x @ columns.T
+
+
+def _averages(extent: int, side: int, like: Tensor) -> Tensor:
+    """(side, extent): row i averages the cells from floor(i * extent / side) to ceil((i + 1) * extent / side)."""
+    position, cell = torch.arange(extent, device=like.device), torch.arange(side, device=like.device)[:, None]
+    inside = (position >= cell * extent // side) & (position < -(-(cell + 1) * extent // side))
+    return (inside / inside.sum(1, keepdim=True)).to(like.dtype)
+
+
 class PyramidPooling(nn.Module):
     """Context at several grid sizes, concatenated with the map and fused: (B, C, H, W) -> (B, C, H, W)."""
 
@@ -35,7 +51,7 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = [
-            upsample(stage(F.adaptive_avg_pool2d(x, side)), x.shape[-2:])
+            upsample(stage(grid_means(x, side)), x.shape[-2:])
             for side, stage in zip(self.bins, self.stages, strict=True)
         ]
         return self.dropout(self.bottleneck(torch.cat([x, *pooled], dim=1)))

@@ -1,8 +1,7 @@
-"""A tiny trained run (random weights, saved as training does) and image files that prediction tests share."""
+"""A tiny run (random weights, saved as training does) and image files, for tests of what comes after training."""
 
 from types import SimpleNamespace
 
-import pytest
 import torch
 from detectron2.modeling import build_model
 
@@ -21,10 +20,8 @@ UNITS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def run(cohort, tmp_path_factory):
+def write_run(cohort, folder) -> SimpleNamespace:
     """``config`` (file), ``weights``, ``images`` (paths) and ``cfg``; the teacher differs from the student."""
-    folder = tmp_path_factory.mktemp("run")
     cfg = tiny_config(cohort, folder, **{"FX.CYCLE.UNITS": UNITS})
     (folder / "config.yaml").write_text(cfg.dump())
     clear_datasets()

@@ -1,0 +1,64 @@
+"""The part of a prediction that is arithmetic: bytes of the input square in, named tensors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..modeling import FoundationX
+from ..prediction.predictor import group_tasks
+from ..schedule import Unit
+
+INPUT = "images"
+
+
+class ExportGraph(nn.Module):
+    """A network as one function of a tensor; the normalisation of pixels is inside.
+
+    ``images``: float32 (B, 1, S, S), grey values 0..255 of the image resized to the square. The result is a flat tuple
+    in the order of :attr:`outputs`: for each unit what its head's ``tensors`` gives.
+
+    Args:
+        network: its parameters are used as they are, on their device. units: those whose outputs are wanted. size: S.
+    """
+
+    def __init__(self, network: FoundationX, units: Sequence[Unit], size: int) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        # All of it, this module too: an exporter gives every part the mode back that the whole had.
+        self.eval()
+        self.units, self.size = tuple(units), size
+        self._passes = group_tasks(network, units)
+        # (unit, tensor) and its shape for one image. The call also fills the caches of the network with real tensors,
+        # before an exporter runs it with tensors that have no values.
+        found = self._named(self.example(1))
+        self.outputs: dict[tuple[Unit, str], tuple[int, ...]] = {key: tuple(v.shape[1:]) for key, v in found.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """``{dataset}_{task}_{tensor}`` of each output."""
+        return [f"{unit.dataset}_{unit.task}_{tensor}" for unit, tensor in self.outputs]
+
+    def example(self, batch: int, seed: int = 0) -> Tensor:
+        """Random grey values of the input's form, on the network's device."""
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.randint(0, 256, (batch, 1, self.size, self.size), generator=generator)
+        return images.float().to(self.network.device)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._named(images).values())
+
+    def _named(self, images: Tensor) -> dict[tuple[Unit, str], Tensor]:
+        found = {}
+        for tasks in self._passes:
+            features = self.network.backbone(self.network.normalise(images, tasks[0]))
+            for task in tasks:
+                head = self.network.heads[task]
+                encoded = head.encode(features)
+                for unit in (unit for unit in self.units if unit.task == task):
+                    for name, value in head.tensors(encoded, unit.dataset, self.size).items():
+                        found[unit, name] = value
+        return found
