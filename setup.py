@@ -48,6 +48,11 @@ EXTRAS_REQUIRE = {
         # JPEG lossless and JPEG-LS inside DICOM, which no built-in dataset is known to use (13 MB). pylibjpeg-libjpeg
         # would do, and 12-bit JPEG, too, but is under the GPL.
         "python-gdcm",
+        "highdicom",  # predictions as DICOM segmentations and secondary captures
+    ],
+    "export": [
+        "onnx",  # ONNX files
+        "onnxruntime",  # runs them, to compare them with the network
     ],
     "dev": [
         "pytest",  # make test
@@ -56,6 +61,9 @@ EXTRAS_REQUIRE = {
         "python-gdcm",  # writes JPEG lossless files for the tests of DICOM
         # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.
         "SimpleITK",
+        "highdicom",  # DICOM output
+        "onnx",  # export
+        "onnxruntime",  # export
     ],
 }
 

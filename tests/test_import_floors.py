@@ -4,9 +4,8 @@
     floor 1   data/*            modeling/*          siblings: neither imports the other
     floor 2   evaluation/*      checkpoint/*        visualization/*
     floor 3   engine/*            tooling (what the tools share)
-    above it  parity/*            compares all of these with recorded outputs
-    floor 4   prediction/*        export/*
-    floor 5   demo/*
+    floor 4   prediction/*        parity/*
+    floor 5   export/*            demo/*
     above     tools/*, tests/*                      public names only
 
 A module imports from lower floors and from its own group. `fx_d2/__init__.py` and `fx_d2/doctor.py` import nothing of
@@ -26,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
 GROUND = {"config", "config_node", "safe_yaml", "schedule", "data.labels", "data.options"}
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
-FLOORS |= {"prediction": 4, "export": 4, "parity": 4, "demo": 5}
+FLOORS |= {"prediction": 4, "parity": 4, "export": 5, "demo": 5}
 ALONE = {"", "doctor"}
 
 
