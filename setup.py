@@ -58,6 +58,7 @@ EXTRAS_REQUIRE = {
         "pytest",  # make test
         "timm",  # tests: its Swin features are what ours must be, and its model loads our export
         "ruff",  # make lint
+        "playwright",  # the report in a real browser; drives the system's Chromium, downloads none
         "python-gdcm",  # writes JPEG lossless files for the tests of DICOM
         # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.
         "SimpleITK",
@@ -74,7 +75,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["fx_d2", "fx_d2.*"]),
-    package_data={"fx_d2.prediction": ["findings.yaml"]},  # which heads mean the same finding
+    package_data={
+        "fx_d2.prediction": ["findings.yaml"],  # which heads mean the same finding
+        "fx_d2.visualization.report": ["templates/*"],  # the report's page
+    },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
 )

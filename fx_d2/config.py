@@ -213,6 +213,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Score all units before and after each unit of every so many cycles: the report's forgetting matrix; 0: never.
     # Costs (units + 1) validations of all units in such a cycle.
     cfg.FX.EVAL.AFTER_UNITS = 0
+    # At most this many images of a unit are scored for it, spread evenly over the validation split; 0: all.
+    cfg.FX.EVAL.AFTER_UNITS_IMAGES = 0
+    # Best, worst and random images shown for each unit in report.html; 0: no pictures.
+    cfg.FX.EVAL.REPORT_CASES = 3
     # Weights & Biases beside TensorBoard (pip install 'fx_d2[wandb]'); MODE is online, offline or disabled.
     cfg.FX.WANDB = CfgNode({"ENABLED": False, "PROJECT": "fx_d2", "ENTITY": "", "NAME": "", "MODE": "online"})
 

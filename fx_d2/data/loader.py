@@ -193,12 +193,18 @@ def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> Bat
     return BatchLoader(images, batches, cfg.DATALOADER.NUM_WORKERS)
 
 
-def build_test_loader(cfg, unit: Unit, split: str) -> BatchLoader:
-    """The plain images of one split in order; each process gets one contiguous part.
+def spread(records: list[dict], limit: int) -> list[dict]:
+    """At most ``limit`` of the records, evenly spread over them; all where ``limit`` is 0."""
+    number = min(limit or len(records), len(records))
+    return [records[i * len(records) // number] for i in range(number)]
+
+
+def build_test_loader(cfg, unit: Unit, split: str, limit: int = 0) -> BatchLoader:
+    """The plain images of one split in order, or ``limit`` of them; each process gets one contiguous part.
 
     Raises:
         ValueError: the split is missing or empty.
     """
-    records = _read(unit, split)
+    records = spread(_read(unit, split), limit)
     batches = BatchSampler(InferenceSampler(len(records)), cfg.FX.EVAL.BATCH, drop_last=False)
     return BatchLoader(_TestImages(records, UnitMapper(cfg, unit, train=False)), batches, cfg.DATALOADER.NUM_WORKERS)

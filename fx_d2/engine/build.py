@@ -6,6 +6,7 @@ datasets -> schedule -> network -> optimizer -> (DDP) -> teacher -> trainer -> c
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from detectron2.engine import HookBase, create_ddp_model, hooks
 from detectron2.modeling import build_model
@@ -19,7 +20,16 @@ from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule
 from .checkpoint import FXCheckpointer
 from .evaluate import Results, evaluate
-from .hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, ProgressPrinter, TeacherEMA, UnitScores
+from .hooks import (
+    BestCheckpoint,
+    Evaluation,
+    LearningRate,
+    LockRelease,
+    ProgressPrinter,
+    RunRecord,
+    TeacherEMA,
+    UnitScores,
+)
 from .optimizer import build_optimizer
 from .precision import Precision
 from .trainer import CyclicTrainer
@@ -99,14 +109,15 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> li
     period = trainer.schedule.cycle_length * cfg.FX.CHECKPOINT_CYCLES
     keep = cfg.FX.CHECKPOINT_KEEP or None
 
-    def validate() -> Results:
+    def validate(limit: int = 0) -> Results:
         models = {"student": trainer.student, "teacher": trainer.teacher.model}
-        return evaluate(cfg, models, trainer.schedule.units, cfg.FX.EVAL.VAL_SPLIT, trainer.precision)[0]
+        return evaluate(cfg, models, trainer.schedule.units, cfg.FX.EVAL.VAL_SPLIT, trainer.precision, limit=limit)[0]
 
     main = comm.is_main_process()
     return [
         # First: measures the others.
         hooks.IterationTimer(warmup_iter=1),
+        RunRecord(cfg.OUTPUT_DIR, cfg.MODEL.DEVICE) if main else None,
         # Before the forward: the flags must be right for this iteration.
         LockRelease(training=cfg.FX.REFERENCE_LOCK),
         LearningRate(cfg.SOLVER.WARMUP_FRACTION, cfg.SOLVER.WARMUP_FACTOR),
@@ -116,7 +127,7 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> li
         ),
         # Saves a finished step; before the evaluation, so that a failing evaluation costs no training.
         hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=keep) if main else None,
-        UnitScores(cfg.FX.EVAL.AFTER_UNITS, validate, cfg.OUTPUT_DIR),
+        UnitScores(cfg.FX.EVAL.AFTER_UNITS, partial(validate, cfg.FX.EVAL.AFTER_UNITS_IMAGES), cfg.OUTPUT_DIR),
         Evaluation(cfg.FX.EVAL.CYCLES, validate),
         # After the metric exists.
         BestCheckpoint(cfg.FX.EVAL.BEST, checkpointer) if main else None,

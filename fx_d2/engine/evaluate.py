@@ -12,7 +12,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..config import split_name, unit_metadata
-from ..data.loader import build_test_loader
+from ..data.loader import build_test_loader, spread
 from ..evaluation import EVALUATORS, UnitEvaluator
 from ..evaluation.recorder import Recorder, predictions_folder
 from ..evaluation.tables import Options
@@ -42,13 +42,20 @@ def evaluation_mode(models: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def evaluate(
-    cfg, models: Mapping[str, nn.Module], units: Sequence[Unit], split: str, precision: Precision, keep: int = 0
+    cfg,
+    models: Mapping[str, nn.Module],
+    units: Sequence[Unit],
+    split: str,
+    precision: Precision,
+    keep: int = 0,
+    limit: int = 0,
 ) -> tuple[Results, Cases]:
     """The main metrics of every model on every unit that has the split: what a validation during training needs.
 
     Args:
         models: by name (``student``, ``teacher``); each a :class:`FoundationX`.
         keep: images per unit whose outputs (of the last model) are returned for pictures, spread over the split.
+        limit: images per unit that are scored, spread over the split; 0: all.
 
     Returns:
         results (complete on the main process, empty dicts of metrics elsewhere) and the kept cases.
@@ -57,7 +64,7 @@ def evaluate(
     cases: Cases = {}
     with evaluation_mode(list(models.values())):
         for unit in _with_split(units, split):
-            evaluators, cases[unit] = _run_unit(cfg, models, unit, split, precision, keep)
+            evaluators, cases[unit] = _run_unit(cfg, models, unit, split, precision, keep, limit=limit)
             for name, evaluator in evaluators.items():
                 results[name].setdefault(unit.dataset, {})[unit.task] = evaluator.evaluate().get(unit.task, {})
     comm.synchronize()
@@ -122,10 +129,10 @@ def _with_split(units: Sequence[Unit], split: str) -> Iterator[Unit]:
 
 
 def _run_unit(
-    cfg, models, unit: Unit, split: str, precision: Precision, keep: int, options: Options | None = None
+    cfg, models, unit: Unit, split: str, precision: Precision, keep: int, options: Options | None = None, limit: int = 0
 ) -> tuple[dict[str, UnitEvaluator], list[tuple[dict, dict]]]:
     """Runs every model over the images of a split, which are read once; so is their truth."""
-    records, metadata = DatasetCatalog.get(split_name(unit, split)), unit_metadata(unit)
+    records, metadata = spread(DatasetCatalog.get(split_name(unit, split)), limit), unit_metadata(unit)
     evaluators = {
         name: EVALUATORS[unit.task](records, metadata.thing_classes, metadata.exclusive, options) for name in models
     }
@@ -133,7 +140,7 @@ def _run_unit(
     wanted = {records[i * len(records) // keep]["image_id"] for i in range(min(keep, len(records)))} if keep else set()
     by_id = {record["image_id"]: record for record in records}
     kept = []
-    for batch in build_test_loader(cfg, unit, split):
+    for batch in build_test_loader(cfg, unit, split, limit):
         truths = first.truths_of(batch)
         for name, model in models.items():
             with precision.autocast():

@@ -1,4 +1,4 @@
-"""What a run leaves for people: results.json, a table, curves and overlays in the output folder."""
+"""What a run leaves for people: results, curves, overlays, the report and the model card in the output folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ..modeling import FoundationX, ModelEMA
 from ..visualization import draw_curves, write_overlays
 from .evaluate import Cases, Results, evaluate_fully
 from .precision import Precision
+from .reporting.record import begin_session, count_images, end_session
+from .reporting.report import write_report
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +29,23 @@ def evaluate_and_report(
     Args:
         iteration: where the run stands; its metrics are appended to metrics.json under it. None: not appended.
     """
+    main = comm.is_main_process()
+    if main and iteration is None:
+        begin_session(cfg.OUTPUT_DIR, "evaluation", cfg.MODEL.DEVICE, None, None)
     models = {"student": student}
     if teacher.initialised:
         models["teacher"] = teacher.model
     else:
         logger.warning("the weights hold no teacher: only the student is evaluated")
     results, cases = evaluate_fully(cfg, models, cycle_units(cfg), precision, cfg.FX.EVAL.OVERLAYS)
-    if comm.is_main_process():
+    if main:
         _write(cfg, results, cases, iteration)
     comm.synchronize()
     return results
 
 
 def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
-    folder = Path(cfg.OUTPUT_DIR)
+    folder, units = Path(cfg.OUTPUT_DIR), cycle_units(cfg)
     metrics = folder / "metrics.json"
     if iteration is not None:
         with EventStorage(iteration) as storage:
@@ -53,4 +58,8 @@ def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
     for unit, pairs in cases.items():
         name = f"{unit.dataset}_{unit.task}"
         write_overlays(pairs, unit_metadata(unit), folder / "overlays", prefix=name)
-    logger.info("results on the %s split\n%s\nreport: %s", cfg.FX.EVAL.SPLIT, results_table(results), folder.resolve())
+    splits = [cfg.FX.EVAL.VAL_SPLIT, cfg.FX.EVAL.SPLIT]
+    count_images(folder, units, splits if iteration is None else ["train", *splits])
+    end_session(folder)
+    page = write_report(folder, cfg)
+    logger.info("results on the %s split\n%s\nreport: %s", cfg.FX.EVAL.SPLIT, results_table(results), page.resolve())

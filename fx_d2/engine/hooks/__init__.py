@@ -5,7 +5,17 @@ from .evaluation import Evaluation
 from .learning_rate import LearningRate
 from .lock_release import LockRelease
 from .progress import ProgressPrinter
+from .run_record import RunRecord
 from .teacher import TeacherEMA
 from .unit_scores import UnitScores
 
-__all__ = ["BestCheckpoint", "Evaluation", "LearningRate", "LockRelease", "ProgressPrinter", "TeacherEMA", "UnitScores"]
+__all__ = [
+    "BestCheckpoint",
+    "Evaluation",
+    "LearningRate",
+    "LockRelease",
+    "ProgressPrinter",
+    "RunRecord",
+    "TeacherEMA",
+    "UnitScores",
+]

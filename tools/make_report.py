@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""Writes report.html and MODEL_CARD.md of a finished (or stopped) run again, from its files alone: no network is built.
+
+    python tools/make_report.py output/phantom
+
+The pictures are read from the datasets that the run's config.yaml names; where those are not at hand the report says so
+in their place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from detectron2.utils.logger import setup_logger
+
+from fx_d2.config import get_fx_cfg
+from fx_d2.data.catalog import register_datasets
+from fx_d2.data.errors import DataError
+from fx_d2.engine.reporting.report import write_report
+from fx_d2.tooling import run_tool
+
+logger = logging.getLogger("fx_d2.make_report")
+
+
+def make_report(folder: Path) -> Path:
+    """
+    Raises:
+        ValueError: the folder is not one of a run, or a file in it is damaged.
+    """
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise ValueError(f"{config} is not there: name the output folder of a run")
+    cfg = get_fx_cfg()
+    cfg.merge_from_file(str(config))
+    try:
+        register_datasets(cfg.DATASETS.FILES)
+    except DataError as error:
+        logger.warning("the report is written without pictures: %s", error)
+    return write_report(folder, cfg)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="the run's OUTPUT_DIR")
+    setup_logger(name="fx_d2")
+    print(make_report(parser.parse_args().folder))
+
+
+if __name__ == "__main__":
+    run_tool(main)
