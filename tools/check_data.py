@@ -10,6 +10,7 @@ python tools/check_data.py --config-file configs/phantom.yaml --sample 200
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         cache=None if args.no_cache else args.cache,
         progress=True,
     )
+    logging.getLogger("fx_d2").setLevel(logging.ERROR)  # what readers have to say is in the report
     cfg = config_from_args(args)
     units = cycle_units(cfg)
     if not units:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..images import SUFFIXES
 from ..records import DatasetRecord
 from .fingerprint import SIDE
 from .similar import find_similar
@@ -165,7 +166,7 @@ def _by_name(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[st
         record = catalog.get(split.dataset)
         named = [overlap.dataset for overlap in record.overlaps if overlap.known_by == "file name"] if record else []
         for image_id, image in split.images.items():
-            names = {(split.dataset, _stem(image_id))} | {(other, PurePath(image_id).stem) for other in named}
+            names = {(split.dataset, _stem(image_id))} | {(other, _stem(PurePath(image_id).name)) for other in named}
             if "same_image" in image:
                 names.add((image["same_image"][0], _stem(image["same_image"][1])))
             for name in names:
@@ -174,8 +175,10 @@ def _by_name(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[st
     return ((" ".join(name), places) for name, places in groups.items())
 
 
-def _stem(image_id: str) -> str:
-    return str(PurePath(image_id).with_suffix(""))
+def _stem(name: str) -> str:
+    """A name without an image's ending; what follows a dot in a DICOM UID is none."""
+    path = PurePath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else name
 
 
 def _add_alike(

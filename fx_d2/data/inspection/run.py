@@ -21,6 +21,9 @@ from .report import Report
 from .statistics import area_statistics, label_counts
 from .survey import SplitData, TaskData, read_splits, register_each
 
+# What the readers' reports call a listed image that is not there.
+MISSING = "images without a file"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -175,6 +178,11 @@ def _check_files(split: SplitData, status: Mapping[str, Any], pixels: _Pixels) -
                 message = "all pixels have one value: the picture is empty"
         if message:
             problems.append(Problem(split.dataset, "", split.split, path, row, message))
+    for task, data in split.tasks.items():
+        if data.listed is not None and data.found < data.listed:
+            message = f"{data.listed - data.found:,} of {data.listed:,} listed images have no file"
+            first = next((remark for remark in data.remarks if MISSING in remark), "")
+            problems.append(Problem(split.dataset, task, split.split, "", "", f"{message}; {first}".rstrip("; ")))
     return problems
 
 
@@ -190,12 +198,18 @@ def _describe_task(task: str, data: TaskData, check: TaskCheck) -> dict[str, Any
 def _not_checked(splits: Sequence[SplitData], pixels: _Pixels, options: Options) -> list[str]:
     """In words, what this check leaves open."""
     left = []
-    total = len({path for split in splits for path in _files(split)})
+    images = len({path for split in splits for path in _files(split)})
     if not options.pixels:
-        left.append("pixels: no image was decoded (--no-pixels); damaged files, bits and copies under other names")
+        unseen = "damaged files, bits and copies under other names stay unseen"
+        left.append(f"pixels: no image was decoded (--no-pixels); {unseen}")
     elif options.sample:
-        left.append(f"pixels: {len(pixels.images):,} of {total:,} images decoded (--sample {options.sample}); the rest")
-    unnamed = [split.name for split in splits if any(not patient_of(record) for record in split.images.values())]
-    if unnamed:
-        left.append(f"patients: images without a patient's name in {', '.join(unnamed)}; the same patient under others")
+        left.append(f"pixels: {len(pixels.images):,} of {images:,} images decoded (--sample {options.sample})")
+    nameless: dict[str, list[int]] = {}
+    for split in splits:
+        known = [bool(patient_of(record)) for record in split.images.values()]
+        total, named = nameless.get(split.dataset, (0, 0))
+        nameless[split.dataset] = [total + len(known), named + sum(known)]
+    gaps = [f"{name} ({n - named:,} of {n:,} images)" for name, (n, named) in nameless.items() if named < n]
+    if gaps:
+        left.append(f"patients: nobody says whose these images are: {', '.join(gaps)}")
     return left

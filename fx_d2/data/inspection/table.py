@@ -65,8 +65,12 @@ def _dataset(name: str, facts: Mapping[str, Any]) -> list[str]:
     parts = [head + "\n" + tabulate(rows, headers, colalign=aligned, disable_numparse=True)]
     tasks = dict.fromkeys(task for one in splits.values() for task in one["tasks"])
     parts += [table for task in tasks for table in _task(task, splits)]
-    remarks = dict.fromkeys(f"{split}: {remark}" for split, one in splits.items() for remark in one["remarks"])
-    return parts + (["\n".join(_wrap(remark, "  - ") for remark in remarks)] if remarks else [])
+    remarks: dict[str, list[str]] = {}
+    for split, one in splits.items():
+        for remark in one["remarks"]:
+            remarks.setdefault(remark, []).append(split)
+    lines = [_wrap(f"{', '.join(where)}: {remark}", "  - ") for remark, where in remarks.items()]
+    return parts + (["\n".join(lines)] if lines else [])
 
 
 def _task(task: str, splits: Mapping[str, Any]) -> list[str]:

@@ -109,7 +109,7 @@ def test_what_is_not_checked_is_said(ward, film, check):
     assert report.not_checked[0].startswith("pixels: 3 of 4 images decoded (--sample 1)")
     nobody = ward("nobody").add("a", "train", film(50)).add("b", "test", film(51))
     report = check(nobody)
-    assert report.not_checked[0].startswith("patients: images without a patient's name in nobody train, nobody test")
+    assert report.not_checked == ["patients: nobody says whose these images are: nobody (2 of 2 images)"]
     assert report.datasets["nobody"]["splits"]["train"]["patients"] is None
 
 
