@@ -10,6 +10,8 @@ import numpy as np
 from .base import UnitEvaluator
 from .estimates import UnitScore
 from .findings import score_findings
+from .operating import Thresholds
+from .subsets import subsets_of
 from .tables import FindingTable
 
 
@@ -21,7 +23,7 @@ class ClassificationEvaluator(UnitEvaluator):
     """
 
     task = "cls"
-    thresholds = None
+    thresholds: Thresholds | None = None
 
     def measure(self, record: dict, output: Mapping, truth: Any) -> np.ndarray:
         """-> (K,) float64 scores."""
@@ -35,4 +37,5 @@ class ClassificationEvaluator(UnitEvaluator):
     def summarise(self, measured: list[np.ndarray]) -> UnitScore:
         labels = np.array([record["labels"] for record in self.records.values()], dtype=np.float64)
         self.table = FindingTable(self.images(), self.classes, labels, np.stack(measured), self.exclusive)
-        return score_findings(self.table, self.options, self.thresholds)
+        subsets = subsets_of(self.unit, self.classes)
+        return score_findings(self.table, self.options, self.thresholds, subsets)

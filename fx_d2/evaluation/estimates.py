@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class Estimate:
     def __post_init__(self) -> None:
         if (self.value is None) != (self.reason is not None):
             raise ValueError(f"an undefined value needs a reason, a defined one has none: {self}")
+
+    def beside(self, method: str, interval: list[float] | None) -> Estimate:
+        """The same with the interval of another method; unchanged where that has none."""
+        return self if interval is None else replace(self, others={**self.others, method: interval})
 
     def as_json(self) -> dict[str, Any]:
         """Without the fields that say nothing."""

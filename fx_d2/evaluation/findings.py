@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
-from .estimates import Estimate, UnitScore, undefined, with_classes
-from .tables import FindingTable, Options
+from .bootstrap import bootstrap, mean_over_classes, with_interval
+from .calibration import expected_calibration_error, reliability
+from .estimates import Estimate, UnitScore, mean_or_none, undefined, with_classes
+from .finding_statistic import AREAS, RATES, FindingStatistic
+from .operating import Thresholds, default_thresholds, known_of
+from .roc import delong_interval, roc_points
+from .tables import FindingTable, Options, patients_of
+
+Subsets = Mapping[str, Sequence[int]]
+_NO_POSITIVE, _NO_NEGATIVE = "no image has the finding", "no image is without the finding"
+# Why a rate may be undefined.
+_REASONS = {
+    "Sensitivity": _NO_POSITIVE,
+    "Specificity": _NO_NEGATIVE,
+    "PPV": "the finding is called on no image",
+    "NPV": "the finding is called on every image",
+    "F1": _NO_POSITIVE,
+}
 
 
-def score_findings(table: FindingTable, options: Options | None = None, thresholds=None) -> UnitScore:
+def score_findings(
+    table: FindingTable,
+    options: Options | None = None,
+    thresholds: Thresholds | None = None,
+    subsets: Subsets | None = None,
+) -> UnitScore:
     """``AUROC`` and ``AP`` per class over the images whose label is known, and their means.
 
     A class is defined where both outcomes occur; otherwise it is None and left out of the mean. NaN labels and soft
     labels (0 < y < 1: the reader was uncertain) are unknown here. Exclusive classes also get ``Accuracy``: the share
     of labelled images whose class has the highest score.
+
+    Args:
+        options: adds intervals, micro means, rates at the thresholds, calibration and curves.
+        thresholds: operating points; None: 0.5.
+        subsets: published means: name -> positions of the classes; ``AUROC_{name}``.
     """
-    columns = list(zip(table.labels.T, table.scores.T, strict=True))
+    columns = [known_of(table, index) for index in range(len(table.classes))]
     per_class = {
         "AUROC": [_score_class(roc_auc_score, y, s) for y, s in columns],
         "AP": [_score_class(average_precision_score, y, s) for y, s in columns],
     }
     score = UnitScore(with_classes(table.classes, per_class))
+    for name, members in (subsets or {}).items():
+        for metric in AREAS:
+            values = [per_class[metric][index].value for index in members]
+            mean = mean_or_none(values) if None not in values else None
+            reason = None if mean is not None else "it is undefined for one of the classes"
+            score.estimates[f"{metric}_{name}"] = Estimate(mean, reason=reason)
     if table.exclusive:
         score.estimates["Accuracy"] = _accuracy(table.labels, table.scores)
+    if options is not None:
+        chosen = thresholds or default_thresholds(table.classes, "no threshold was given")
+        _add_all(score, table, columns, options, chosen, subsets or {})
     return score
 
 
 def _score_class(metric, labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    """The metric over the images labelled 0 or 1; None unless both occur."""
-    known = (labels == 0) | (labels == 1)
-    truth = labels[known] == 1
-    if not truth.any():
-        return undefined("no image has the finding", int(known.sum()))
-    if truth.all():
-        return undefined("no image is without the finding", int(known.sum()))
-    return Estimate(float(metric(truth, scores[known])), count=int(known.sum()))
+    """The metric of one class; None unless both outcomes occur."""
+    if labels.all() or not labels.any():
+        reason = "no image has a known label" if not len(labels) else _NO_NEGATIVE if labels.any() else _NO_POSITIVE
+        return undefined(reason, len(labels))
+    return Estimate(float(metric(labels, scores)), count=len(labels))
 
 
 def _accuracy(labels: np.ndarray, scores: np.ndarray) -> Estimate:
@@ -44,3 +79,86 @@ def _accuracy(labels: np.ndarray, scores: np.ndarray) -> Estimate:
         return undefined("no image is labelled", 0)
     hits = labels[known].argmax(axis=1) == scores[known].argmax(axis=1)
     return Estimate(float(hits.mean()), count=int(known.sum()))
+
+
+def _add_all(score: UnitScore, table: FindingTable, columns, options: Options, thresholds, subsets: Subsets) -> None:
+    statistic = FindingStatistic(table, thresholds)
+    ones = np.ones((1, len(table.images)), np.int16)
+    observed = dict(zip(statistic.names, statistic(ones)[0].tolist(), strict=True))
+    _add_rates(score, table, observed, columns)
+    score.estimates.update(with_classes(table.classes, {"ECE": [_calibration_error(y, s) for y, s in columns]}))
+    patients = patients_of(table.images)
+    drawn = bootstrap(statistic, patients, options)
+    _add_intervals(score, table, dict(zip(statistic.names, drawn.T, strict=True)), options, columns, subsets)
+    confusion = statistic.confusion(ones)[0].astype(int).tolist()
+    score.extra.update(_extra(table, columns, thresholds, confusion))
+    score.extra["patients"] = int(patients.max()) + 1
+
+
+def _add_rates(score: UnitScore, table: FindingTable, observed: dict[str, float], columns) -> None:
+    """Micro means of the areas; sensitivity and the like at the thresholds."""
+    known = sum(len(y) for y, _ in columns)
+    for metric in (*AREAS, "F1"):
+        value = observed[f"{metric}_micro"]
+        reason = "all known labels are alike" if metric in AREAS else _NO_POSITIVE
+        score.estimates[f"{metric}_micro"] = _or_undefined(value, reason, known)
+    per_class = {
+        rate: [
+            _or_undefined(observed[f"{rate}/{name}"], _REASONS[rate], len(columns[index][0]))
+            for index, name in enumerate(table.classes)
+        ]
+        for rate in RATES
+    }
+    score.estimates.update(with_classes(table.classes, per_class))
+
+
+def _or_undefined(value: float, reason: str, count: int) -> Estimate:
+    return undefined(reason, count) if np.isnan(value) else Estimate(value, count=count)
+
+
+def _calibration_error(labels: np.ndarray, scores: np.ndarray) -> Estimate:
+    if not len(labels):
+        return undefined("no image has a known label", 0)
+    return Estimate(expected_calibration_error(reliability(labels, scores)), count=len(labels))
+
+
+def _add_intervals(
+    score: UnitScore, table: FindingTable, drawn: dict[str, np.ndarray], options: Options, columns, subsets: Subsets
+) -> None:
+    """Bootstrap intervals of everything but the calibration error, whose replicates are biased; DeLong's beside."""
+    estimates = score.estimates
+    for metric in (*AREAS, *RATES):
+        values = np.stack([drawn[f"{metric}/{name}"] for name in table.classes], axis=1)
+        defined = np.array([estimates[f"{metric}/{name}"].value is not None for name in table.classes])
+        drawn[metric] = mean_over_classes(values, defined)
+        for name, members in subsets.items() if metric in AREAS else ():
+            inside = np.isin(np.arange(len(defined)), members)
+            drawn[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
+    for name, values in drawn.items():
+        estimates[name] = with_interval(estimates[name], values, options.confidence)
+    for name, (labels, scores) in zip(table.classes, columns, strict=True):
+        key = f"AUROC/{name}"
+        if estimates[key].value is not None:
+            interval = delong_interval(labels, scores, options.confidence)
+            estimates[key] = estimates[key].beside("DeLong", interval)
+
+
+def _extra(table: FindingTable, columns, thresholds: Thresholds, confusion: list[list[int]]) -> dict[str, Any]:
+    extra: dict[str, Any] = {"images": len(table.images), "labels": {}, "roc": {}, "reliability": {}}
+    extra["operating_points"] = {}
+    for name, (labels, scores), cells in zip(table.classes, columns, confusion, strict=True):
+        positive = int(labels.sum())
+        unknown = len(table.images) - len(labels)
+        extra["labels"][name] = {"positive": positive, "negative": len(labels) - positive, "unknown": unknown}
+        if 0 < positive < len(labels):
+            extra["roc"][name] = roc_points(labels, scores)
+        if len(labels):
+            extra["reliability"][name] = reliability(labels, scores)
+        counts = dict(zip(("tp", "fn", "fp", "tn"), cells, strict=True))
+        extra["operating_points"][name] = {**thresholds[name], **counts}
+    if table.exclusive:
+        known = (table.labels == 1).any(axis=1)
+        true, called = table.labels[known].argmax(axis=1), table.scores[known].argmax(axis=1)
+        matrix = confusion_matrix(true, called, labels=range(len(table.classes)))
+        extra["confusion"] = {"classes": list(table.classes), "rows_are": "truth", "counts": matrix.tolist()}
+    return extra
