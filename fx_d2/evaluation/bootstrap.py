@@ -7,11 +7,12 @@ image: how often its patient was drawn. Every statistic is a function of weights
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from .estimates import Estimate
+from .estimates import UnitScore
 from .tables import Options
 
 METHOD = "bootstrap over patients"
@@ -58,12 +59,15 @@ def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float] | 
     return float(low), float(high)
 
 
-def with_interval(estimate: Estimate, values: np.ndarray, confidence: float) -> Estimate:
-    """The estimate with the interval of its replicates; undefined ones stay as they are."""
-    interval = None if estimate.value is None else percentiles(values, confidence)
-    if interval is None:
-        return estimate
-    return Estimate(estimate.value, *interval, METHOD, count=estimate.count)
+def add_intervals(score: UnitScore, drawn: Mapping[str, np.ndarray], confidence: float) -> None:
+    """Gives every estimate the interval of its replicates, and keeps these; what is undefined stays as it is."""
+    for name, values in drawn.items():
+        estimate = score.estimates[name]
+        interval = None if estimate.value is None else percentiles(values, confidence)
+        if interval is not None:
+            low, high = interval
+            score.estimates[name] = replace(estimate, low=low, high=high, method=METHOD)
+            score.replicates[name] = values
 
 
 def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:

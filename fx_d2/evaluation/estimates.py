@@ -52,10 +52,12 @@ class UnitScore:
     Attributes:
         estimates: by metric; ``metric/class`` for one class.
         extra: curves, tables and counts for the report, as JSON; the keys are described in ``docs/metrics.md``.
+        replicates: bootstrap values of the metrics that have an interval; not written.
     """
 
     estimates: dict[str, Estimate] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    replicates: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Metrics:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from ..data.errors import DataError
 from .tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options, Table, stack_rows
@@ -156,13 +157,15 @@ def _mask_results(table: MaskTable) -> Iterator[dict]:
 def _true_masks(table: MaskTable) -> Iterator[dict]:
     for number, rows in enumerate(table.truth, start=1):
         for row in rows:
-            yield {"image_id": number, "category_id": row.category + 1, "segmentation": row.runs, "iscrowd": 0}
+            box, area = coco_mask.toBbox(row.runs).tolist(), int(coco_mask.area(row.runs))
+            keys = {"image_id": number, "category_id": row.category + 1, "segmentation": row.runs}
+            yield {**keys, "bbox": box, "area": area, "iscrowd": 0}
 
 
 def _mask_rows(rows: Iterable[dict], count: int) -> list[list[MaskRow]]:
     grouped: list[list[MaskRow]] = [[] for _ in range(count)]
     for row in rows:
-        mask = MaskRow(row["category_id"] - 1, row["segmentation"], row.get("score", 1.0))
+        mask = MaskRow(row["category_id"] - 1, row["segmentation"], row.get("score", 0.0))
         grouped[row["image_id"] - 1].append(mask)
     return grouped
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
-from .bootstrap import bootstrap, mean_over_classes, with_interval
+from .bootstrap import add_intervals, bootstrap, mean_over_classes
 from .calibration import expected_calibration_error, reliability
 from .estimates import Estimate, UnitScore, mean_or_none, undefined, with_classes
 from .finding_statistic import AREAS, RATES, FindingStatistic
@@ -134,8 +134,7 @@ def _add_intervals(
         for name, members in subsets.items() if metric in AREAS else ():
             inside = np.isin(np.arange(len(defined)), members)
             drawn[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
-    for name, values in drawn.items():
-        estimates[name] = with_interval(estimates[name], values, options.confidence)
+    add_intervals(score, drawn, options.confidence)
     for name, (labels, scores) in zip(table.classes, columns, strict=True):
         key = f"AUROC/{name}"
         if estimates[key].value is not None:

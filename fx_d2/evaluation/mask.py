@@ -10,9 +10,10 @@ import torch
 from ..data.masks import UNKNOWN, decode_masks
 from .base import UnitEvaluator
 from .estimates import UnitScore
-from .regions import encode, split_regions
-from .segmentations import UNKNOWN_COUNTS, MaskMeasure, score_masks
-from .tables import MaskRow, MaskTable
+from .regions import split_regions
+from .segmentations import DISTANCES, UNKNOWN_COUNTS, MaskMeasure, score_masks
+from .surface import mask_distances
+from .tables import ImageRow, MaskTable
 
 # Probability from which a pixel is inside.
 THRESHOLD = 0.5
@@ -41,19 +42,27 @@ class MaskEvaluator(UnitEvaluator):
         counts[~known.any(2).any(1)] = UNKNOWN_COUNTS
         measure = MaskMeasure(counts.cpu().numpy())
         if self.options is not None:
-            self._add_details(measure, truth.numpy(), predicted, probabilities)
+            self._add_details(measure, ImageRow.from_record(record), truth.numpy(), predicted, probabilities)
         return measure
 
     def _add_details(
-        self, measure: MaskMeasure, truth: np.ndarray, predicted: torch.Tensor, probabilities: torch.Tensor
+        self,
+        measure: MaskMeasure,
+        image: ImageRow,
+        truth: np.ndarray,
+        predicted: torch.Tensor,
+        probabilities: torch.Tensor,
     ) -> None:
-        """Run lengths for the files and for COCO's precision; one channel at a time, large images have many."""
+        """Regions and distances; one channel at a time, for a large image has many."""
+        measure.distances = np.full((len(self.classes), len(DISTANCES)), np.nan)
         for category, (_, found, true) in enumerate(measure.counts):
-            if true > 0:
-                measure.truth.append(MaskRow(category, encode(truth[category] == 1)))
+            drawn = truth[category] == 1
+            measure.truth.extend(split_regions(drawn, category) if true > 0 else [])
             if found > 0:
                 inside, probability = predicted[category].cpu().numpy(), probabilities[category].float().cpu().numpy()
                 measure.found.extend(split_regions(inside, category, probability))
+                if true > 0 and self.options.distances:
+                    measure.distances[category] = mask_distances(inside, drawn, image.spacing)
 
     def summarise(self, measured: list[MaskMeasure]) -> UnitScore:
         images = self.images()

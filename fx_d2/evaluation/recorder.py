@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from .coco import back_end_name
+from .compare import compare
 from .estimates import UnitScore
 from .files import FOLDER, write_manifest, write_table
 from .operating import Thresholds, choose_thresholds, default_thresholds
@@ -25,7 +27,8 @@ class Recorder:
     def __init__(
         self, options: Options, split: str, threshold_split: str | None, predictions: str | Path | None = None
     ) -> None:
-        self.run = RunScores(split, options, threshold_split)
+        about = {"coco": back_end_name()}
+        self.run = RunScores(split, options, threshold_split, about=about)
         self.predictions = None if predictions is None else Path(predictions)
         self._units: dict[str, dict] = {}
         if self.predictions is not None:
@@ -46,9 +49,15 @@ class Recorder:
         return known.setdefault(unit.rpartition("/")[0], default_thresholds(classes, reason))
 
     def add(self, unit: str, tables: Mapping[str, Table], scores: Mapping[str, UnitScore]) -> None:
-        """Keeps what the models (keys) reached on one unit."""
+        """Keeps what the models (keys) reached on one unit, and compares the last with the first of them."""
         for model, score in scores.items():
             self.run.scores.setdefault(model, {})[unit] = score
+        first, last = next(iter(scores)), next(reversed(scores))
+        if first != last:
+            rows = compare(scores[last], scores[first], (tables[last], tables[first]), self.run.options, unit)
+            self.run.comparisons[unit] = {"first": last, "second": first, "metrics": rows}
+        for score in scores.values():
+            score.replicates.clear()  # they are large and of no further use
         self._keep(unit, self.run.split, tables)
 
     def _keep(self, unit: str, split: str, tables: Mapping[str, Table]) -> None:

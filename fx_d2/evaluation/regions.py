@@ -36,7 +36,7 @@ def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | Non
     """The connected regions (8 neighbours) of a mask, largest first; together they are the mask.
 
     Args:
-        mask: (H, W) bool. probability: (H, W); a region's score is its mean inside. None: 1.
+        mask: (H, W) bool. probability: (H, W); a region's score is its mean inside. None: truth, the score is 0.
     """
     if not mask.any():
         return []
@@ -45,5 +45,5 @@ def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | Non
     regions = [labels == number for number in order[:MAX_REGIONS]]
     if count - 1 > MAX_REGIONS:
         regions.append(mask & ~np.isin(labels, order[:MAX_REGIONS]))
-    scores = [1.0 if probability is None else float(probability[region].mean(dtype=np.float64)) for region in regions]
+    scores = [0.0 if probability is None else float(probability[region].mean(dtype=np.float64)) for region in regions]
     return [MaskRow(category, encode(region), score) for region, score in zip(regions, scores, strict=True)]

@@ -1,17 +1,27 @@
-"""Masks: Dice and intersection over union per image, over positives and over all images."""
+"""Masks: overlap and surface distance per image, precision of their connected regions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
+from .bootstrap import add_intervals, bootstrap, mean_over_classes, ratio
+from .coco import RegionSet
+from .detections import score_regions
 from .estimates import Estimate, UnitScore, undefined, with_classes
-from .tables import ImageRow, MaskRow, Options
+from .regions import union_of
+from .surface import mask_distances
+from .tables import ImageRow, MaskRow, MaskTable, Options, patients_of
 
 # What stands in the counts of a channel that is unknown on the image.
 UNKNOWN_COUNTS = -1
+OVERLAPS = ("Dice", "IoU", "Dice_all", "IoU_all")
+DISTANCES = ("HD95", "ASSD", "HD95_mm", "ASSD_mm")
+_ABSENT, _UNKNOWN = "no image has the class", "the class is unknown on every image"
+_REASONS = {"Dice": _ABSENT, "IoU": _ABSENT, "Dice_all": _UNKNOWN, "IoU_all": _UNKNOWN}
 
 
 @dataclass
@@ -20,12 +30,55 @@ class MaskMeasure:
 
     Attributes:
         counts: (K, 3) int64: pixels in the intersection, the prediction and the truth; -1 for an unknown channel.
-        truth: the true mask of each class that is there. found: the predicted regions. Final evaluation only.
+        distances: (K, 4) of :data:`DISTANCES`, NaN where undefined; None: not measured.
+        truth, found: the connected regions of truth and prediction. Final evaluation only.
     """
 
     counts: np.ndarray
+    distances: np.ndarray | None = None
     truth: list[MaskRow] = field(default_factory=list)
     found: list[MaskRow] = field(default_factory=list)
+
+
+def measure_rows(image: ImageRow, classes: int, truth: list[MaskRow], found: list[MaskRow], distances: bool):
+    """The :class:`MaskMeasure` of one image from its regions as they are stored."""
+    measure = MaskMeasure(np.zeros((classes, 3), np.int64), np.full((classes, 4), np.nan), truth, found)
+    for k in range(classes):
+        if k in image.unknown_classes:
+            measure.counts[k] = UNKNOWN_COUNTS
+            continue
+        masks = [union_of(rows, k, image.height, image.width) for rows in (found, truth)]
+        measure.counts[k] = (masks[0] & masks[1]).sum(), masks[0].sum(), masks[1].sum()
+        if distances:
+            measure.distances[k] = mask_distances(*masks, image.spacing)
+    return measure
+
+
+def measure_table(table: MaskTable, options: Options) -> list[MaskMeasure]:
+    """The measures of all images of a table; one image's masks are in memory at a time."""
+    rows = zip(table.images, table.truth, table.found, strict=True)
+    return [measure_rows(image, len(table.classes), t, f, options.distances) for image, t, f in rows]
+
+
+def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
+    """(N, K) values by metric; NaN where the image does not count.
+
+    ``Dice``, ``IoU``: images *with* the class (positives). ``Dice_all``, ``IoU_all``: all images where the class is
+    known, with empty truth and empty prediction scoring 1 (the published convention). Distances: images that have the
+    class in the truth and in the prediction.
+    """
+    counts = np.stack([measure.counts for measure in measures]).astype(np.float64)
+    intersection, predicted, truth = np.moveaxis(counts, 2, 0)
+    known, total = truth >= 0, predicted + truth
+    values = {}
+    for name, part, whole in (("Dice", 2 * intersection, total), ("IoU", intersection, total - intersection)):
+        everywhere = np.where(known, np.divide(part, whole, out=np.ones_like(part), where=whole > 0), np.nan)
+        values[name] = np.where(truth > 0, everywhere, np.nan)
+        values[f"{name}_all"] = everywhere
+    if measures[0].distances is not None:
+        distances = np.stack([measure.distances for measure in measures])
+        values.update(zip(DISTANCES, np.moveaxis(distances, 2, 0), strict=True))
+    return values
 
 
 def score_masks(
@@ -34,34 +87,89 @@ def score_masks(
     measures: Sequence[MaskMeasure],
     options: Options | None = None,
 ) -> UnitScore:
-    """``Dice``, ``IoU``: mean over the images *with* the class (positives). ``Dice_all``, ``IoU_all``: mean over all
-    images where the class is known, with empty truth and empty prediction scoring 1 (the published convention).
-    The overall value is the mean over classes. Unknown channels and pixels are left out.
+    """Means over images per class (see :func:`image_values`) and over the classes where they are defined.
+
+    Unknown channels and pixels are left out.
+
+    Args:
+        options: adds surface distances, the precision of connected regions (``AP`` and the like) and intervals.
     """
-    columns = [class_scores(counts) for counts in np.stack([measure.counts for measure in measures], axis=1)]
-    return UnitScore(with_classes(classes, {name: [column[name] for column in columns] for name in columns[0]}))
-
-
-def class_scores(counts: np.ndarray) -> dict[str, Estimate]:
-    """Scores of one class from its (N, 3) counts: intersection, prediction, truth; negative where unknown."""
-    intersection, predicted, truth = counts[counts[:, 2] >= 0].astype(np.float64).T
-    positive = truth > 0
-    total = predicted + truth
-    dice = _ratio(2 * intersection, total)
-    iou = _ratio(intersection, total - intersection)
-    absent = "no image has the class"
-    return {
-        "Dice": _mean(dice[positive], absent),
-        "IoU": _mean(iou[positive], absent),
-        "Dice_all": _mean(dice, "the class is unknown on every image"),
-        "IoU_all": _mean(iou, "the class is unknown on every image"),
+    values = image_values(measures)
+    per_class = {
+        name: [_mean(column, _reason(name, images, options)) for column in table.T] for name, table in values.items()
     }
+    score = UnitScore(with_classes(classes, per_class))
+    if options is not None:
+        _add_intervals(score, values, classes, patients_of(images), options)
+        sets = [region_set(measure.truth for measure in measures), region_set(measure.found for measure in measures)]
+        regions = score_regions(*sets, images, classes, options, "region", froc=False)
+        score.estimates.update(regions.estimates)
+        score.extra.update(regions.extra)
+        score.replicates.update(regions.replicates)
+        score.extra["masks"] = {name: _about(k, measures, values) for k, name in enumerate(classes)}
+    return score
 
 
-def _mean(values: np.ndarray, reason: str) -> Estimate:
-    return Estimate(float(values.mean()), count=len(values)) if len(values) else undefined(reason, 0)
+def _mean(column: np.ndarray, reason: str) -> Estimate:
+    defined = column[~np.isnan(column)]
+    return Estimate(float(defined.mean()), count=len(defined)) if len(defined) else undefined(reason, 0)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, and 1 where both are empty."""
-    return np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+def _reason(name: str, images: Sequence[ImageRow], options: Options | None) -> str:
+    if name in DISTANCES and not options.distances:
+        return "surface distances were not asked for (FX.EVAL.DISTANCES)"
+    if name.endswith("_mm") and all(image.spacing is None for image in images):
+        return "no image has a known pixel spacing"
+    return _REASONS.get(name, "no image has the class in both truth and prediction")
+
+
+class MeanStatistic:
+    """Weighted means of (N, K) image values of several metrics, metric by metric; NaN where no image counts."""
+
+    def __init__(self, values: dict[str, np.ndarray]) -> None:
+        table = np.concatenate(list(values.values()), axis=1)
+        self.valid = (~np.isnan(table)).astype(np.float64)
+        self.values = np.nan_to_num(table)
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        weights = weights.astype(np.float64)
+        return ratio(weights @ self.values, weights @ self.valid)
+
+
+def _add_intervals(
+    score: UnitScore, values: dict[str, np.ndarray], classes: tuple[str, ...], patients: np.ndarray, options: Options
+) -> None:
+    drawn = bootstrap(MeanStatistic(values), patients, options).reshape(-1, len(values), len(classes))
+    for number, (name, table) in enumerate(values.items()):
+        defined = (~np.isnan(table)).any(axis=0)
+        columns = {f"{name}/{label}": drawn[:, number, k] for k, label in enumerate(classes)}
+        add_intervals(score, {name: mean_over_classes(drawn[:, number], defined), **columns}, options.confidence)
+
+
+def region_set(rows_of_images: Iterable[Sequence[MaskRow]]) -> RegionSet:
+    """Regions of many images for COCO's precision; none is a crowd, a truth's value is 0."""
+    numbered = [(number, row) for number, rows in enumerate(rows_of_images) for row in rows]
+    shapes = [row.runs for _, row in numbered]
+    return RegionSet(
+        images=np.array([number for number, _ in numbered], dtype=np.int64),
+        categories=np.array([row.category for _, row in numbered], dtype=np.int64),
+        values=np.array([row.score for _, row in numbered], dtype=np.float64),
+        shapes=shapes,
+        # One by one: pycocotools 2.0.11 refuses more than 255 at once.
+        areas=np.array([coco_mask.area(runs) for runs in shapes], dtype=np.float64),
+    )
+
+
+def _about(k: int, measures: Sequence[MaskMeasure], values: dict[str, np.ndarray]) -> dict:
+    counts = np.stack([measure.counts[k] for measure in measures])
+    known, positive = counts[:, 2] >= 0, counts[:, 2] > 0
+    dice = values["Dice"][:, k]
+    return {
+        "positive": int(positive.sum()),
+        "negative": int((known & ~positive).sum()),
+        "unknown": int((~known).sum()),
+        # Present but nothing was drawn: such images have no surface distance.
+        "missed": int((positive & (counts[:, 1] == 0)).sum()),
+        "invented": int((known & ~positive & (counts[:, 1] > 0)).sum()),
+        "dice": np.sort(dice[~np.isnan(dice)]).round(4).tolist(),
+    }

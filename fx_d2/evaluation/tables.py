@@ -84,16 +84,16 @@ class BoxTable:
 
 @dataclass(frozen=True)
 class MaskRow:
-    """A region of one class on one image; ``score`` is 1 for truth."""
+    """A connected region of one class on one image; ``score`` is 0 for truth, in which nothing is a crowd."""
 
     category: int
     runs: RunLengths
-    score: float = 1.0
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
 class MaskTable:
-    """Masks as run lengths: per image the rows of truth (one per class that is there) and of predicted regions."""
+    """Masks as run lengths: per image the connected regions of truth and prediction."""
 
     images: Sequence[ImageRow]
     classes: tuple[str, ...]

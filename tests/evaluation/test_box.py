@@ -5,7 +5,7 @@ import torch
 from detectron2.structures import Boxes, BoxMode, Instances
 
 from fx_d2.evaluation import BoxEvaluator
-from fx_d2.evaluation.detections import IOU_THRESHOLDS
+from fx_d2.evaluation.coco import IOU_THRESHOLDS
 
 
 def record(name, *boxes, crowd=()):

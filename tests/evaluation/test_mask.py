@@ -6,6 +6,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from fx_d2.evaluation import MaskEvaluator
+from fx_d2.evaluation.tables import Options
 
 CLASSES = ("lung", "heart", "rib")
 
@@ -107,3 +108,63 @@ def test_malformed_masks_name_the_image():
         evaluator.process([{"image_id": "a"}], [{"masks": torch.ones(1, 4, 5)}])
     with pytest.raises(ValueError, match="'a'.*not finite"):
         evaluator.process([{"image_id": "a"}], [{"masks": torch.full((1, 4, 4), torch.nan)}])
+
+
+def full(records, probabilities, classes, options):
+    evaluator = MaskEvaluator(records, classes, options=options)
+    evaluator.process(records, [{"masks": torch.as_tensor(p, dtype=torch.float32)} for p in probabilities])
+    evaluator.evaluate()
+    return evaluator
+
+
+def test_distances_and_their_counts():
+    truths, predictions = np.zeros((2, 4, 1, 20, 20), np.uint8)
+    truths[:3, 0, 2:8, 2:8] = 1
+    predictions[0, 0, 2:8, 4:10] = predictions[1, 0, 2:8, 2:8] = predictions[3, 0, :3, :3] = 1
+    rows = [record(str(i), truths[i]) for i in range(4)]
+    rows[0]["spacing"] = (0.5, 0.25)
+    score = full(rows, predictions, ["x"], Options(bootstraps=10)).score
+    # Image 0 is two columns off, image 1 perfect, on image 2 nothing was drawn, on image 3 something invented.
+    assert score.metrics["HD95/x"] == pytest.approx(1.0) and score.estimates["HD95/x"].count == 2
+    assert score.metrics["HD95_mm/x"] == pytest.approx(0.5) and score.estimates["HD95_mm/x"].count == 1
+    about = score.extra["masks"]["x"]
+    assert (about["positive"], about["negative"], about["missed"], about["invented"]) == (3, 1, 1, 1)
+    assert about["dice"] == [0.0, 0.6667, 1.0]
+    assert score.metrics["Dice/x"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert score.estimates["Dice"].low <= score.metrics["Dice"] <= score.estimates["Dice"].high
+    del rows[0]["spacing"]
+    score = full(rows, predictions, ["x"], Options(bootstraps=0)).score
+    assert score.estimates["ASSD_mm"].reason and "pixel spacing" in score.estimates["ASSD_mm/x"].reason
+
+
+def test_regions_are_scored_as_coco_instances():
+    """Two lesions, one found; a false one elsewhere; 300 specks beyond what is kept are one region more."""
+    truth, probability = np.zeros((2, 1, 80, 80), np.float32)
+    truth[0, 5:15, 5:15] = truth[0, 40:50, 40:50] = 1
+    probability[0, 5:15, 5:15] = 0.9
+    probability[0, 60:70, 5:15] = 0.6
+    evaluator = full([record("a", truth.astype(np.uint8))], [probability], ["x"], Options(bootstraps=5))
+    # Score order: hit, false. Precision 1 up to recall one half.
+    assert evaluator.score.metrics["AP50"] == pytest.approx(51 / 101)
+    assert [row.score for row in evaluator.table.found[0]] == pytest.approx([0.9, 0.6])
+    assert len(evaluator.table.truth[0]) == 2
+    specks = np.zeros((1, 80, 80), np.float32)
+    specks[0, ::3, ::3] = 0.7
+    found = full([record("a", truth.astype(np.uint8))], [specks], ["x"], Options(bootstraps=0)).table.found[0]
+    assert len(found) == 101 and sum(coco_mask.area(row.runs) for row in found) == (specks > 0).sum()
+
+
+def test_hundreds_of_regions_over_many_images():
+    rng = np.random.default_rng(0)
+    masks = (rng.random((12, 1, 40, 40)) < 0.2).astype(np.uint8)
+    score = full([record(str(i), m) for i, m in enumerate(masks)], masks, ["x"], Options(bootstraps=0)).score
+    assert score.extra["regions"]["x"]["truths"] > 300
+    assert score.metrics["Dice"] == score.metrics["AP50"] == 1.0 and score.metrics["HD95"] == 0.0
+
+
+def test_unknown_channels_have_no_regions():
+    full_mask = np.ones((2, 8, 8), np.uint8)
+    evaluator = full([record("a", full_mask, unknown=[1])], [full_mask], ["x", "y"], Options(bootstraps=0))
+    assert {row.category for row in evaluator.table.found[0]} == {0}
+    assert evaluator.score.estimates["AP/y"].reason == "no true region"
+    assert evaluator.score.estimates["Dice/y"].reason == "no image has the class"

@@ -1,0 +1,125 @@
+"""COCO's average precision by pycocotools or, where it is installed, by a faster library with the same results."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .tables import RunLengths
+
+logger = logging.getLogger(__name__)
+
+# 0.40, then COCO's 0.50:0.05:0.95.
+IOU_THRESHOLDS = np.array([0.40, *(0.50 + 0.05 * step for step in range(10))]).round(2)
+MAX_DETECTIONS = 100
+# COCO's sizes in square pixels, under Detectron2's letters; "" is all.
+AREAS = {"": [0.0, 1e10], "s": [0.0, 32.0**2], "m": [32.0**2, 96.0**2], "l": [96.0**2, 1e10]}
+# Tried in this order. hotcoco (MIT, Rust) gives the same precision to the last bit; see docs/metrics.md.
+BACK_ENDS = ("hotcoco", "pycocotools")
+
+
+@dataclass(frozen=True)
+class RegionSet:
+    """Boxes or masks over many images, in the order of the images.
+
+    Attributes:
+        images, categories: (M,) int64, from 0.
+        values: (M,) the score of a prediction; 1 for true regions that are crowds, else 0.
+        shapes: (M, 4) x, y, width, height, or a list of M run-length records.
+        areas: (M,) square pixels.
+    """
+
+    images: np.ndarray
+    categories: np.ndarray
+    values: np.ndarray
+    shapes: np.ndarray | Sequence[RunLengths]
+    areas: np.ndarray
+
+    @property
+    def kind(self) -> str:
+        """COCO's name of the shapes."""
+        return "bbox" if isinstance(self.shapes, np.ndarray) else "segm"
+
+
+@lru_cache
+def load_back_end(name: str | None = None) -> tuple[ModuleType, ModuleType]:
+    """The modules with ``COCO`` and with ``COCOeval``; without a name the first of :data:`BACK_ENDS` that is there."""
+    for candidate in (name,) if name else BACK_ENDS:
+        with contextlib.suppress(ModuleNotFoundError):
+            package = importlib.import_module(candidate)
+            logger.info("COCO evaluation by %s %s", candidate, version(candidate))
+            if candidate == "pycocotools":
+                return importlib.import_module("pycocotools.coco"), importlib.import_module("pycocotools.cocoeval")
+            return package, package
+    raise ModuleNotFoundError(f"no COCO evaluation: install one of {', '.join((name,) if name else BACK_ENDS)}")
+
+
+def back_end_name() -> str:
+    """Name and version of what :func:`precision` uses."""
+    package = load_back_end()[0].__name__.partition(".")[0]
+    return f"{package} {version(package)}"
+
+
+def precision(
+    truth: RegionSet, found: RegionSet, images: int, classes: int, areas: Sequence[str] = ("",), name: str | None = None
+) -> np.ndarray:
+    """Interpolated precision as COCO defines it.
+
+    101 recall points, at most 100 detections per class and image; detections in a crowd count neither way.
+
+    Args:
+        images, classes: how many there are. areas: keys of :data:`AREAS`. name: of the back end.
+
+    Returns:
+        (11, 101, classes, len(areas)): IoU threshold, recall, class, size; -1 for a class without truth of that size.
+    """
+    api, evaluator = load_back_end(name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        left = _index(api, truth, images, classes, "iscrowd")
+        right = _index(api, found, images, classes, "score")
+        evaluation = evaluator.COCOeval(left, right, truth.kind)
+        evaluation.params.iouThrs = IOU_THRESHOLDS
+        evaluation.params.maxDets = [MAX_DETECTIONS]
+        evaluation.params.areaRng = [AREAS[key] for key in areas]
+        evaluation.params.areaRngLbl = [key or "all" for key in areas]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"])[..., 0]
+
+
+def _index(api: ModuleType, regions: RegionSet, images: int, classes: int, value: str) -> Any:
+    """A COCO index; unlike ``COCO.loadRes`` it may be empty."""
+    shape = "bbox" if regions.kind == "bbox" else "segmentation"
+    values = regions.values.astype(int) if value == "iscrowd" else regions.values
+    columns = (regions.images, regions.categories, regions.shapes, regions.areas, values)
+    rows = zip(*(column.tolist() if isinstance(column, np.ndarray) else column for column in columns), strict=True)
+    # pycocotools asks for the size of an image that has masks; the run lengths know it.
+    sizes = (
+        {} if shape == "bbox" else dict(zip(regions.images.tolist(), (s["size"] for s in regions.shapes), strict=True))
+    )
+    coco = api.COCO()
+    coco.dataset = {
+        "images": [
+            {"id": number, "height": height, "width": width}
+            for number in range(images)
+            for height, width in [sizes.get(number, (1, 1))]
+        ],
+        "categories": [{"id": number, "name": str(number)} for number in range(classes)],
+        # Matches are stored by annotation number, and 0 means none.
+        "annotations": [
+            {"id": number, "image_id": i, "category_id": k, shape: s, "area": a, "iscrowd": 0, value: v}
+            for number, (i, k, s, a, v) in enumerate(rows, start=1)
+        ],
+    }
+    coco.createIndex()
+    return coco

@@ -1,0 +1,88 @@
+"""Paired comparison of two models, or of two runs, on the same images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..data.errors import DataError
+from .bootstrap import METHOD, percentiles
+from .estimates import UnitScore
+from .operating import known_of
+from .roc import delong_p
+from .tables import BoxTable, FindingTable, Options, Table
+
+
+def compare(
+    first: UnitScore, second: UnitScore, tables: tuple[Table, Table], options: Options, unit: str = "unit"
+) -> dict[str, dict[str, Any]]:
+    """The difference, first minus second, of every metric that both have.
+
+    Both were scored with the same seed over the same patients, so that replicate by replicate the same patients were
+    drawn: the differences are paired.
+
+    Returns:
+        by metric: ``first``, ``second``, ``difference``, ``low``, ``high``, ``p_value`` (two-sided, from the
+        bootstrap), and for ``AUROC/{class}`` ``delong_p_value``. Where one of them is undefined, ``difference`` is
+        None and ``reason`` says why.
+
+    Raises:
+        DataError: the two were not made for the same images, patients, classes and truth.
+    """
+    check_same_truth(*tables, unit)
+    rows = {name: _difference(first, second, name, options) for name in first.estimates if name in second.estimates}
+    if isinstance(tables[0], FindingTable):
+        for index, label in enumerate(tables[0].classes):
+            row = rows[f"AUROC/{label}"]
+            if row["difference"] is not None:
+                labels, scores = known_of(tables[0], index)
+                row["delong_p_value"] = delong_p(labels, scores, known_of(tables[1], index)[1])
+    return rows
+
+
+def _difference(first: UnitScore, second: UnitScore, name: str, options: Options) -> dict[str, Any]:
+    a, b = first.estimates[name], second.estimates[name]
+    row: dict[str, Any] = {"first": a.value, "second": b.value, "difference": None}
+    if a.value is None or b.value is None:
+        return {**row, "reason": a.reason or b.reason}
+    row["difference"] = a.value - b.value
+    if name in first.replicates and name in second.replicates:
+        differences = first.replicates[name] - second.replicates[name]
+        interval = percentiles(differences, options.confidence)
+        if interval is not None:
+            low, high = interval
+            row.update(low=low, high=high, p_value=bootstrap_p(differences), method=METHOD)
+    return row
+
+
+def bootstrap_p(differences: np.ndarray) -> float:
+    """Two-sided p-value of no difference: twice the smaller share of replicates on either side of 0.
+
+    Counting the observation itself among the replicates (Davison and Hinkley, Bootstrap Methods, 1997, section 4.2)
+    keeps it above 0.
+    """
+    known = differences[~np.isnan(differences)]
+    shares = [(1 + (known <= 0).sum()) / (1 + len(known)), (1 + (known >= 0).sum()) / (1 + len(known))]
+    return float(min(1.0, 2 * min(shares)))
+
+
+def check_same_truth(first: Table, second: Table, unit: str) -> None:
+    """
+    Raises:
+        DataError: images, their patients, classes or the truth differ.
+    """
+    if first.classes != second.classes:
+        raise DataError(f"{unit}: the classes differ: {', '.join(first.classes)} and {', '.join(second.classes)}")
+    keys = [[(row.image_id, row.patient_id) for row in table.images] for table in (first, second)]
+    if keys[0] != keys[1]:
+        differing = set(keys[0]) ^ set(keys[1])
+        example = min(map(str, differing), default="")
+        what = f"{len(differing)} differ, for instance {example}" if differing else "they come in another order"
+        raise DataError(f"{unit}: the two were not scored on the same images and patients ({what})")
+    if isinstance(first, FindingTable):
+        same = np.array_equal(first.labels, second.labels, equal_nan=True)
+    else:
+        same = np.array_equal(first.truth, second.truth) if isinstance(first, BoxTable) else first.truth == second.truth
+    if not same:
+        raise DataError(f"{unit}: the two were scored against different truth; compare runs on the same data")

@@ -1,0 +1,103 @@
+"""Scores predictions again from their files, and compares two folders of them. No model, no dataset is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..data.errors import DataError, nearest
+from .compare import compare
+from .detections import score_boxes
+from .estimates import UnitScore
+from .files import read_manifest, read_table
+from .findings import score_findings
+from .operating import Thresholds
+from .recorder import Recorder
+from .run_scores import RunScores
+from .segmentations import measure_table, score_masks
+from .subsets import subsets_of
+from .tables import BoxTable, FindingTable, Manifest, Options, Table
+
+
+def score_table(table: Table, unit: str, options: Options, thresholds: Thresholds | None = None) -> UnitScore:
+    """What an evaluator gives for the same predictions."""
+    if isinstance(table, FindingTable):
+        return score_findings(table, options, thresholds, subsets_of(unit, table.classes))
+    if isinstance(table, BoxTable):
+        return score_boxes(table, options)
+    return score_masks(table.images, table.classes, measure_table(table, options), options)
+
+
+def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) -> RunScores:
+    """Scores a folder of predictions as the evaluation that wrote it did.
+
+    Args:
+        units: only these; None: all.
+        changes: fields of :class:`Options` to change, ``bootstraps=0`` for instance.
+
+    Raises:
+        DataError: a file is missing or damaged, or a unit is not in the folder.
+    """
+    manifest = read_manifest(folder)
+    options = replace(manifest.options, **changes)
+    recorder = Recorder(options, manifest.split, manifest.threshold_split)
+    for unit in _chosen(manifest, units, folder):
+        tables, scores = score_unit(folder, manifest, unit, recorder)
+        recorder.add(unit, tables, scores)
+    return recorder.run
+
+
+def score_unit(
+    folder: str | Path, manifest: Manifest, unit: str, recorder: Recorder
+) -> tuple[dict[str, Table], dict[str, UnitScore]]:
+    """Tables and scores of every model on one unit; operating points are chosen first and kept in the recorder."""
+    about, findings = manifest.units[unit], unit.endswith("/cls")
+    exclusive = bool(about.get("exclusive"))
+    if findings and manifest.threshold_split in about["splits"]:
+        split = manifest.threshold_split
+        chosen_on = {model: read_table(folder, model, unit, split, exclusive) for model in manifest.models}
+        recorder.choose_thresholds(unit, chosen_on)
+    tables = {model: read_table(folder, model, unit, manifest.split, exclusive) for model in manifest.models}
+    scores = {}
+    for model, table in tables.items():
+        thresholds = recorder.thresholds(model, unit, table.classes) if findings else None
+        scores[model] = score_table(table, unit, recorder.run.options, thresholds)
+    return tables, scores
+
+
+def compare_folders(first: str | Path, second: str | Path, units: list[str] | None = None, **changes: Any) -> dict:
+    """Paired differences, first minus second, of every unit and model that both folders have.
+
+    Returns:
+        ``{"model/dataset/task": {metric: row}}``; rows as :func:`compare` gives them.
+
+    Raises:
+        DataError: the folders share no unit or model, or were not scored on the same images.
+    """
+    manifests = read_manifest(first), read_manifest(second)
+    options = replace(manifests[0].options, **changes)
+    models = [model for model in manifests[0].models if model in manifests[1].models]
+    shared = [unit for unit in _chosen(manifests[0], units, first) if unit in manifests[1].units]
+    if not models or not shared:
+        raise DataError(f"{first} and {second} have no unit and model in common")
+    comparisons = {}
+    for unit in shared:
+        pairs = []
+        for folder, manifest in zip((first, second), manifests, strict=True):
+            recorder = Recorder(options, manifest.split, manifest.threshold_split)
+            pairs.append(score_unit(folder, replace(manifest, models=tuple(models)), unit, recorder))
+        for model in models:
+            tables = tuple(tables[model] for tables, _ in pairs)
+            scores = [scores[model] for _, scores in pairs]
+            comparisons[f"{model}/{unit}"] = compare(*scores, tables, options, f"{model}/{unit}")
+    return comparisons
+
+
+def _chosen(manifest: Manifest, units: list[str] | None, folder: str | Path) -> Iterator[str]:
+    for unit in units or manifest.units:
+        if unit not in manifest.units:
+            raise DataError(f"{folder}: no predictions for the unit {unit!r}; {nearest(unit, manifest.units, 'units')}")
+        if manifest.split in manifest.units[unit]["splits"]:
+            yield unit
