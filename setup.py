@@ -43,6 +43,8 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
+    # COCO precision 30 times faster than by pycocotools, equal to the last bit; used where it is installed.
+    "fast": ["hotcoco>=1.3"],
     "wandb": ["wandb"],  # FX.WANDB.ENABLED: curves on Weights & Biases beside TensorBoard
     "dicom": [
         # JPEG lossless and JPEG-LS inside DICOM, which no built-in dataset is known to use (13 MB). pylibjpeg-libjpeg
@@ -59,6 +61,7 @@ EXTRAS_REQUIRE = {
         "timm",  # tests: its Swin features are what ours must be, and its model loads our export
         "ruff",  # make lint
         "playwright",  # the report in a real browser; drives the system's Chromium, downloads none
+        "hotcoco>=1.3",  # compared with pycocotools
         "python-gdcm",  # writes JPEG lossless files for the tests of DICOM
         # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.
         "SimpleITK",

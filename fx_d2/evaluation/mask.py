@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..data.images import pixel_spacing
 from ..data.masks import UNKNOWN, decode_masks
 from .base import UnitEvaluator
 from .estimates import UnitScore
@@ -19,54 +22,60 @@ from .tables import ImageRow, MaskTable
 THRESHOLD = 0.5
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Of one image: masks (K, H, W) uint8: 1 inside, 0 outside, 255 unknown; the image with its spacing."""
+
+    masks: torch.Tensor
+    image: ImageRow
+
+
 class MaskEvaluator(UnitEvaluator):
     """Scores masks at the original size, probabilities cut at 0.5; see :func:`score_masks`."""
 
     task = "mask"
 
-    def truth_of(self, record: dict) -> torch.Tensor:
-        """-> (K, H, W) uint8: 1 inside, 0 outside, 255 unknown."""
-        return torch.from_numpy(decode_masks(record, len(self.classes)))
+    def truth_of(self, record: dict) -> Truth:
+        row = ImageRow.from_record(record)
+        if self.options is not None and row.spacing is None and Path(record["file_name"]).is_file():
+            row = replace(row, spacing=pixel_spacing(record["file_name"]))  # DICOM and MetaImage may say
+        return Truth(torch.from_numpy(decode_masks(record, len(self.classes))), row)
 
-    def measure(self, record: dict, output: Mapping, truth: torch.Tensor) -> MaskMeasure:
+    def measure(self, record: dict, output: Mapping, truth: Truth) -> MaskMeasure:
         probabilities = output["masks"].detach()
         expected = (len(self.classes), record["height"], record["width"])
         if tuple(probabilities.shape) != expected:
             raise self.fault(record, f"masks of shape {tuple(probabilities.shape)}, expected {expected}")
         if not torch.isfinite(probabilities).all():
             raise self.fault(record, "a mask probability is not finite; the network has diverged")
-        target = truth.to(probabilities.device)
+        target = truth.masks.to(probabilities.device)
         known, inside = target != UNKNOWN, target == 1
         predicted = (probabilities >= THRESHOLD) & known
         counts = torch.stack([(predicted & inside).sum((1, 2)), predicted.sum((1, 2)), inside.sum((1, 2))], dim=1)
         counts[~known.any(2).any(1)] = UNKNOWN_COUNTS
         measure = MaskMeasure(counts.cpu().numpy())
         if self.options is not None:
-            self._add_details(measure, ImageRow.from_record(record), truth.numpy(), predicted, probabilities)
+            self._add_details(measure, truth, predicted, probabilities)
         return measure
 
     def _add_details(
-        self,
-        measure: MaskMeasure,
-        image: ImageRow,
-        truth: np.ndarray,
-        predicted: torch.Tensor,
-        probabilities: torch.Tensor,
+        self, measure: MaskMeasure, truth: Truth, predicted: torch.Tensor, probabilities: torch.Tensor
     ) -> None:
         """Regions and distances; one channel at a time, for a large image has many."""
+        measure.image = truth.image
         measure.distances = np.full((len(self.classes), len(DISTANCES)), np.nan)
         for category, (_, found, true) in enumerate(measure.counts):
-            drawn = truth[category] == 1
+            drawn = truth.masks[category].numpy() == 1
             measure.truth.extend(split_regions(drawn, category) if true > 0 else [])
             if found > 0:
                 inside, probability = predicted[category].cpu().numpy(), probabilities[category].float().cpu().numpy()
                 measure.found.extend(split_regions(inside, category, probability))
                 if true > 0 and self.options.distances:
-                    measure.distances[category] = mask_distances(inside, drawn, image.spacing)
+                    measure.distances[category] = mask_distances(inside, drawn, truth.image.spacing)
 
     def summarise(self, measured: list[MaskMeasure]) -> UnitScore:
-        images = self.images()
-        if self.options is not None:
-            truth, found = [m.truth for m in measured], [m.found for m in measured]
-            self.table = MaskTable(images, self.classes, truth, found)
+        if self.options is None:
+            return score_masks(self.images(), self.classes, measured)
+        images, truth, found = ([getattr(m, key) for m in measured] for key in ("image", "truth", "found"))
+        self.table = MaskTable(images, self.classes, truth, found)
         return score_masks(images, self.classes, measured, self.options)

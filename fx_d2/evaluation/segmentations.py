@@ -31,18 +31,19 @@ class MaskMeasure:
     Attributes:
         counts: (K, 3) int64: pixels in the intersection, the prediction and the truth; -1 for an unknown channel.
         distances: (K, 4) of :data:`DISTANCES`, NaN where undefined; None: not measured.
-        truth, found: the connected regions of truth and prediction. Final evaluation only.
+        truth, found: the connected regions of truth and prediction. Final evaluation only, as is ``image``.
     """
 
     counts: np.ndarray
     distances: np.ndarray | None = None
     truth: list[MaskRow] = field(default_factory=list)
     found: list[MaskRow] = field(default_factory=list)
+    image: ImageRow | None = None
 
 
 def measure_rows(image: ImageRow, classes: int, truth: list[MaskRow], found: list[MaskRow], distances: bool):
     """The :class:`MaskMeasure` of one image from its regions as they are stored."""
-    measure = MaskMeasure(np.zeros((classes, 3), np.int64), np.full((classes, 4), np.nan), truth, found)
+    measure = MaskMeasure(np.zeros((classes, 3), np.int64), np.full((classes, 4), np.nan), truth, found, image)
     for k in range(classes):
         if k in image.unknown_classes:
             measure.counts[k] = UNKNOWN_COUNTS

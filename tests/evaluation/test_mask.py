@@ -5,6 +5,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
+from fx_d2.data.formats.writing import write_metaimage
 from fx_d2.evaluation import MaskEvaluator
 from fx_d2.evaluation.tables import Options
 
@@ -156,7 +157,7 @@ def test_regions_are_scored_as_coco_instances():
 
 def test_hundreds_of_regions_over_many_images():
     rng = np.random.default_rng(0)
-    masks = (rng.random((12, 1, 40, 40)) < 0.2).astype(np.uint8)
+    masks = (rng.random((12, 1, 40, 40)) < 0.04).astype(np.uint8)
     score = full([record(str(i), m) for i, m in enumerate(masks)], masks, ["x"], Options(bootstraps=0)).score
     assert score.extra["regions"]["x"]["truths"] > 300
     assert score.metrics["Dice"] == score.metrics["AP50"] == 1.0 and score.metrics["HD95"] == 0.0
@@ -168,3 +169,13 @@ def test_unknown_channels_have_no_regions():
     assert {row.category for row in evaluator.table.found[0]} == {0}
     assert evaluator.score.estimates["AP/y"].reason == "no true region"
     assert evaluator.score.estimates["Dice/y"].reason == "no image has the class"
+
+
+def test_the_spacing_may_stand_in_the_file(tmp_path):
+    mask = np.ones((1, 12, 9), np.uint8)
+    row = record("a", mask)
+    row["file_name"] = str(tmp_path / "a.mha")
+    write_metaimage(tmp_path / "a.mha", np.zeros((12, 9), np.uint16), spacing=(0.3, 0.2))
+    evaluator = full([row], [mask], ["x"], Options(bootstraps=0))
+    assert evaluator.table.images[0].spacing == (0.3, 0.2) and evaluator.score.metrics["HD95_mm"] == 0.0
+    assert full([row | {"spacing": (1, 2)}], [mask], ["x"], Options(bootstraps=0)).table.images[0].spacing == (1.0, 2.0)
