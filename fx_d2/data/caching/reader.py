@@ -12,7 +12,7 @@ import platformdirs
 from ..formats.signatures import recognise
 from ..images import READING_VERSION, read_image, source_files
 from .entry import Picture
-from .store import CacheStore
+from .store import open_store
 
 MODES = ("auto", "all", "off")
 # Formats that cost much more to decode than to read back.
@@ -48,7 +48,7 @@ class ImageReader:
             raise ValueError("INPUT.CACHE.MAX_GB must be above 0; INPUT.CACHE.MODE off switches the cache off")
         self.side = side
         self.mode = mode
-        self.store = CacheStore((folder or default_folder()) / "images", max_bytes) if mode != "off" else None
+        self.store = open_store((folder or default_folder()) / "images", max_bytes) if mode != "off" else None
 
     @classmethod
     def from_config(cls, cfg) -> ImageReader:

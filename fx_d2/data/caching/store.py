@@ -8,6 +8,7 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from torch.utils.data import get_worker_info
@@ -33,6 +34,12 @@ class _Found:
     path: Path
     used: float
     size: int
+
+
+@lru_cache
+def open_store(folder: Path, max_bytes: int) -> CacheStore:
+    """The one store of a process on a folder, so that its readers count and warn together."""
+    return CacheStore(folder, max_bytes)
 
 
 class CacheStore:
@@ -70,6 +77,8 @@ class CacheStore:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self._unseen is None and _speaks():
+                logger.info("decoded images are kept in %s, up to %.1f GB", self.folder, self.max_bytes / 1e9)
             if self._unseen is None or self._unseen > _LOOK_EVERY * self.max_bytes:
                 self.shrink(picture.pixels.nbytes)
             self._unseen += write_entry(self._path(key), key, picture)
@@ -125,15 +134,15 @@ class CacheStore:
         self._closed = True
         if _speaks():
             logger.warning(
-                "images are read without the cache %s: %s. Set INPUT.CACHE.DIR to a folder with room, or "
-                "INPUT.CACHE.MODE to off",
+                "the image cache %s takes no more images (%s): they are decoded each time. Set INPUT.CACHE.DIR to a "
+                "folder with room, or INPUT.CACHE.MODE to off",
                 self.folder,
                 reason,
             )
 
     def _tell_full(self, bound: int) -> None:
         if not self._told_full and _speaks():
-            logger.info(
+            logger.warning(
                 "the image cache %s is full (%.1f GB): the images used least recently go. If a dataset is larger than "
                 "the cache, raise INPUT.CACHE.MAX_GB or reduce the images with INPUT.READ_SIDE",
                 self.folder,

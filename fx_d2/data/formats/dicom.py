@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +18,7 @@ from ..errors import DataError
 from .dicom_display import display_table, look_up
 from .dicom_streams import guess_syntax
 from .header import ImageHeader, check_size
+from .quiet import quiet_pydicom
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _DELIMITER = b"\xfe\xff\xdd\xe0"
@@ -63,7 +60,7 @@ def read_pixels(path: Path) -> np.ndarray:
     dataset.file_meta.TransferSyntaxUID = syntax
     _check_decodable(path, syntax)
     try:
-        with _quiet():
+        with quiet_pydicom():
             if dataset.get("PhotometricInterpretation") in _GREY:
                 pixels = _decode(dataset, syntax, raw=True, correct_unused_bits=False)
                 pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
@@ -81,20 +78,6 @@ def read_pixels(path: Path) -> np.ndarray:
     return image
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """pydicom warns of deviations that do no harm and logs tracebacks of decoders; damage raises, and that is told."""
-    log = logging.getLogger("pydicom")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-
-
 def _open(path: Path) -> BinaryIO:
     """The file, with the 128 bytes in front of the mark DICM if just these were left out."""
     stream = path.open("rb")
@@ -108,7 +91,7 @@ def _open(path: Path) -> BinaryIO:
 def _parse(path: Path, stream: BinaryIO, stop_before_pixels: bool = False) -> Dataset:
     """The data set; a missing preamble or file meta group is put up with."""
     try:
-        with _quiet():
+        with quiet_pydicom():
             dataset = dcmread(stream, force=True, stop_before_pixels=stop_before_pixels)
     except Exception as error:  # a damaged header makes pydicom raise whatever it stumbles over
         raise DataError(f"{path}: the DICOM header is damaged ({error}); copy the file again") from None

@@ -51,6 +51,10 @@ def test_an_image_is_decoded_once(dicom, reader, decoded):
     assert decoded == ["x.dcm"]
 
 
+def test_the_readers_of_a_process_share_the_store(tmp_path, reader):
+    assert ImageReader(7, "all", tmp_path / "cache", 10**7).store is reader.store  # so one warning is one warning
+
+
 def test_a_changed_file_is_read_again(dicom, reader, decoded):
     reader(dicom)
     status = dicom.stat()
