@@ -11,7 +11,6 @@ from pycocotools import mask as coco_mask
 
 from .errors import DataError
 from .images import read_mask
-from .polygons import check_polygons
 from .runs import check_run_lengths, draw_runs
 
 UNKNOWN = 255
@@ -75,3 +74,15 @@ def _read_picture(path: str | Path, factor: int, height: int, width: int) -> np.
             f"its image {width} x {height}{times}; store both at the same size, or state the factor between them"
         )
     return mask if factor == 1 else mask.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def check_polygons(polygons: Any) -> None:
+    """Raises DataError unless this is a list of polygons of at least three finite points each."""
+    if not polygons:
+        raise DataError("the segmentation is empty; leave the annotation out if there is nothing")
+    for polygon in polygons:
+        if not isinstance(polygon, list):
+            raise DataError("a polygon segmentation is a list of polygons, [[x1, y1, x2, y2, ...], ...]")
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in polygon)
+        if len(polygon) < 6 or len(polygon) % 2 or not numbers or not np.isfinite(polygon).all():
+            raise DataError("a polygon needs at least three points as finite numbers x1, y1, x2, y2, x3, y3")

@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.masks import decode_masks, decode_segmentation
-from fx_d2.data.polygons import from_points
 from fx_d2.data.rle import from_mask, from_relative_columns, union
 from tests.real_data import REAL
 
@@ -127,16 +126,6 @@ def test_rows_of_a_published_dataset_are_united():
     expected = np.zeros(48, bool)
     expected[[*range(0, 6), 12, 13, *range(40, 48)]] = True
     assert np.array_equal(masks[0], expected.reshape(8, 6).T)
-
-
-def test_outlines_of_vindr_ribcxr():
-    corners = [{"x": 2.0, "y": 1}, {"x": 7.0, "y": 1.0}, {"x": 7, "y": 4.0}, {"x": 2, "y": 4}]
-    masks = decode_masks(record({"segmentation": from_points(corners), "category_id": 0}), 1)
-    assert masks[0].sum() == 15 and masks[0, 1:4, 2:7].all()
-    assert from_points("None") is None
-    for bad in ([{"x": 1}], [1, 2], corners[:2], [{"x": float("nan"), "y": 1}] * 3, "R1", []):
-        with pytest.raises(DataError, match="corner|three points|finite"):
-            from_points(bad)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
