@@ -52,6 +52,7 @@ EXTRAS_REQUIRE = {
         "python-gdcm",
         "highdicom",  # predictions as DICOM segmentations and secondary captures
     ],
+    "demo": ["nicegui"],  # tools/demo.py: a page that needs no internet, all of its files come from this computer
     "export": [
         "onnx",  # ONNX files
         "onnxruntime",  # runs them, to compare them with the network
@@ -68,6 +69,8 @@ EXTRAS_REQUIRE = {
         "highdicom",  # DICOM output
         "onnx",  # export
         "onnxruntime",  # export
+        "nicegui",  # the demo page
+        "playwright",  # the demo page in a browser; uses the system's chromium
     ],
 }
 

@@ -1,0 +1,38 @@
+"""Rows of the page's tables: findings over all heads, and every score of every head, student beside teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..prediction import Prediction
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def finding_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
+    """``finding``, ``heads`` (count), and for each model its ``{model}`` mean, ``{model}_range`` and ``{model}_found``
+    (best box and mask scores)."""
+    rows: dict[str, dict] = {}
+    for model, prediction in predictions.items():
+        for finding in prediction.findings:
+            row = rows.setdefault(finding.name, {"finding": finding.name, "heads": finding.count})
+            row[model] = _number(finding.mean)
+            spread = finding.count > 1
+            row[f"{model}_range"] = f"{finding.low:.2f} to {finding.high:.2f}" if spread else ""
+            located = [("box", finding.boxes), ("mask", finding.masks)]
+            row[f"{model}_found"] = ", ".join(f"{kind} {max(v.values()):.2f}" for kind, v in located if v)
+    return list(rows.values())
+
+
+def score_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
+    """``unit``, ``class`` and each model's score, for every class of every image-level head."""
+    rows: dict[tuple[str, str], dict] = {}
+    for model, prediction in predictions.items():
+        for unit in (unit for unit in prediction.outputs if unit.task == "cls"):
+            for label, score in prediction.scores(str(unit)).items():
+                key = (str(unit), label)
+                row = rows.setdefault(key, {"id": "/".join(key), "unit": str(unit), "class": label})
+                row[model] = _number(score)
+    return list(rows.values())

@@ -1,0 +1,125 @@
+"""The page in a real headless browser: an image is dropped, heads are toggled, models compared; nothing leaves it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+import demo
+from fx_d2.demo.address import is_loopback
+from fx_d2.tooling import run_tool
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def page():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def address(trained):
+    pytest.importorskip("nicegui", reason="the extra 'demo' is not installed")
+    port = free_port()
+    # What pytest tells its own children would make the server wait for a test that never comes.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NICEGUI", "PYTEST"))}
+    command = [sys.executable, "-W", "ignore", str(ROOT / "tools" / "demo.py"), "--config-file", trained.config]
+    command += ["--port", str(port), "MODEL.WEIGHTS", trained.weights]
+    environment["PYTHONPATH"] = str(ROOT)
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        for _ in range(240):
+            if server.poll() is not None:
+                pytest.fail(f"the demo ended: {server.stdout.read()}")
+            try:
+                urllib.request.urlopen(url, timeout=5)
+                break
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(0.5)
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def test_a_visit(address, page, trained, tmp_path):
+    requests, errors = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.get_by_text("Drop a radiograph here").wait_for()
+    assert "not a medical device" in page.inner_text("body")
+
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(b"no image")
+    page.set_input_files("input[type=file]", str(torn))
+    page.get_by_text("torn.png: not an image of a known format").first.wait_for()
+
+    page.set_input_files("input[type=file]", str(trained.images[0]))
+    page.get_by_text(f"{trained.images[0].name}: ").and_(page.get_by_text("pixels")).wait_for()
+    assert page.locator("td", has_text="Pleural Effusion").count() == 1
+    assert page.get_by_text("Teacher", exact=True).first.is_visible()
+
+    page.locator("#teacher-phantom_heart-mask").wait_for(state="attached")
+    assert page.locator("svg g[id^=teacher-]").count() == 3 == page.locator("svg g[id^=student-]").count()
+    page.get_by_text("phantom_heart/mask").click()
+    page.locator("#teacher-phantom_heart-mask").wait_for(state="detached")
+    assert page.locator("#student-phantom_heart-mask").count() == 0
+    page.get_by_text("phantom_heart/mask").click()
+    page.locator("#teacher-phantom_heart-mask").wait_for(state="attached")
+
+    page.get_by_role("button", name="Student").click()
+    page.locator("#teacher-phantom_heart-box").wait_for(state="hidden")
+    page.get_by_text("Every head").click()
+    page.locator("td", has_text="phantom_emergency/cls").first.wait_for()
+    page.screenshot(path=tmp_path / "page.png")
+
+    hosts = {urlparse(url).hostname for url in requests if urlparse(url).scheme not in ("data", "blob")}
+    assert hosts == {"127.0.0.1"} and not errors
+
+
+def test_the_page_listens_on_this_computer_unless_told_otherwise():
+    assert demo.parse_arguments([]).host == "127.0.0.1"
+    assert is_loopback("127.0.0.1") and is_loopback("localhost") and not is_loopback("0.0.0.0")
+
+
+def test_a_port_that_is_taken(trained, capsys):
+    pytest.importorskip("nicegui", reason="the extra 'demo' is not installed")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        arguments = ["--config-file", trained.config, "--port", str(taken.getsockname()[1])]
+        with pytest.raises(SystemExit) as stop:
+            run_tool(lambda: demo.main([*arguments, "MODEL.WEIGHTS", trained.weights]))
+    assert stop.value.code == 2 and "choose another --port" in capsys.readouterr().err

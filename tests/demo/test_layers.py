@@ -1,0 +1,73 @@
+"""Layers and tables of the demo, read back as XML; no browser, no server."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from fx_d2.demo.layers import layer, to_css
+from fx_d2.demo.tables import finding_rows, score_rows
+from fx_d2.prediction.findings import FindingMap
+from fx_d2.prediction.pictures import Palette
+from fx_d2.schedule import Unit
+from tests.prediction.test_pictures import BOX, CLASSES, MASK, make
+
+MAPPING = FindingMap.load()
+PALETTE = Palette(MAPPING.table(CLASSES))
+
+
+def parse(unit, threshold=0.3, size=(1000, 800), prediction=None):
+    text = layer(prediction or make(), unit, size, MAPPING, PALETTE, threshold)
+    return ElementTree.fromstring(f"<svg>{text}</svg>")
+
+
+def test_boxes_in_the_coordinates_of_the_displayed_image():
+    svg = parse(BOX)  # an image of 500 x 400 shown at twice its size
+    (box,) = svg.findall("rect")
+    assert [float(box.get(key)) for key in ("x", "y", "width", "height")] == [200, 100, 200, 200]
+    assert box.get("stroke") == to_css(PALETTE["Nodule"])
+    assert svg.find("text").text == "Nodule 0.90 node21"
+    assert len(parse(BOX, threshold=0.05).findall("rect")) == 2
+    assert len(parse(BOX, threshold=0.95)) == 0
+
+
+def test_the_outline_of_a_mask():
+    (path,) = parse(MASK).findall("path")
+    points = [tuple(map(float, p.split())) for p in path.get("d").strip("MZ").split("L")]
+    xs, ys = zip(*points, strict=True)
+    # Columns 20..119 and rows 200..299 of the mask, at twice the size.
+    assert (min(xs), max(xs)) == pytest.approx((40, 239), abs=1.5)
+    assert (min(ys), max(ys)) == pytest.approx((400, 599), abs=1.5)
+
+
+def test_class_names_cannot_break_out_of_the_drawing():
+    prediction = make()
+    object.__setattr__(prediction, "classes", {**CLASSES, BOX: type(CLASSES[BOX])(('<script>&"',))})
+    mapping = FindingMap.load()
+    palette = Palette(mapping.table(prediction.classes))
+    text = layer(prediction, BOX, (500, 400), mapping, palette, 0.3)
+    assert "<script" not in text and ElementTree.fromstring(f"<svg>{text}</svg>").find("text").text.startswith(
+        "<script>"
+    )
+
+
+def test_tables_put_the_models_side_by_side():
+    rows = finding_rows({"teacher": make(), "student": make(scores=(0.4, 0.2))})
+    nodule = next(row for row in rows if row["finding"] == "Nodule")
+    assert nodule == {
+        "finding": "Nodule",
+        "heads": 0,
+        "teacher": "",
+        "teacher_range": "",
+        "teacher_found": "box 0.90",
+        "student": "",
+        "student_range": "",
+        "student_found": "box 0.40",
+    }
+    (row,) = score_rows({"teacher": make()})
+    assert row == {
+        "id": "siim_acr/cls/Pneumothorax",
+        "unit": "siim_acr/cls",
+        "class": "Pneumothorax",
+        "teacher": "0.50",
+    }
+    assert Unit.parse(row["unit"]) in CLASSES
