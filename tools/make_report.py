@@ -35,7 +35,7 @@ def make_report(folder: Path) -> Path:
     cfg = get_fx_cfg()
     cfg.merge_from_file(str(config))
     try:
-        register_datasets(cfg.DATASETS.FILES)
+        register_datasets(cfg.DATASETS.FILES, cfg.DATASETS.OPTIONS)
     except DataError as error:
         logger.warning("the report is written without pictures: %s", error)
     return write_report(folder, cfg)

@@ -61,5 +61,6 @@ def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
     splits = [cfg.FX.EVAL.VAL_SPLIT, cfg.FX.EVAL.SPLIT]
     count_images(folder, units, splits if iteration is None else ["train", *splits])
     end_session(folder)
-    page = write_report(folder, cfg)
-    logger.info("results on the %s split\n%s\nreport: %s", cfg.FX.EVAL.SPLIT, results_table(results), page.resolve())
+    # Before the report: its failure must not hide what took the time.
+    logger.info("results on the %s split\n%s", cfg.FX.EVAL.SPLIT, results_table(results))
+    logger.info("report: %s", write_report(folder, cfg).resolve())

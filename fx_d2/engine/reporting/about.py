@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
 
 from ...config import get_fx_cfg
+from ...data.builtin import DATASETS
 from ...schedule import Unit
-from .overlaps import known_overlaps
 from .run import Run
 
 _SHOWN = 60
@@ -122,6 +122,18 @@ def data_section(run: Run) -> dict[str, Any]:
         "checked": checked(run.check) if run.check is not None else None,
         "overlaps": known_overlaps(datasets),
     }
+
+
+def known_overlaps(datasets: Sequence[str]) -> list[str]:
+    """One line for each pair of the datasets that is known to share images, by the table of published datasets."""
+    lines: dict[frozenset[str], str] = {}
+    for entry in DATASETS:
+        for overlap in entry.overlaps:
+            pair = frozenset((entry.name, overlap.dataset))
+            if pair <= set(datasets) and pair not in lines:
+                how = "no published map" if overlap.known_by == "pixels" else f"recognised by {overlap.known_by}"
+                lines[pair] = f"{entry.name} and {overlap.dataset}: {overlap.note or 'the same images'} ({how})."
+    return list(lines.values())
 
 
 def checked(check: Mapping[str, Any]) -> dict[str, Any]:

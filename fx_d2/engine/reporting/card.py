@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...data.builtin import DATASETS
 from ...data.catalog import register_datasets
 from ...data.errors import DataError
 from ...evaluation.results import TABLE_METRICS
@@ -76,11 +77,13 @@ def _outputs(run: Run) -> str:
 
 
 def _notes(run: Run) -> dict[str, str]:
-    """What the catalog says about each dataset; nothing where its declaration is not at hand."""
+    """What the catalog says about each dataset; of the published ones alone where a declaration is not at hand."""
+    published = {entry.name: entry.notes for entry in DATASETS}
     try:
-        return {name: record.notes for name, record in register_datasets(run.cfg.DATASETS.FILES).items()}
+        records = register_datasets(run.cfg.DATASETS.FILES, run.cfg.DATASETS.OPTIONS)
     except DataError:
-        return {}
+        return published
+    return {**published, **{name: record.notes for name, record in records.items() if record.notes}}
 
 
 def _metrics(run: Run) -> list[dict[str, Any]]:

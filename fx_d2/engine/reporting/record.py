@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+import logging
 import platform
 import shlex
 import sys
@@ -19,6 +20,8 @@ from ... import __version__
 from ...config import unit_metadata
 from ...data.loader import unit_sizes
 from ...schedule import CycleSchedule, Unit
+
+logger = logging.getLogger(__name__)
 
 FILE = "run.json"
 FORMAT = 1
@@ -82,13 +85,17 @@ def end_session(folder: str | Path, stop: int | None = None) -> None:
 
 
 def count_images(folder: str | Path, units: Sequence[Unit], splits: Sequence[str]) -> None:
-    """Notes the number of images of each unit in those of the splits that it has."""
+    """Notes the number of images of each unit in those of the splits that it has; of one that cannot be read, null."""
     record = read_record(folder)
     for unit in units:
         known = record["images"].setdefault(str(unit), {})
         for split in splits:
             if split in unit_metadata(unit).splits:
-                known[split] = unit_sizes([unit], split)[unit]
+                try:
+                    known[split] = unit_sizes([unit], split)[unit]
+                except (ValueError, OSError) as error:  # a split that was neither trained nor scored
+                    logger.warning("report: images of %s %s are not counted: %s", unit, split, error)
+                    known[split] = None
     _write(folder, record)
 
 

@@ -218,5 +218,5 @@ def test_overlaps_of_published_datasets_are_named(cohort, tmp_path):
     units = {"DATASETS.FILES": [str(path)], "FX.CYCLE.UNITS": ["nih_cxr14/cls", "node21/cls"]}
     cfg = make_run(cohort, tmp_path / "run", **units)
     page = page_of(tmp_path / "run", cfg)
-    assert "node21 and nih_cxr14: part of the images come from ChestX-ray14" in page.text
-    assert "node21 and nih_cxr14" in (tmp_path / "run" / "MODEL_CARD.md").read_text()
+    assert "nih_cxr14 and node21: part of NODE21 (recognised by same_image)." in page.text
+    assert "nih_cxr14 and node21" in (tmp_path / "run" / "MODEL_CARD.md").read_text()
