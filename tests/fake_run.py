@@ -19,6 +19,8 @@ from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, Manifest, 
 from tests.tiny import tiny_config
 
 MODELS = ("student", "teacher")
+_CHANGE = {"difference": -0.0125, "low": -0.04, "high": 0.015, "p_value": 0.375, "method": "bootstrap over patients"}
+COMPARISON = {"first": "teacher", "second": "student", "metrics": dict.fromkeys(("AUROC", "AP50", "Dice"), _CHANGE)}
 MAIN = {"cls": "AUROC", "box": "AP50", "mask": "Dice"}
 
 
@@ -110,7 +112,8 @@ def _write_scores(folder, units, models, rng):
             curves[f"{model}/{unit}"] = _curves(unit.task, classes[1:], rng)
     details = {"format": 1, "split": "test", "options": {"confidence": 0.95, "froc_iou": 0.5}}
     (folder / "results.json").write_text(json.dumps(results))
-    (folder / "results_details.json").write_text(json.dumps({**details, "metrics": metrics, "units": curves}))
+    details.update(metrics=metrics, units=curves, comparisons={str(unit): COMPARISON for unit in units})
+    (folder / "results_details.json").write_text(json.dumps(details))
 
 
 def _curves(task, classes, rng):

@@ -14,7 +14,8 @@ from ...evaluation.results import TABLE_METRICS
 from ...schedule import Unit
 from ...visualization.report.charts import number
 from ...visualization.report.page import render
-from . import about, tables
+from . import about
+from .matrix import forgetting_tables
 from .run import Run
 
 CARD = "MODEL_CARD.md"
@@ -45,7 +46,7 @@ def _context(run: Run, interval_words: str) -> dict[str, Any]:
         {**row, "classes": row["classes"].replace("|", "/"), "notes": notes.get(Unit.parse(row["unit"]).dataset, "")}
         for row in data["rows"]
     ]
-    forgetting = tables.forgetting_tables(run)["matrices"]
+    forgetting = forgetting_tables(run)["matrices"]
     return {
         "title": run.folder.resolve().name,
         "version": __version__,

@@ -25,6 +25,7 @@ from .cases import GROUPS, make_cases
 from .figures import operating_table, unit_figures
 from .history import best_iteration, histories, validations
 from .image_scores import WORDS
+from .matrix import forgetting_tables
 from .run import Run, read_run
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def _context(run: Run) -> dict[str, Any]:
         "interval_words": _interval_words(run),
         "training": training,
         "no_training": f"Nothing was trained here: the weights {run.cfg.MODEL.WEIGHTS or '(random)'} were scored.",
-        "forgetting": tables.forgetting_tables(run),
+        "forgetting": forgetting_tables(run),
         "units": _units(run),
         "data": about.data_section(run),
         "facts": about.facts(run),
@@ -160,10 +161,11 @@ def _unit(run: Run, unit: str, budget: int) -> dict[str, Any]:
         "anchor": tables.anchor(unit),
         "shown": run.shown,
         "summary": f"{metric} {values}",
-        "words": "",
+        "words": tables.comparison(run, unit),
         "tables": tables.unit_tables(run, unit),
         "figures": unit_figures(run, unit),
         "operating": operating_table(run.extra(run.shown, unit)),
+        "confusion": run.extra(run.shown, unit).get("confusion"),
         "legend": pictures.legend(run.classes(unit)),
         "gallery": gallery,
         "no_gallery": problem,

@@ -1,4 +1,4 @@
-"""Numbers of the report as rows: headlines, a table per task, a table per unit and model, the forgetting matrix."""
+"""Numbers of the report as rows: headlines, a table per task, a table per unit and model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ from markupsafe import Markup
 from ...evaluation.results import MAIN_METRIC, TABLE_METRICS
 from ...schedule import TASKS, Unit
 from ...visualization.report.charts import interval_chart, number
-from .history import forgetting
 from .run import Run
 
 TITLES = {"cls": "Findings", "box": "Boxes", "mask": "Masks"}
-# Metrics that are not fractions from 0 to 1; all others have three digits.
-_PIXELS = ("_mm", "_px", "HD95", "ASD")
-# A change of this much (as a fraction) has the full colour.
-_STRONG = 0.10
+# Order of the columns of a unit's table; others follow by name.
+_ORDER = {
+    "cls": ("AUROC", "AP", "Sensitivity", "Specificity", "PPV", "NPV", "F1", "ECE", "Accuracy"),
+    "box": (
+        "AP50",
+        "AP",
+        "AP75",
+        "AP40",
+        "FROC",
+        *(f"Sensitivity@{rate:g}" for rate in (0.125, 0.25, 0.5, 1, 2, 4, 8)),
+    ),
+    "mask": ("Dice", "IoU", "Dice_all", "IoU_all", "HD95", "HD95_mm", "ASSD", "ASSD_mm"),
+}
+# Distances, in pixels unless the name says millimetres; all other metrics are fractions from 0 to 1.
+_DISTANCES = ("HD95", "ASSD")
 
 
 def anchor(unit: str) -> str:
@@ -29,7 +39,7 @@ def anchor(unit: str) -> str:
 
 def cell(entry: Mapping[str, Any], name: str = "") -> Markup:
     """A value, its interval below; a dash that tells the reason where it is undefined."""
-    value, digits = entry.get("value"), 1 if any(part in name for part in _PIXELS) else 3
+    value, digits = entry.get("value"), 1 if name.startswith(_DISTANCES) else 3
     if value is None:
         return Markup('<abbr title="{}">–</abbr>').format(entry.get("reason") or "undefined")
     text = Markup("{}").format(number(value, digits))
@@ -131,19 +141,42 @@ def unit_tables(run: Run, unit: str) -> list[dict[str, Any]]:
 
 
 def _unit_table(run: Run, unit: str, model: str) -> dict[str, Any]:
-    known, first = run.unit_metrics(model, unit), TABLE_METRICS[Unit.parse(unit).task]
+    known, first = run.unit_metrics(model, unit), _ORDER[Unit.parse(unit).task]
     names = dict.fromkeys(name.partition("/")[0] for name in known)
     metrics = sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+    # A metric without a single value is a line below the table, not an empty column.
+    empty = [name for name in metrics if all(v is None for k, v in known.items() if k.partition("/")[0] == name)]
+    metrics = [name for name in metrics if name not in empty]
     support = _support(run.extra(model, unit))
 
     def row(label: str, keys: Sequence[str], total: bool) -> dict[str, Any]:
         cells = [cell(run.metric(model, unit, key), key) if key in known else "" for key in keys]
-        return {"name": label, "cells": [*cells, support.get(label, "")] if support else cells, "total": total}
+        return {"name": label, "cells": [support.get(label, ""), *cells] if support else cells, "total": total}
 
     classes = [label for label in run.classes(unit) if any(f"{name}/{label}" in known for name in metrics)]
     rows = [row("all classes" if len(classes) > 1 else "all", metrics, True)]
     rows += [row(label, [f"{name}/{label}" for name in metrics], False) for label in classes]
-    return {"model": model, "columns": [*metrics, "images with"] if support else metrics, "rows": rows}
+    columns = [f"{name} (px)" if name in _DISTANCES else name.replace("@", " @ ") for name in metrics]
+    undefined = [f"{name} ({run.metric(model, unit, name).get('reason') or 'no reason given'})" for name in empty]
+    return {
+        "model": model,
+        "columns": ["images with", *columns] if support else columns,
+        "rows": rows,
+        "undefined": "; ".join(undefined),
+    }
+
+
+def comparison(run: Run, unit: str) -> str:
+    """The difference between the models in the main metric, with its interval and p-value; empty where unknown."""
+    compared = run.details.get("comparisons", {}).get(unit, {})
+    name = MAIN_METRIC[Unit.parse(unit).task]
+    entry = compared.get("metrics", {}).get(name, {})
+    if entry.get("difference") is None:
+        return ""
+    words = f"{compared['first'].capitalize()} minus {compared['second']}: {name} {entry['difference']:+.3f}"
+    if entry.get("low") is not None:
+        words += f" ({entry['low']:+.3f} to {entry['high']:+.3f}; p = {entry['p_value']:.2g}, {entry['method']})"
+    return words.replace("-", "−") + "."
 
 
 def _support(extra: Mapping[str, Any]) -> dict[str, str]:
@@ -154,87 +187,6 @@ def _support(extra: Mapping[str, Any]) -> dict[str, str]:
     if "regions" in extra:
         return {name: f"{c['images_with']} of {extra['images']}" for name, c in extra["regions"].items()}
     return {}
-
-
-def forgetting_tables(run: Run) -> dict[str, Any]:
-    """The matrix of every model that was scored between units, or the words that say why there is none."""
-    units = [unit for unit in run.units if any(stretch.unit == unit for stretch in run.stretches)]
-    models = [model for model in ("student", "teacher") if any(model in row["scores"] for row in run.unit_scores)]
-    matrices = []
-    for model in models:
-        change, count = forgetting(run.unit_scores, units, model)
-        if count.any():
-            matrices.append({"model": model, "units": units, **_matrix(change, count, units)})
-    if not matrices:
-        return {"matrices": [], "words": _why_no_matrix(run)}
-    cycles = len({row["cycle"] for row in run.unit_scores if row["after"] is not None})
-    words = (
-        f"the change from before that unit to after it, mean over {cycles} cycle{'s' if cycles != 1 else ''}, "
-        f"on {_images(run)} of the {run.cfg.FX.EVAL.VAL_SPLIT} split."
-    )
-    return {"matrices": matrices, "words": words}
-
-
-def _images(run: Run) -> str:
-    cap = run.cfg.FX.EVAL.AFTER_UNITS_IMAGES
-    return f"at most {cap} images a unit" if cap else "all images"
-
-
-def _why_no_matrix(run: Run) -> str:
-    if not run.stretches:
-        return "Nothing was trained in this folder, so nothing can have been forgotten."
-    if not run.cfg.FX.EVAL.AFTER_UNITS:
-        return (
-            "The forgetting matrix shows how much each unit's score moves while each other unit trains. It needs "
-            "scores between units, which this run did not take: set FX.EVAL.AFTER_UNITS."
-        )
-    return "The run has not come to a cycle in which units are scored between units (FX.EVAL.AFTER_UNITS)."
-
-
-def _matrix(change: np.ndarray, count: np.ndarray, units: Sequence[str]) -> dict[str, Any]:
-    rows = []
-    for i, unit in enumerate(units):
-        cells = [_heat(change[i, j], int(count[i, j]), unit, units[j], i == j) for j in range(len(units))]
-        total = change[i][count[i] > 0].sum() if count[i].any() else None
-        rows.append({"name": unit, "cells": cells, "sum": "–" if total is None else points_of(total)})
-    return {"rows": rows, "summary": _summary(change, units)}
-
-
-def _heat(value: float, cycles: int, scored: str, trained: str, own: bool) -> dict[str, Any]:
-    if not cycles:
-        return {
-            "text": "–",
-            "color": "",
-            "strength": 0,
-            "self": own,
-            "hint": f"{scored} while {trained} trained: unknown",
-        }
-    points = points_of(value)
-    hint = f"{scored} while {trained} trained: {points} points, mean of {cycles} cycle{'s' if cycles != 1 else ''}"
-    strength = round(0.75 * min(abs(value) / _STRONG, 1.0), 2)
-    color = "gain" if value > 0 else "loss"
-    return {"text": points, "color": color, "strength": strength, "self": own, "hint": hint}
-
-
-def points_of(value: float) -> str:
-    """A change in hundredths with its sign; a plain 0 for less than half a tenth of a point."""
-    points = 100 * value
-    return "0" if abs(points) < 0.05 else f"{points:+.1f}".replace("-", "−")
-
-
-def _summary(change: np.ndarray, units: Sequence[str]) -> str:
-    """The largest loss by another unit, in words."""
-    others = np.where(np.eye(len(units), dtype=bool), np.nan, change)
-    own = np.diag(change)
-    parts = []
-    if np.isfinite(own).any():
-        parts.append(f"A unit moves by {points_of(np.nanmean(own))} points on average while it trains itself")
-    if np.isfinite(others).any():
-        i, j = np.unravel_index(np.nanargmin(others), others.shape)
-        parts.append(f"and by {points_of(np.nanmean(others))} while another one trains")
-        if others[i, j] < 0:
-            parts.append(f"the largest loss is {points_of(others[i, j])}: {units[i]} while {units[j]} trains")
-    return "; ".join(parts) + "." if parts else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -12,8 +12,8 @@ from fx_d2.engine.reporting.cases import choose
 from fx_d2.engine.reporting.figures import pooled_bins
 from fx_d2.engine.reporting.history import best_iteration, forgetting, passes_of
 from fx_d2.engine.reporting.image_scores import Score, image_scores, match
+from fx_d2.engine.reporting.matrix import points_of
 from fx_d2.engine.reporting.run import Run, read_run
-from fx_d2.engine.reporting.tables import points_of
 from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, MaskRow, MaskTable
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 from tests.tiny import tiny_config

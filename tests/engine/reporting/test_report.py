@@ -79,6 +79,8 @@ def test_a_whole_run(cohort, tmp_path):
     kinds = ("One training cycle", "The run:", "ROC curves", "Calibration", "FROC curves", "Dice of phantom_heart/mask")
     for kind in kinds:
         assert any(label.startswith(kind) for label in labels), kind
+    change = "Dice −0.013 (−0.040 to +0.015; p = 0.38, bootstrap over patients)."
+    assert f"Teacher minus student: {change}" in page.text
     assert "moves by +6.0 points on average while it trains itself" in page.text
     assert "The data of this run was not checked" in page.text
     assert "config.yaml" not in page.text and "BASE_LR" in page.text
@@ -220,3 +222,18 @@ def test_overlaps_of_published_datasets_are_named(cohort, tmp_path):
     page = page_of(tmp_path / "run", cfg)
     assert "nih_cxr14 and node21: part of NODE21 (recognised by same_image)." in page.text
     assert "nih_cxr14 and node21" in (tmp_path / "run" / "MODEL_CARD.md").read_text()
+
+
+def test_a_metric_without_any_value_is_a_line_not_a_column(cohort, tmp_path):
+    folder = tmp_path / "run"
+    cfg = make_run(cohort, folder, **{"FX.CYCLE.UNITS": ["phantom_heart/mask"]})
+    results = json.loads((folder / "results.json").read_text())
+    details = json.loads((folder / "results_details.json").read_text())
+    for model in results:
+        results[model]["phantom_heart"]["mask"].update({"HD95": 3.25, "HD95_mm": None, "HD95_mm/Heart": None})
+        details["metrics"][f"{model}/phantom_heart/mask/HD95_mm"] = {"value": None, "reason": "no known spacing"}
+    (folder / "results.json").write_text(json.dumps(results))
+    (folder / "results_details.json").write_text(json.dumps(details))
+    page = page_of(folder, cfg)
+    assert "Undefined: HD95_mm (no known spacing)." in page.text
+    assert "class images with Dice Dice_all HD95 (px) all classes" in page.text and " 3.2 " in page.text
