@@ -70,12 +70,16 @@ class Columns:
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         width, positions = len(self.header), self._positions
+        # A column that is not there is taken from behind the row's end, which is blank.
+        places = [width if position is None else position for position in positions]
+        blank = [""] if width in places else []
         lines = self._lines()
         next(lines)
         for line, row in lines:
             if len(row) != width:
                 row = self._fit(row, width, line)
-            yield line, [row[position].strip() if position is not None else "" for position in positions]
+            row = row[:width] + blank if blank else row
+            yield line, [row[place].strip() for place in places]
 
     def _fit(self, row: list[str], width: int, line: int) -> list[str]:
         if not self.ragged and (len(row) < width or any(field.strip() for field in row[width:])):

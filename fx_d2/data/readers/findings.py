@@ -57,19 +57,21 @@ class FindingRules:
         else:
             self._settle_blanks(values)
         if UNCERTAIN in values:
-            values = [self._certain(v, image_id, n, training) for v, n in zip(values, self.classes, strict=True)]
+            for k, name in enumerate(self.classes):
+                if values[k] == UNCERTAIN:
+                    values[k] = self._certain(image_id, name, training)
         return values
 
     def _settle_blanks(self, values: list[float]) -> None:
         none, devices = self.classes.index(self.no_finding), self.classes.index(self.devices)
         if values[none] == 1.0:
-            values[:] = [0.0 if v != v and k != devices else v for k, v in enumerate(values)]
-        elif values[none] != values[none] and any(v == 1.0 for k, v in enumerate(values) if k != devices):
+            device = values[devices]
+            values[:] = [0.0 if value != value else value for value in values]
+            values[devices] = device
+        elif values[none] != values[none] and values.count(1.0) > (values[devices] == 1.0):
             values[none] = 0.0
 
-    def _certain(self, value: float, image_id: str, name: str, training: bool) -> float:
-        if value != UNCERTAIN:
-            return value
+    def _certain(self, image_id: str, name: str, training: bool) -> float:
         if not training:
             return math.nan
         return soft_label(self.seed, image_id, name) if self.uncertain == "uniform" else _POLICIES[self.uncertain]

@@ -13,7 +13,7 @@ from .columns import fold
 _LEVELS = 3
 # A folder with more entries holds images or patients: nothing that is searched for lies below it.
 _CROWDED = 2000
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".img", ".gif")
+IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".img", ".gif"))
 _PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
 
@@ -22,10 +22,13 @@ def data_root() -> Path:
     return Path(os.environ.get("DETECTRON2_DATASETS") or "datasets")
 
 
-def _entries(folder: Path) -> list[os.DirEntry]:
+def _entries(folder: str | Path) -> list[os.DirEntry]:
     """What a folder holds, by name; hidden files (partial downloads, resource forks) are left out."""
     with os.scandir(folder) as found:
-        return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        entries = [entry for entry in found if not entry.name.startswith(".")]
+    if len(entries) > 1:  # a study has one image as a rule
+        entries.sort(key=lambda entry: entry.name)
+    return entries
 
 
 def _levels(roots: Sequence[Path]) -> Iterator[list[os.DirEntry]]:
@@ -146,8 +149,9 @@ def _has_any(root: Path, anchors: Sequence[str]) -> bool:
 
 def stem(name: str) -> str:
     """The base name without an image suffix, in lower case; a DICOM UID keeps its last part."""
-    name = name.rsplit("/", 1)[-1].casefold()
-    return next((name[: -len(suffix)] for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), name)
+    name = name.rpartition("/")[2].casefold()
+    first, dot, last = name.rpartition(".")
+    return first if dot + last in IMAGE_SUFFIXES else name
 
 
 class FileIndex:
@@ -170,25 +174,28 @@ class FileIndex:
     def _walk(self, top: str) -> None:
         folders = [top]
         while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir():
-                        folders.append(entry.path)
-                    elif self._is_image(entry.name):
-                        used = self._paths.setdefault(self._key(entry.path), entry.path)
-                        if used != entry.path:
-                            self.repeated.append((entry.path, used))
+            folder = folders.pop()
+            front = self._front(folder)
+            for entry in _entries(folder):
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif self._is_image(entry.name):
+                    used = self._paths.setdefault(front + stem(entry.name), entry.path)
+                    if used != entry.path:
+                        self.repeated.append((entry.path, used))
 
     def _is_image(self, name: str) -> bool:
-        return name.lower().endswith(IMAGE_SUFFIXES) or (self._bare and name.rpartition(".")[2].isdigit())
+        suffix = name.rpartition(".")[2]
+        return f".{suffix.lower()}" in IMAGE_SUFFIXES or (self._bare and suffix.isdigit())
+
+    def _front(self, folder: str) -> str:
+        """What stands before the stem in a key: the last folders, as many as are compared."""
+        if self._parts == 1:
+            return ""
+        return "/".join(folder.replace("\\", "/").casefold().split("/")[1 - self._parts :]) + "/"
 
     def _key(self, path: str) -> str:
-        if self._parts == 1:
-            return stem(path)
-        folders, _, name = path.replace("\\", "/").rpartition("/")
-        return "/".join([*folders.casefold().split("/")[1 - self._parts :], stem(name)])
+        return self._front(path.rpartition("/")[0]) + stem(path)
 
     def __len__(self) -> int:
         return len(self._paths)
