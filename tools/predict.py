@@ -24,7 +24,8 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from fx_d2 import Predictor
-from fx_d2.prediction import Prediction
+from fx_d2.data.errors import DataError
+from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.findings import FindingMap
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
@@ -46,6 +47,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="threads that read files ahead (2)")
     parser.add_argument("--findings", metavar="YAML", help="which heads mean the same finding (default: the package's)")
     parser.add_argument("--no-overlays", action="store_true", help="draw no pictures")
+    parser.add_argument("--dicom-seg", action="store_true", help="masks of DICOM images as DICOM segmentations, too")
+    parser.add_argument("--dicom-sc", action="store_true", help="pictures of DICOM images as secondary captures, too")
     parser.add_argument("--show-findings", action="store_true", help="print that mapping for this network and stop")
     args = parser.parse_args(arguments)
     # `--input a b MODEL.WEIGHTS w`: the list of inputs ends at the first key of the configuration.
@@ -69,31 +72,63 @@ def show_findings(predictor: Predictor) -> str:
     return tabulate(rows, ("finding", "unit", "class")) + f"\nmapping: {predictor.findings.source}"
 
 
+class Results:
+    """What is written for each image beside the tables: its picture, and DICOM where it is asked for."""
+
+    def __init__(self, args: argparse.Namespace, predictor: Predictor, images: list[Path]) -> None:
+        self.args, self.namer = args, predictor.findings.name
+        self.palette = Palette(predictor.findings.table(predictor.classes))
+        self.names = picture_names([str(path) for path in images])
+        self.plain = 0
+        if args.dicom_seg or args.dicom_sc:
+            dicom.require_highdicom()
+
+    def write(self, prediction: Prediction) -> None:
+        args, stem = self.args, Path(self.names[prediction.name]).stem
+        wants_dicom = (args.dicom_seg or args.dicom_sc) and dicom.is_dicom(prediction.name)
+        self.plain += (args.dicom_seg or args.dicom_sc) and not wants_dicom
+        if not args.no_overlays or (wants_dicom and args.dicom_sc):
+            picture = draw_prediction(prediction, self.namer, self.palette, args.model, args.threshold)
+        if not args.no_overlays:
+            Image.fromarray(picture).save(self._path("overlays", f"{stem}.png"))
+        if wants_dicom and args.dicom_seg:
+            path = self._path("dicom", f"{stem}_seg.dcm")
+            dicom.write_segmentation(prediction, path, args.model, fx_d2.__version__, args.threshold)
+        if wants_dicom and args.dicom_sc:
+            dicom.write_capture(prediction, picture, self._path("dicom", f"{stem}_sc.dcm"))
+
+    def _path(self, folder: str, name: str) -> Path:
+        path = self.args.output / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
 def predict(args: argparse.Namespace, predictor: Predictor, images: list[Path], about: dict) -> int:
     """Predicts and writes; returns the number of images that failed."""
-    namer, palette = predictor.findings.name, Palette(predictor.findings.table(predictor.classes))
-    names = picture_names([str(path) for path in images])
-    start = time.perf_counter()
-
-    def draw(prediction: Prediction, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(draw_prediction(prediction, namer, palette, args.model, args.threshold)).save(path)
-
+    results = Results(args, predictor, images)
+    start, done = time.perf_counter(), 0
     with PredictionWriter(args.output, predictor.classes, about) as writer, tqdm(total=len(images), unit="img") as bar:
 
         def report(name: str, error: Exception) -> None:
             writer.fail(name, str(error))
             bar.write(f"failed: {error}", file=sys.stderr)
+
+        def missing(name: str, error: Exception) -> None:
+            report(name, error)
             bar.update()
 
-        for prediction in predictor.stream(images, report):
+        for prediction in predictor.stream(images, missing):
             writer.add(image_record(prediction, args.threshold))
-            if not args.no_overlays:
-                draw(prediction, args.output / "overlays" / names[prediction.name])
+            done += 1
+            try:
+                results.write(prediction)
+            except DataError as error:
+                report(prediction.name, error)
             bar.update()
     seconds = time.perf_counter() - start
-    done = len(images) - len(writer.failed)
     print(f"{summary(done, len(writer.failed))}, {done / seconds:.1f} images/s; results in {args.output}")
+    if results.plain:
+        print(f"{results.plain} of them are no DICOM files and have no DICOM results")
     return len(writer.failed)
 
 
