@@ -76,6 +76,7 @@ def test_command_line(cohort, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     names = {path.name for path in folder.iterdir()}
     assert {"config.yaml", "log.txt", "metrics.json", "results.json", "curves.png", "model_final.pth"} <= names
+    assert {"report.html", "MODEL_CARD.md", "run.json"} <= names
     assert list((folder / "overlays").glob("*.png"))
 
     stored = json.loads((folder / "results.json").read_text(), parse_constant=pytest.fail)

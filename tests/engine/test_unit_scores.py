@@ -4,10 +4,14 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from fx_d2.data.loader import spread
+from fx_d2.engine.build import build_trainer, prepare
 from fx_d2.engine.hooks import UnitScores
 from fx_d2.engine.hooks.unit_scores import FILE
 from fx_d2.schedule import CycleSchedule, Pass, Unit
+from tests.tiny import tiny_config
 
 UNITS = [Unit("one", "cls"), Unit("one", "box")]
 PASSES = {"cls": (Pass(),), "box": (Pass(train="head", fraction=0.5), Pass())}
@@ -53,3 +57,31 @@ def test_a_resumed_run_goes_on(tmp_path, start, expected):
 
 def test_off(tmp_path):
     assert run(tmp_path, 0) == []
+
+
+def test_spread_takes_evenly():
+    assert spread(list(range(10)), 3) == [0, 3, 6]
+    assert spread(list(range(3)), 5) == spread(list(range(3)), 0) == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("fresh_catalog")
+def test_scores_between_units_do_not_change_the_training(cohort, tmp_path):
+    weights, scored = [], []
+    for every in (0, 1):
+        folder = tmp_path / str(every)
+        units = ["phantom_screen/cls", "phantom_heart/mask"]
+        keys = {"FX.EVAL.AFTER_UNITS": every, "FX.EVAL.AFTER_UNITS_IMAGES": 2, "FX.EVAL.CYCLES": 0}
+        cfg = tiny_config(cohort, folder, **{"FX.CYCLE.UNITS": units, **keys})
+        folder.mkdir()
+        prepare(cfg)
+        torch.manual_seed(0)
+        trainer = build_trainer(cfg, resume=False)
+        trainer.train(0, trainer.max_iter)
+        weights.append(trainer.student.state_dict())
+        scored.append((folder / FILE).exists())
+    assert scored == [False, True]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    rows = [json.loads(line) for line in (tmp_path / "1" / FILE).read_text().splitlines()]
+    assert [row["after"] for row in rows] == [None, *units, *units]
+    record = json.loads((tmp_path / "1" / "run.json").read_text())
+    assert record["sessions"][0]["stop"] == trainer.max_iter and record["sessions"][0]["ended"]

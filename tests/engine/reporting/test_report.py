@@ -150,6 +150,8 @@ def test_the_tool_needs_no_network_and_no_datasets(cohort, tmp_path, capsys, mon
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
     first = (folder / "report.html").read_text()
     assert first.count("<img") == 18
+    without = make_report.make_report(folder, ["FX.EVAL.REPORT_CASES", "0"]).read_text()
+    assert "<img" not in without and "00001_0.png" not in without and "No pictures were asked for" in without
     clear_datasets()
     text = (folder / "config.yaml").read_text().replace(str(cohort), "/nowhere")
     (folder / "config.yaml").write_text(text)
