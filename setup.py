@@ -43,7 +43,7 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
-    # COCO precision 30 times faster than by pycocotools, equal to the last bit; used where it is installed.
+    # COCO evaluation many times faster than by pycocotools, equal to the last bit; used where it is installed.
     "fast": ["hotcoco>=1.3"],
     "wandb": ["wandb"],  # FX.WANDB.ENABLED: curves on Weights & Biases beside TensorBoard
     "dicom": [

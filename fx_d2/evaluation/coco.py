@@ -85,8 +85,11 @@ def precision(
     """
     api, evaluator = load_back_end(name)
     with contextlib.redirect_stdout(io.StringIO()):
-        left = _index(api, truth, images, classes, "iscrowd")
-        right = _index(api, found, images, classes, "score")
+        if truth.kind == "bbox" and hasattr(api.COCO, "from_arrays"):
+            left, right = _boxes_from_arrays(api, truth, found, images, classes)
+        else:
+            left = _index(api, truth, images, classes, "iscrowd")
+            right = _index(api, found, images, classes, "score")
         evaluation = evaluator.COCOeval(left, right, truth.kind)
         evaluation.params.iouThrs = IOU_THRESHOLDS
         evaluation.params.maxDets = [MAX_DETECTIONS]
@@ -95,6 +98,16 @@ def precision(
         evaluation.evaluate()
         evaluation.accumulate()
     return np.asarray(evaluation.eval["precision"])[..., 0]
+
+
+def _boxes_from_arrays(api: ModuleType, truth: RegionSet, found: RegionSet, images: int, classes: int) -> tuple:
+    """The two indices without a dict per box, which would take ten times longer than the evaluation; hotcoco's way."""
+    names = [{"id": number, "name": str(number)} for number in range(classes)]
+    numbers = [{"id": number} for number in range(images)]
+    crowd = truth.values.astype(bool)
+    columns = (truth.images, truth.categories, truth.shapes)
+    left = api.COCO.from_arrays(numbers, names, *columns, area=truth.areas, iscrowd=crowd)
+    return left, left.load_res(np.column_stack([found.images, found.shapes, found.values, found.categories]))
 
 
 def _index(api: ModuleType, regions: RegionSet, images: int, classes: int, value: str) -> Any:

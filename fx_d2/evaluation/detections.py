@@ -18,9 +18,9 @@ SIZES = {"s": "small", "m": "medium", "l": "large"}
 FROC_RATES = np.array([0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 
 
-def score_boxes(table: BoxTable, options: Options | None = None) -> UnitScore:
-    """Scores boxes, see :func:`score_regions`; the area of a box is that of its rectangle."""
-    sets = [
+def region_sets(table: BoxTable) -> tuple[RegionSet, RegionSet]:
+    """Truth and predictions; the area of a box is that of its rectangle."""
+    truth, found = (
         RegionSet(
             images=rows[:, 0].astype(np.int64),
             categories=rows[:, 5].astype(np.int64),
@@ -29,8 +29,13 @@ def score_boxes(table: BoxTable, options: Options | None = None) -> UnitScore:
             areas=rows[:, 3] * rows[:, 4],
         )
         for rows in (table.truth, table.found)
-    ]
-    return score_regions(*sets, table.images, table.classes, options, "box")
+    )
+    return truth, found
+
+
+def score_boxes(table: BoxTable, options: Options | None = None) -> UnitScore:
+    """Scores boxes, see :func:`score_regions`."""
+    return score_regions(*region_sets(table), table.images, table.classes, options, "box")
 
 
 def score_regions(
