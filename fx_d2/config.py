@@ -330,6 +330,10 @@ def check_config(cfg: CfgNode) -> None:
     _check_range(cfg, "FX.CONSISTENCY_WEIGHT", 0.0, 1.0)
     _check_range(cfg, "SOLVER.WARMUP_FRACTION", 0.0, 1.0)
     _check_range(cfg, "MODEL.SWIN.DROP_PATH_RATE", 0.0, 1.0)
+    _check_choice(cfg, "FX.EVAL.OPERATING_POINT", ("youden", "f1"))
+    _check_range(cfg, "FX.EVAL.BOOTSTRAPS", 0, 1_000_000)
+    _check_range(cfg, "FX.EVAL.CONFIDENCE", 0.5, 0.999)
+    _check_range(cfg, "FX.EVAL.FROC_IOU", 0.01, 0.99)
     _check_choice(cfg, "INPUT.CACHE.MODE", ("auto", "all", "off"))
     if 0 < cfg.INPUT.READ_SIDE < cfg.INPUT.SIZE:
         raise ValueError(

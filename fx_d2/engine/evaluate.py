@@ -86,7 +86,8 @@ def evaluate_fully(
     results: Results = {name: {} for name in models}
     cases: Cases = {}
     with evaluation_mode(list(models.values())):
-        for unit in _with_split([unit for unit in units if unit.task == "cls"], val_split):
+        findings = [unit for unit in units if unit.task == "cls"] if recorder.run.threshold_split else []
+        for unit in _with_split(findings, val_split):
             evaluators, _ = _run_unit(cfg, models, unit, val_split, precision, 0)
             tables = {name: evaluator.table for name, evaluator in evaluators.items() if evaluator.evaluate()}
             recorder.choose_thresholds(str(unit), tables)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from .bootstrap import add_intervals, bootstrap, mean_over_classes
@@ -17,7 +18,11 @@ from .roc import delong_interval, roc_points
 from .tables import FindingTable, Options, patients_of
 
 Subsets = Mapping[str, Sequence[int]]
-_NO_POSITIVE, _NO_NEGATIVE = "no image has the finding", "no image is without the finding"
+_NO_LABEL, _NO_POSITIVE, _NO_NEGATIVE = (
+    "no image has a known label",
+    "no image has the finding",
+    "no image is without the finding",
+)
 # Why a rate may be undefined.
 _REASONS = {
     "Sensitivity": _NO_POSITIVE,
@@ -68,7 +73,7 @@ def score_findings(
 def _score_class(metric, labels: np.ndarray, scores: np.ndarray) -> Estimate:
     """The metric of one class; None unless both outcomes occur."""
     if labels.all() or not labels.any():
-        reason = "no image has a known label" if not len(labels) else _NO_NEGATIVE if labels.any() else _NO_POSITIVE
+        reason = _NO_LABEL if not len(labels) else _NO_NEGATIVE if labels.any() else _NO_POSITIVE
         return undefined(reason, len(labels))
     return Estimate(float(metric(labels, scores)), count=len(labels))
 
@@ -89,8 +94,9 @@ def _add_all(score: UnitScore, table: FindingTable, columns, options: Options, t
     score.estimates.update(with_classes(table.classes, {"ECE": [_calibration_error(y, s) for y, s in columns]}))
     patients = patients_of(table.images)
     drawn = bootstrap(statistic, patients, options)
-    _add_intervals(score, table, dict(zip(statistic.names, drawn.T, strict=True)), options, columns, subsets)
+    _add_intervals(score, table, dict(zip(statistic.names, drawn.T, strict=True)), options, subsets)
     confusion = statistic.confusion(ones)[0].astype(int).tolist()
+    _add_closed_intervals(score, table, columns, confusion, options.confidence)
     score.extra.update(_extra(table, columns, thresholds, confusion))
     score.extra["patients"] = int(patients.max()) + 1
 
@@ -113,19 +119,21 @@ def _add_rates(score: UnitScore, table: FindingTable, observed: dict[str, float]
 
 
 def _or_undefined(value: float, reason: str, count: int) -> Estimate:
-    return undefined(reason, count) if np.isnan(value) else Estimate(value, count=count)
+    if not np.isnan(value):
+        return Estimate(value, count=count)
+    return undefined(reason if count else _NO_LABEL, count)
 
 
 def _calibration_error(labels: np.ndarray, scores: np.ndarray) -> Estimate:
     if not len(labels):
-        return undefined("no image has a known label", 0)
+        return undefined(_NO_LABEL, 0)
     return Estimate(expected_calibration_error(reliability(labels, scores)), count=len(labels))
 
 
 def _add_intervals(
-    score: UnitScore, table: FindingTable, drawn: dict[str, np.ndarray], options: Options, columns, subsets: Subsets
+    score: UnitScore, table: FindingTable, drawn: dict[str, np.ndarray], options: Options, subsets: Subsets
 ) -> None:
-    """Bootstrap intervals of everything but the calibration error, whose replicates are biased; DeLong's beside."""
+    """Bootstrap intervals of everything but the calibration error, whose replicates are biased."""
     estimates = score.estimates
     for metric in (*AREAS, *RATES):
         values = np.stack([drawn[f"{metric}/{name}"] for name in table.classes], axis=1)
@@ -135,11 +143,24 @@ def _add_intervals(
             inside = np.isin(np.arange(len(defined)), members)
             drawn[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
     add_intervals(score, drawn, options.confidence)
-    for name, (labels, scores) in zip(table.classes, columns, strict=True):
+
+
+def _add_closed_intervals(score: UnitScore, table: FindingTable, columns, confusion, confidence: float) -> None:
+    """DeLong's interval of the area and Wilson's of the rates, beside the bootstrap's; they take images as independent.
+
+    Wilson's (JASA 22, 1927) still says something where a rate is 0 or 1 and every replicate is alike.
+    """
+    for name, (labels, scores), (tp, fn, fp, tn) in zip(table.classes, columns, confusion, strict=True):
         key = f"AUROC/{name}"
-        if estimates[key].value is not None:
-            interval = delong_interval(labels, scores, options.confidence)
-            estimates[key] = estimates[key].beside("DeLong", interval)
+        if score.metrics[key] is not None:
+            interval = delong_interval(labels, scores, confidence)
+            score.estimates[key] = score.estimates[key].beside("DeLong", interval)
+        shares = {"Sensitivity": (tp, fn), "Specificity": (tn, fp), "PPV": (tp, fp), "NPV": (tn, fn)}
+        for rate, (right, wrong) in shares.items():
+            if right + wrong:
+                found = binomtest(right, right + wrong).proportion_ci(confidence, "wilson")
+                key = f"{rate}/{name}"
+                score.estimates[key] = score.estimates[key].beside("Wilson", [float(found.low), float(found.high)])
 
 
 def _extra(table: FindingTable, columns, thresholds: Thresholds, confusion: list[list[int]]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ class Recorder:
     """The same for a network that has just been run and for predictions read from files.
 
     Args:
-        split, threshold_split: what is scored and where operating points are chosen (None: nowhere).
+        split, threshold_split: what is scored and where operating points are chosen. None, or the split that is scored
+            itself: nowhere, since thresholds chosen on the images that are scored flatter them.
         predictions: folder into which the tables are written; None: they are not.
     """
 
@@ -28,7 +29,7 @@ class Recorder:
         self, options: Options, split: str, threshold_split: str | None, predictions: str | Path | None = None
     ) -> None:
         about = {"coco": back_end_name()}
-        self.run = RunScores(split, options, threshold_split, about=about)
+        self.run = RunScores(split, options, None if threshold_split == split else threshold_split, about=about)
         self.predictions = None if predictions is None else Path(predictions)
         self._units: dict[str, dict] = {}
         if self.predictions is not None:
@@ -45,7 +46,9 @@ class Recorder:
     def thresholds(self, model: str, unit: str, classes: tuple[str, ...]) -> Thresholds:
         """Operating points of a unit; the default, with the reason, where none were chosen."""
         known = self.run.thresholds.setdefault(model, {})
-        reason = "the dataset has no validation split"
+        reason = f"there are no predictions for a {self.run.threshold_split} split"
+        if self.run.threshold_split is None:
+            reason = f"no split but {self.run.split}, which is scored, could choose it"
         return known.setdefault(unit.rpartition("/")[0], default_thresholds(classes, reason))
 
     def add(self, unit: str, tables: Mapping[str, Table], scores: Mapping[str, UnitScore]) -> None:

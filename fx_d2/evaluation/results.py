@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from .estimates import Estimate, mean_or_none
+from .estimates import mean_or_none
 
 # {"student": {dataset: {task: {metric: value}}}, "teacher": {...}}
 Results = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]]
@@ -92,30 +92,3 @@ def results_table(results: Results) -> str:
 
 def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def markdown_table(results: Results, estimates: Mapping[str, Estimate]) -> str:
-    """One Markdown table per task: a row per unit and model, the main metrics as ``value [low, high]``.
-
-    Args:
-        estimates: by flat key; where one has no interval the value stands alone, undefined is ``-``.
-    """
-    tables = []
-    for task, names in TABLE_METRICS.items():
-        rows = [
-            [f"{dataset}/{task}", model, *(_estimate_cell(estimates, f"{model}/{dataset}/{task}/{n}") for n in names)]
-            for model, dataset, unit_task, _ in _units(results)
-            if unit_task == task
-        ]
-        if rows:
-            rows.sort(key=lambda row: row[0])  # stable: the models of a unit stay in order
-            tables.append(tabulate(rows, ["unit", "model", *names], tablefmt="github", disable_numparse=True))
-    return "\n\n".join(tables)
-
-
-def _estimate_cell(estimates: Mapping[str, Estimate], key: str) -> str:
-    estimate = estimates.get(key)
-    if estimate is None or estimate.value is None:
-        return "-"
-    interval = "" if estimate.low is None else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.value:.3f}{interval}"

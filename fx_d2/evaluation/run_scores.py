@@ -3,7 +3,7 @@
 results.json            values only: {model: {dataset: {task: {metric: number or null}}}}
 results_details.json    by the same keys: interval, its method, reason of a null, count; curves; comparisons
 results.csv             one row a metric: model, dataset, task, metric, class, value, low, high, ...
-results.md              the main metrics with their intervals
+results.md              the main metrics with their intervals, by unit and by class
 thresholds.json         operating points: {model: {dataset: {class: {threshold, source}}}}
 """
 
@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from .estimates import Estimate, UnitScore
-from .results import Results, markdown_table, write_results
+from .markdown import results_markdown
+from .results import Results, write_results
 from .tables import Options
 
 FORMAT = 1
 DETAILS = "results_details.json"
 THRESHOLDS = "thresholds.json"
 COLUMNS = ("model", "dataset", "task", "metric", "class", "value", "low", "high", "method", "count", "reason")
+# A further interval: DeLong's of areas, Wilson's of rates.
+COLUMNS += ("second_low", "second_high", "second_method")
 
 
 @dataclass
@@ -93,8 +96,7 @@ class RunScores:
         _write_json(folder / DETAILS, self.details())
         _write_json(folder / THRESHOLDS, self.thresholds)
         _write_csv(folder / "results.csv", self)
-        table = markdown_table(results, self.estimates())
-        (folder / "results.md").write_text(table + "\n", encoding="utf-8")
+        (folder / "results.md").write_text(results_markdown(self.split, self.options, self.scores), encoding="utf-8")
         return results
 
 
@@ -107,6 +109,9 @@ def _write_csv(path: Path, scores: RunScores) -> None:
             for name, estimate in score.estimates.items():
                 metric, _, label = name.partition("/")
                 row = {"model": model, "dataset": dataset, "task": task, "metric": metric, "class": label}
+                second = next(iter(estimate.others.items()), None)
+                if second:
+                    row["second_method"], (row["second_low"], row["second_high"]) = second
                 writer.writerow({**row, **estimate.as_json()})
 
 

@@ -124,3 +124,14 @@ def test_no_bootstrap_keeps_delong(table):
     score = score_findings(table, Options(bootstraps=0))
     estimate = score.estimates["AUROC/a"]
     assert estimate.low is None and "DeLong" in estimate.others
+
+
+def test_wilson_beside_the_rates():
+    """From the formula (Wilson, JASA 22, 1927): it says something where no replicate differs."""
+    score = score_findings(make([[1], [1], [1], [0], [0]], [[0.9], [0.8], [0.7], [0.6], [0.1]]), OPTIONS)
+    estimate, z, n, p = score.estimates["Sensitivity/a"], 1.959963984540054, 3, 1.0
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
+    middle, reach = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    expected = [(middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)]
+    assert estimate.others["Wilson"] == pytest.approx(expected)
+    assert set(score.estimates["Specificity/a"].others) == {"Wilson"}

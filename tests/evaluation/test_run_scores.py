@@ -1,0 +1,54 @@
+"""The files for reading: Markdown and CSV."""
+
+import csv
+
+from fx_d2.evaluation.estimates import Estimate, UnitScore, undefined
+from fx_d2.evaluation.recorder import Recorder
+from fx_d2.evaluation.run_scores import RunScores
+from fx_d2.evaluation.tables import Options
+
+
+def run_scores():
+    findings = {
+        "AUROC": Estimate(0.9, 0.8, 0.95, "bootstrap over patients"),
+        "AUROC/a|b": Estimate(0.9, 0.8, 0.95, "bootstrap over patients", others={"DeLong": [0.81, 0.99]}),
+        "AUROC/c": undefined("no image has the finding", 7),
+    }
+    masks = {"Dice": Estimate(0.5), "HD95": Estimate(12.34, 10.0, 15.02, "bootstrap over patients")}
+    run = RunScores("test", Options(bootstraps=500))
+    run.scores = {"student": {"one/cls": UnitScore(findings)}, "teacher": {"one/cls": UnitScore(findings)}}
+    run.scores["teacher"]["one/mask"] = UnitScore(masks)
+    return run
+
+
+def test_markdown(tmp_path):
+    run_scores().write(tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    lines = [[cell.strip() for cell in line.replace("\\|", "BAR").strip("|").split("|")] for line in text.splitlines()]
+    assert text.startswith("# Results on the test split\n") and "95 % intervals, 500 bootstraps over patients" in text
+    assert ["one/cls", "student", "0.900 [0.800, 0.950]", "-", "-", "-", "-", "-"] in lines
+    assert ["aBARb", "teacher", "0.900 [0.800, 0.950]", "-", "-", "-", "-", "-"] in lines
+    assert ["c", "student", *["-"] * 6] in lines
+    assert ["one/mask", "teacher", "0.500", "-", "-", "12.3 [10.0, 15.0]", "-"] in lines
+    assert "## Boxes" not in text
+
+
+def test_csv_holds_the_second_interval(tmp_path):
+    run_scores().write(tmp_path)
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = {(row["model"], row["metric"], row["class"]): row for row in csv.DictReader(file)}
+    row = rows["student", "AUROC", "a|b"]
+    assert (row["second_method"], row["second_low"], row["second_high"]) == ("DeLong", "0.81", "0.99")
+    assert rows["student", "AUROC", "c"]["reason"] == "no image has the finding"
+    assert rows["student", "AUROC", "c"]["value"] == "" and rows["student", "AUROC", "c"]["count"] == "7"
+    assert rows["teacher", "Dice", ""]["second_method"] == ""
+
+
+def test_where_thresholds_come_from_without_validation():
+    for threshold_split, reason in (
+        ("val", "default: there are no predictions for a val split"),
+        ("test", "default: no split but test, which is scored, could choose it"),
+        (None, "default: no split but test, which is scored, could choose it"),
+    ):
+        recorder = Recorder(Options(), "test", threshold_split)
+        assert recorder.thresholds("student", "one/cls", ("x",)) == {"x": {"threshold": 0.5, "source": reason}}
