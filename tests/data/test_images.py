@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 import zlib
 
@@ -171,6 +172,18 @@ def test_pixels_that_do_not_decode(tmp_path):
         for reader in (read_image, read_mask):
             with pytest.raises(DataError, match="x.png: cannot be read"):
                 reader(path)
+
+
+def test_a_chunk_longer_than_the_file_costs_no_memory(tmp_path):
+    path = tmp_path / "x.png"
+    data = png(8, 8, bytes(72))
+    length = data.index(b"IDAT") - 4
+    path.write_bytes(data[:length] + b"\xff" + data[length + 1 :])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for reader in (read_image, read_mask):
+        with pytest.raises(DataError, match="x.png: .*damaged chunk"):
+            reader(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KB; the chunk claims 4 GB
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +34,13 @@ _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+# Plug-ins in the order in which they are tried; "" is any.
+_USUAL = {
+    # 12-bit JPEG is beyond Pillow: there any other may try.
+    **dict.fromkeys(_JPEG, ("pillow", "")),
+    **dict.fromkeys(_JPEG_2000, ("pylibjpeg", "pillow")),
+    RLELossless: ("pydicom",),
+}
 _PLUGINS = {
     **dict.fromkeys((*_JPEG_LOSSLESS, *_JPEG_LS), "python-gdcm"),
     **dict.fromkeys((*_JPEG_2000, *_HTJ2K), "pylibjpeg pylibjpeg-openjpeg"),
@@ -42,33 +51,27 @@ _PLUGINS = {
 
 def read_header(path: Path, kind: str) -> ImageHeader:
     """Size, depth and spacing; the pixels are not read, but they must be there in full."""
-    with _open(path) as stream:
-        dataset = _parse(path, stream, stop_before_pixels=True)
+    with _damage_named(path), _open(path) as stream:
+        dataset = _parse(stream, stop_before_pixels=True)
         height, width = _size(path, dataset)
         _check_whole(path, dataset, stream, height, width)
-    return ImageHeader(kind, height, width, int(dataset.get("BitsStored", 8)), _spacing(dataset))
+        return ImageHeader(kind, height, width, int(dataset.get("BitsStored", 8)), _spacing(dataset))
 
 
 def read_pixels(path: Path) -> np.ndarray:
     """uint8 (H, W) as the display pipeline of the standard shows it: air dark, bone bright."""
-    with _open(path) as stream:
-        dataset = _parse(path, stream)
-    height, width = _size(path, dataset)
-    if "PixelData" not in dataset:
-        raise DataError(f"{path}: the DICOM file has no pixels (PixelData)")
-    syntax = _syntax(dataset)
-    dataset.file_meta.TransferSyntaxUID = syntax
-    _check_decodable(path, syntax)
+    with _damage_named(path):
+        with _open(path) as stream:
+            dataset = _parse(stream)
+        height, width = _size(path, dataset)
+        if "PixelData" not in dataset:
+            raise DataError(f"{path}: the DICOM file has no pixels (PixelData)")
+        syntax = _syntax(dataset)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        _check_decodable(path, syntax)
     try:
         with quiet_pydicom():
-            if dataset.get("PhotometricInterpretation") in _GREY:
-                pixels = _decode(dataset, syntax, raw=True, correct_unused_bits=False)
-                pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-                unused_bits = not syntax.is_compressed or syntax == RLELossless  # code streams have none
-                table = display_table(path, dataset, pixels, unused_bits)
-                image = look_up(table, pixels.view(f"u{pixels.itemsize}"))
-            else:
-                image = _luminance(path, dataset)
+            image = _image(path, dataset, syntax)
     except DataError:
         raise
     except Exception as error:  # decoders and plug-ins raise whatever they like
@@ -76,6 +79,29 @@ def read_pixels(path: Path) -> np.ndarray:
     if image.shape != (height, width):
         raise DataError(f"{path}: decoded to {image.shape}, but the header gives ({height}, {width}); replace the file")
     return image
+
+
+def _image(path: Path, dataset: Dataset, syntax: UID) -> np.ndarray:
+    if dataset.PhotometricInterpretation not in _GREY:
+        return _luminance(path, dataset)
+    pixels = _decode(dataset, syntax, raw=True, correct_unused_bits=False)
+    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    unused_bits = not syntax.is_compressed or syntax == RLELossless  # code streams have none
+    table = display_table(path, dataset, pixels, unused_bits)
+    return look_up(table, pixels.view(f"u{pixels.itemsize}"))
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """One error for a damaged header, whose values pydicom converts when they are asked for."""
+    try:
+        with quiet_pydicom():
+            yield
+    except DataError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged header makes it stumble over
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: the DICOM header is damaged ({reason}); copy the file again") from None
 
 
 def _open(path: Path) -> BinaryIO:
@@ -88,13 +114,9 @@ def _open(path: Path) -> BinaryIO:
         return io.BytesIO(bytes(128) + b"DICM" + stream.read())
 
 
-def _parse(path: Path, stream: BinaryIO, stop_before_pixels: bool = False) -> Dataset:
+def _parse(stream: BinaryIO, stop_before_pixels: bool = False) -> Dataset:
     """The data set; a missing preamble or file meta group is put up with."""
-    try:
-        with quiet_pydicom():
-            dataset = dcmread(stream, force=True, stop_before_pixels=stop_before_pixels)
-    except Exception as error:  # a damaged header makes pydicom raise whatever it stumbles over
-        raise DataError(f"{path}: the DICOM header is damaged ({error}); copy the file again") from None
+    dataset = dcmread(stream, force=True, stop_before_pixels=stop_before_pixels)
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     return dataset
@@ -104,8 +126,9 @@ def _size(path: Path, dataset: Dataset) -> tuple[int, int]:
     """Rows and columns, after checking that this is one grey or colour image."""
     missing = [key for key in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if key not in dataset]
     if missing:
+        modality = str(dataset.get("Modality", ""))
         raise DataError(
-            f"{path}: not an image: the DICOM header (modality {dataset.get('Modality', 'unknown')}) has no "
+            f"{path}: not an image: the DICOM header{f' of modality {modality}' if modality.isalnum() else ''} has no "
             f"{', '.join(missing)}; the file was cut short, or is a report or a directory: take it out of the lists"
         )
     frames = int(dataset.get("NumberOfFrames") or 1)
@@ -179,16 +202,18 @@ def _check_decodable(path: Path, syntax: UID) -> None:
 
 
 def _decode(dataset: Dataset, syntax: UID, **options) -> np.ndarray:
-    """The pixels by the plug-in that everybody has, or else by any other that is installed.
+    """The pixels by the plug-ins that everybody has, or else by any other that is installed.
 
-    Decoders of lossy JPEG differ in the last bit: which one is used must not depend on what else is installed.
+    Decoders of lossy JPEG differ in the last bit: which one is used must not depend on what else is installed. GDCM
+    comes last for another reason: a damaged JPEG 2000 stream makes it end the process.
     """
-    if syntax in _JPEG:
+    *first, last = _USUAL.get(syntax, ("",))
+    for plugin in first:
         try:
-            return pixel_array(dataset, decoding_plugin="pillow", **options)
-        except Exception:  # 12 bits, which Pillow cannot; the others say what is wrong otherwise
-            pass
-    return pixel_array(dataset, **options)
+            return pixel_array(dataset, decoding_plugin=plugin, **options)
+        except Exception:  # of whatever kind; if the last one fails, too, what it says is told
+            continue
+    return pixel_array(dataset, decoding_plugin=last, **options)
 
 
 def _undecodable(syntax: UID, error: Exception) -> str:

@@ -68,6 +68,16 @@ def _has_end(path: Path) -> bool:
     return b"IEND" in tail or b"\xff\xd9" in tail
 
 
+def _check_chunks(data: bytes) -> None:
+    """Raises OSError where a chunk of a PNG reaches past the end: OpenCV asks for its memory before it notices."""
+    start, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
+        start += 12 + length
+        if start > len(data):
+            raise OSError("cut short, or a damaged chunk")
+
+
 def _orientation(image: Image.Image) -> int:
     """The camera's orientation tag in a JPEG file, 1 (upright) where there is none."""
     if image.format != "JPEG":  # asking a PNG would decode all of it, and viewers do not turn PNG files
@@ -91,7 +101,9 @@ def _decode(path: Path) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             check_size(path, image.size[1], image.size[0])
             orientation = _orientation(image)
-            if not _has_end(path):
+            if image.format == "PNG":
+                _check_chunks(data)
+            elif not _has_end(path):
                 image.load()
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except DataError:

@@ -258,6 +258,18 @@ def test_files_cut_short(tmp_path, compression, share):
             reader(path)
 
 
+def test_a_header_value_that_cannot_be_converted(tmp_path):
+    path = tmp_path / "x.dcm"
+    write_dicom(path, RAMP, 12)
+    data = path.read_bytes()
+    rows = data.index(b"\x28\x00\x10\x00US")
+    path.write_bytes(data[: rows + 4] + b"U8" + data[rows + 6 :])
+    for reader in (read_image, image_size):
+        with pytest.raises(DataError, match=r"x\.dcm: the DICOM header is damaged") as caught:
+            reader(path)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_missing_plugin_is_named_with_its_command(tmp_path, monkeypatch):
     class Absent:
         is_available = False
