@@ -84,8 +84,8 @@ class CheXpert(PublishedReader):
         frontal = self.options["views"] == "frontal" and not every_view
         for line, (name, view, *texts) in Columns(path, wanted, optional=(_VIEW,)):
             key = "/".join(name.replace("\\", "/").split("/")[-3:])
-            if key.count("/") != 2:
-                raise DataError(f"{path}, line {line}: {name!r} is not a path .../patient/study/view")
+            if key.count("/") != 2 or not key.startswith("patient"):
+                raise DataError(f"{path}, line {line}: {name!r} is not a path .../patient00001/study1/view.jpg")
             # The test table has no view column; the file's name says it, too.
             if not frontal or (view or key).lower().find("lateral") < 0:
                 yield line, key, texts

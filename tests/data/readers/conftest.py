@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from fx_d2.data.builtin import builtin_records
@@ -9,20 +13,25 @@ from fx_d2.data.trees import TREES, write_tree
 
 
 @pytest.fixture(scope="session")
-def trees(tmp_path_factory):
+def folders(tmp_path_factory):
+    """A data root with all sets, and the folder of each; read-only for the tests."""
+    root = tmp_path_factory.mktemp("published")
+    # VinDr-CXR comes with the masks that are about it.
+    found = {name: write_tree(name, root) for name in TREES if name != "vindr_cxr"}
+    return root, found | {"vindr_cxr": root / "physionet.org" / "files" / "vindr-cxr" / "1.0.0"}
+
+
+@pytest.fixture(scope="session")
+def trees(folders):
     """A data root with all sets; read-only for the tests."""
-    folder = tmp_path_factory.mktemp("published")
-    for name in TREES:
-        if name != "vindr_cxr":  # comes with chexmask_vindr
-            write_tree(name, folder)
-    return folder
+    return folders[0]
 
 
 @pytest.fixture
 def record(trees, monkeypatch):
     """``record(dataset, **options)`` gives the record of a set that nobody has read yet."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(trees))
-    return lambda name, **options: builtin_records({name: options})[name]
+    return record_for
 
 
 @pytest.fixture
@@ -36,11 +45,31 @@ def read(record):
 
 
 @pytest.fixture
-def alone(tmp_path, monkeypatch):
-    """``alone(dataset)`` writes the tree of one set for a test to damage, and gives its folder and record."""
+def alone(folders, tmp_path, monkeypatch):
+    """``alone(dataset)`` copies the tree of one set for a test to damage, and gives its folder and record."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    root, found = folders
 
     def call(name, **options):
-        return write_tree(name, tmp_path), builtin_records({name: options})[name]
+        for each in ("vindr_cxr", name) if name == "chexmask_vindr" else (name,):
+            copy = tmp_path / found[each].relative_to(root)
+            shutil.copytree(found[each], copy, copy_function=_copy)
+        return copy, record_for(name, **options)
 
     return call
+
+
+@pytest.fixture
+def record_of():
+    """``record_of(dataset, **options)`` gives a record for the data root that another fixture has set."""
+    return record_for
+
+
+def record_for(name, **options):
+    return builtin_records({name: options})[name]
+
+
+def _copy(source: str, target: str) -> None:
+    """Pictures are large and no test writes into one: a second name for the file does."""
+    text = Path(source).suffix in (".csv", ".txt", ".json", ".gz", ".TXT")
+    (shutil.copy if text else os.link)(source, target)
