@@ -8,8 +8,9 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import DataLoader
 
-from fx_d2.config import get_fx_cfg
+from fx_d2.config import check_config, get_fx_cfg
 from fx_d2.data import images
 from fx_d2.data.caching import reader as module
 from fx_d2.data.caching.reader import ImageReader, default_folder
@@ -117,6 +118,19 @@ def test_reduced_by_area_averages(tmp_path):
     assert ImageReader(side=30)(tmp_path / "thin.png").pixels.shape == (1, 30)
 
 
+def test_worker_processes_share_the_cache(tmp_path, reader, decoded):
+    names = [str(tmp_path / f"{number}.dcm") for number in range(6)]
+    for number, name in enumerate(names):
+        write_dicom(name, np.roll(PIXELS, number))
+    for _ in range(2):
+        loader = DataLoader(names, batch_size=None, num_workers=2, collate_fn=reader)
+        for number, picture in enumerate(loader):
+            assert np.array_equal(picture.pixels, np.roll(PIXELS, number))
+    assert decoded == []  # not in this process
+    assert all(np.array_equal(reader(name).pixels, np.roll(PIXELS, n)) for n, name in enumerate(names))
+    assert decoded == []  # nor is it needed
+
+
 def test_errors_pass_through_and_are_not_kept(tmp_path, reader):
     path = tmp_path / "x.dcm"
     with pytest.raises(DataError, match="x.dcm: no such image file"):
@@ -139,6 +153,16 @@ def test_errors_pass_through_and_are_not_kept(tmp_path, reader):
 def test_wrong_settings_name_their_key(options, key):
     with pytest.raises(ValueError, match=key):
         ImageReader(**options)
+
+
+def test_a_read_side_below_the_input_is_refused_before_any_work():
+    cfg = get_fx_cfg()
+    cfg.INPUT.SIZE, cfg.INPUT.READ_SIDE = 224, 200
+    with pytest.raises(ValueError, match="INPUT.READ_SIDE 200 is below INPUT.SIZE 224"):
+        check_config(cfg)
+    cfg.INPUT.READ_SIDE, cfg.INPUT.CACHE.MODE = 0, "on"
+    with pytest.raises(ValueError, match="INPUT.CACHE.MODE must be one of auto, all, off"):
+        check_config(cfg)
 
 
 def test_folder_from_configuration_variable_and_platform(tmp_path, monkeypatch):

@@ -138,6 +138,15 @@ def test_overlays_in_unused_bits_are_masked(tmp_path):
     assert np.array_equal(shown(tmp_path, masked, 12, **window), shown(tmp_path, negative, 12, **window))
 
 
+def test_more_bits_in_the_stream_than_the_header_says(tmp_path):
+    """VinDr-CXR has JPEG 2000 files of 14 or 16 bits whose header says fewer."""
+    pixels = RAMP * 4  # 14 bits
+    dataset = write_dicom(tmp_path / "x", pixels, 14, "jpeg2000")
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.save_as(tmp_path / "x")
+    assert np.array_equal(read_image(tmp_path / "x"), np.rint(pixels * (255 / 16383)))
+
+
 def test_colour_becomes_luminance(tmp_path):
     colour = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
     tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
