@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import chain
 from typing import Any, ClassVar
 
 from .. import labels
@@ -21,7 +20,7 @@ class ChestXDet(PublishedReader):
     """Image id: the file's name, ``36199.png``. An image with empty lists is a negative for all classes."""
 
     folder: ClassVar = ("chestxdet",)
-    anchors: ClassVar = ("ChestX_Det_train.json",)
+    anchors: ClassVar = ("ChestX_Det_train.json", "ChestX_Det_test.json")
     layout: ClassVar = (
         "ChestX_Det_train.json, ChestX_Det_test.json and the images of train_data.zip and test_data.zip, in folders of "
         "any name"
@@ -66,8 +65,8 @@ class ChestXDet(PublishedReader):
 
     def known(self, part: str, images: Mapping[str, str]) -> set[str]:
         # The folders of the two zips have no fixed names, so every image of the tree is looked at.
-        both = chain.from_iterable(self._read(name) for name in ("train", "test"))
-        return {entry["file_name"] for entry in both}
+        parts = [name for name in ("train", "test") if self.tree.look_for(f"ChestX_Det_{name}.json")]
+        return {entry["file_name"] for name in parts for entry in self._read(name)}
 
     def index(self, part: str) -> FileIndex:
         return FileIndex(self.tree.roots)
