@@ -152,7 +152,8 @@ def checked(check: Mapping[str, Any]) -> dict[str, Any]:
         leaks += bool(one["leak"])
         what = f"{one['count']} {'patients' if one['by'] == 'patient' else 'images'} in both, by {one['by']}"
         rows.append({"level": "leak" if one["leak"] else "note", "what": what, "where": f"{first} – {second}"})
-    words = f"{len(check.get('problems', ()))} problems and {leaks} leaks between splits."
+    problems = len(rows) - len(check.get("overlaps", ()))
+    words = f"Problems: {problems}. Leaks between splits: {leaks}."
     if left := check.get("not_checked"):
         words += " Not checked: " + "; ".join(map(str, left)) + "."
     return {"words": words, "rows": rows[:_SHOWN]}

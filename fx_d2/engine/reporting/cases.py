@@ -75,7 +75,7 @@ def _case(table: Table, position: int, score: Score, group: str, files: Mapping[
     alt = (
         f"Radiograph {image_id}. Truth: {', '.join(present) or 'nothing'}. Prediction: {', '.join(said) or 'nothing'}."
     )
-    remark = ". ".join(filter(None, (score.detail, remark)))
+    remark = "; ".join(filter(None, (score.detail, remark)))
     return Case(group, image_id, score.text, alt, image, truth, found, findings, remark, problem)
 
 

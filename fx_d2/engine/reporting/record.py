@@ -123,7 +123,8 @@ def device_name(device: str) -> str:
     """``NVIDIA A100-SXM4-80GB``, or ``CPU, 2 threads``."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(torch.device(device))
-    return f"{device.upper()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{device.upper()}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _now() -> str:

@@ -58,7 +58,7 @@ class Axis:
     """Values ``low`` to ``high`` along one side of a plot.
 
     Attributes:
-        ticks: places with a label; None: about five round values.
+        ticks: places with a label; None: about ``bins`` round values.
         form: how a tick is written.
         log: base-2 logarithm; ``low`` must be above 0.
     """
@@ -69,6 +69,7 @@ class Axis:
     ticks: Sequence[float] | None = None
     form: Callable[[float], str] = "{:g}".format
     log: bool = False
+    bins: int = 5
 
     def place(self, value: float) -> float:
         """0 at ``low``, 1 at ``high``; values outside are moved to the nearer end."""
@@ -79,7 +80,7 @@ class Axis:
         if self.ticks is not None:
             return list(self.ticks)
         span = self.high - self.low
-        found = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        found = MaxNLocator(nbins=self.bins, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         return [float(v) for v in found if self.low - 1e-9 * span <= v <= self.high + 1e-9 * span]
 
 
@@ -162,8 +163,8 @@ class Plot:
             parts.append(text((self.left + right) / 2, self.height - 6, self.x.label, class_="label middle"))
         if self.y.label:
             middle = (self.top + floor) / 2
-            turned = f"rotate(-90 11 {middle:g})"
-            parts.append(text(11, middle, self.y.label, class_="label middle", transform=turned))
+            turned = f"rotate(-90 9 {middle:g})"
+            parts.append(text(9, middle, self.y.label, class_="label middle", transform=turned))
         return Markup("").join(parts)
 
     def draw(self) -> Markup:

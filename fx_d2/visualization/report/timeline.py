@@ -38,7 +38,7 @@ class Stretch:
 
 def cycle_chart(stretches: Sequence[Stretch], width: int = WIDE) -> Markup:
     """One cycle, one row a unit, one bar a pass: pale, dashed and with a lock where the shared network is locked."""
-    name_width = 178 if width == WIDE else 138
+    name_width = 178 if width == WIDE else 150
     units = list(dict.fromkeys(stretch.unit for stretch in stretches))
     length = stretches[-1].stop
     words = "; ".join(
@@ -169,7 +169,7 @@ def _loss_plot(history: History, end: int) -> Plot:
     top = 1.1 * finite[int(0.99 * (len(finite) - 1))] if finite else 1.0
     plot = Plot(
         Axis(0, max(end, 1), "iteration"),
-        Axis(0, top or 1.0, "loss"),
+        Axis(0, top or 1.0, "loss", bins=2),
         f"Training loss: first {finite_at(history.losses, 0)}, last {finite_at(history.losses, -1)}." if finite else "",
         height=104,
         top=6,

@@ -189,7 +189,7 @@ def test_data_check_and_hostile_names(cohort, tmp_path):
     }
     (folder / "check_data.json").write_text(json.dumps(check))
     page = page_of(folder, cfg)
-    assert "1 problems and 1 leaks between splits. Not checked: pixels." in page.text
+    assert "Problems: 1. Leaks between splits: 1. Not checked: pixels." in page.text
     assert "3 patients in both, by patient leak phantom_heart train – phantom_heart test" in page.text
     assert "<b>run & co" in page.text and not page.all("script")[0].get("src")
 
