@@ -219,10 +219,11 @@ def _check_rows(path: Path, rows: Any, images: int, classes: int) -> None:
 
 def _write_rows(path: Path, rows: Iterable[dict]) -> None:
     """A JSON list, one row a line, without a second copy of all rows in memory."""
+    encode = json.JSONEncoder(allow_nan=False).encode  # one for all rows: json.dumps would make one for each
     with path.open("w", encoding="utf-8") as file:
         lead = "[\n"
         for row in rows:
-            file.write(lead + json.dumps(row, allow_nan=False))
+            file.write(lead + encode(row))
             lead = ",\n"
         file.write("\n]\n" if lead == ",\n" else "[]\n")
 

@@ -68,11 +68,11 @@ def outputs(rng, task, rows):
             yield {"masks": torch.as_tensor(rng.random((2, SIDE, SIDE)), dtype=torch.float32)}
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     """An evaluation of two models over three units, as the engine does it."""
-    rng = np.random.default_rng(0)
-    recorder = Recorder(OPTIONS, "test", "val", predictions_folder(tmp_path))
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("run")
+    recorder = Recorder(OPTIONS, "test", "val", predictions_folder(folder))
     for task, evaluator in EVALUATORS.items():
         for split in ["val", "test"] if task == "cls" else ["test"]:
             rows = records(rng, task)
@@ -88,8 +88,8 @@ def run(tmp_path):
                 recorder.choose_thresholds("toy/cls", tables)
             else:
                 recorder.add(f"toy/{task}", tables, {name: scorer.score for name, scorer in evaluators.items()})
-    recorder.write(tmp_path)
-    return tmp_path
+    recorder.write(folder)
+    return folder
 
 
 RESULTS = ("results.json", "results_details.json", "results.csv", "results.md", "thresholds.json")
@@ -219,3 +219,11 @@ def test_arguments(arguments, message, capsys):
 def test_a_wrong_folder_is_one_line(tmp_path):
     with pytest.raises(SystemExit, match=r"error: .*manifest\.json does not exist"):
         evaluate_predictions.main([str(tmp_path)])
+
+
+@pytest.mark.parametrize("what", ["findings", "boxes", "masks"])
+def test_the_timing_tool_runs(what, capsys):
+    import time_evaluation
+
+    time_evaluation.main([what, "--images", "6", "--classes", "2", "--detections", "30", "--side", "32"])
+    assert "seconds" in capsys.readouterr().out
