@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 import analyze_model
+import fill_cache
 import show_schedule
 import time_images
 import time_steps
 from fx_d2 import get_fx_cfg
+from fx_d2.data.trees import write_tree
 from fx_d2.engine.build import prepare
 from fx_d2.schedule import Unit
 from fx_d2.tooling import config_argument_parser
@@ -83,3 +85,20 @@ def test_images_are_timed(tmp_path):
     assert [row[:2] for row in rows[::2]] == [["DICOM", "JPEG"], ["DICOM", "plain"], ["MetaImage", "zlib"]]
     first, second = (float(rows[0][index]) for index in (-3, -2))
     assert len(rows) == 6 and first > 0 and second > 0
+
+
+def test_the_cache_is_filled_ahead(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    write_tree("node21", tmp_path)
+    options = ["FX.CYCLE.UNITS", "['node21/cls','node21/box']", "INPUT.CACHE.DIR", str(tmp_path / "cache")]
+    assert fill_cache.main(["--splits", "train", "val", "--workers", "0", *options]) == 0
+    out = capsys.readouterr().out
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert f"{len(kept)} images read, 0 files not" in out and len(kept) > 5
+    next(tmp_path.rglob("n*.mha")).write_bytes(b"PK\x03\x04")
+    assert fill_cache.main(["--workers", "0", *options]) == 1
+    assert "a zip archive; unpack it" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="INPUT.CACHE.MODE is off"):
+        fill_cache.main([*options, "INPUT.CACHE.MODE", "off"])
+    with pytest.raises(ValueError, match="has a split exam"):
+        fill_cache.main(["--splits", "exam", "--workers", "0", *options])

@@ -60,6 +60,19 @@ class CacheStore:
         self._closed = False
         self._told_full = False
 
+    def __reduce__(self) -> tuple:
+        """Copies for other processes are their one store of this folder, too."""
+        return open_store, (self.folder, self.max_bytes)
+
+    def usage(self) -> tuple[int, int]:
+        """Number of entries and their bytes.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        sizes = [entry.size for entry in self._look()] if self.folder.exists() else []
+        return len(sizes), sum(sizes)
+
     def get(self, key: bytes) -> Picture | None:
         """The image under a key, or None. A damaged entry is removed."""
         path, picture = self._path(key), None

@@ -45,6 +45,14 @@ def test_what_is_put_is_got_until_the_key_changes(tmp_path):
     assert same(CacheStore(tmp_path / "new" / "folder", 10**6).get(KEYS[0]), picture(0))  # another process or run
 
 
+def test_usage_counts_entries(tmp_path):
+    store = CacheStore(tmp_path / "cache", 10**6)
+    assert store.usage() == (0, 0)
+    for number in range(3):
+        store.put(KEYS[number], picture(number))
+    assert store.usage() == (3, 3 * (HEADER + 20 * 21))
+
+
 def damage(path: Path, how: str) -> None:
     data = path.read_bytes()
     assert len(data) == HEADER + 20 * 21
