@@ -37,7 +37,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--format", choices=tuple(FORMATS), default="onnx", help="kind of file (onnx)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the file")
     parser.add_argument("--units", default="all", metavar="U,U", help="units to export, such as chexpert/cls (all)")
-    parser.add_argument("--model", choices=("teacher", "student"), default="teacher", help="which network (teacher)")
+    parser.add_argument("--model", choices=("teacher", "student"), default="auto", help="which network (teacher)")
     parser.add_argument("--findings", metavar="YAML", help="which heads mean the same finding (default: the package's)")
     return parser.parse_args(arguments)
 
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     cfg = config_from_args(args).clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
-    network = choose_network(load_networks(cfg), args.model)
+    args.model, network = choose_network(load_networks(cfg), args.model)
     graph = ExportGraph(network, parse_units(args.units, list(network.classes)), cfg.INPUT.SIZE)
     findings = FindingMap.load(args.findings)
     findings.check(network.classes)

@@ -28,8 +28,10 @@ from fx_d2.data.errors import DataError
 from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.findings import FindingMap
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
+from fx_d2.prediction.predictor import choose_network
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images, summary
+from fx_d2.prediction.weights import load_networks
 from fx_d2.prediction.writers import PredictionWriter
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
@@ -41,7 +43,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--input", nargs="+", default=[], metavar="FILE|DIR|GLOB", help="PNG, JPEG or DICOM images")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the results")
     parser.add_argument("--units", default="all", metavar="U,U", help="units to predict, such as chexpert/cls (all)")
-    parser.add_argument("--model", choices=("teacher", "student"), default="teacher", help="which network (teacher)")
+    parser.add_argument("--model", choices=("teacher", "student"), default="auto", help="which network (teacher)")
     parser.add_argument("--threshold", type=float, default=0.3, help="lowest score of a box or mask that is kept (0.3)")
     parser.add_argument("--batch", type=int, default=8, help="images per pass of the network (8)")
     parser.add_argument("--workers", type=int, default=2, help="threads that read files ahead (2)")
@@ -138,7 +140,8 @@ def main(arguments: list[str] | None = None) -> None:
     cfg = config_from_args(args)
     images = [] if args.show_findings else find_images(args.input)
     options = {"findings": FindingMap.load(args.findings), "batch": args.batch, "workers": args.workers}
-    predictor = Predictor.from_config(cfg, units=args.units, model=args.model, **options)
+    args.model, network = choose_network(load_networks(cfg), args.model)
+    predictor = Predictor.from_network(cfg, network, args.units, **options)
     if args.show_findings:
         print(show_findings(predictor))
         return

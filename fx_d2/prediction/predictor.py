@@ -110,7 +110,7 @@ class Predictor:
         config: str | Path | CfgNode,
         weights: str | Path = "",
         units: str | Sequence[str] = "all",
-        model: str = "teacher",
+        model: str = "auto",
         **options,
     ) -> Predictor:
         """Loads a checkpoint of a training run.
@@ -119,7 +119,7 @@ class Predictor:
             config: configuration or its file (``config.yaml`` of the run).
             weights: checkpoint; default: the configuration's ``MODEL.WEIGHTS``.
             units: ``all``, names joined by commas, or a list of names.
-            model: ``teacher`` or ``student``.
+            model: see :func:`choose_network`.
             options: ``findings`` (a file or a :class:`FindingMap`), ``batch``, ``workers``.
 
         Raises:
@@ -127,7 +127,7 @@ class Predictor:
             FileNotFoundError: there is no such checkpoint.
         """
         cfg = read_config(config, weights)
-        network = choose_network(load_networks(cfg), model)
+        _, network = choose_network(load_networks(cfg), model)
         return cls.from_network(cfg, network, units, **options)
 
     @classmethod
@@ -255,17 +255,22 @@ def read_config(config: str | Path | CfgNode, weights: str | Path = "") -> CfgNo
     return cfg
 
 
-def choose_network(networks: Mapping[str, FoundationX], model: str) -> FoundationX:
-    """The teacher or the student of a checkpoint.
+def choose_network(networks: Mapping[str, FoundationX], model: str = "auto") -> tuple[str, FoundationX]:
+    """A network of a checkpoint and its name.
+
+    Args:
+        model: ``teacher``, ``student``, or ``auto``: the teacher, or what there is where a file holds one network only.
 
     Raises:
         ValueError: another name, or the file does not hold it.
     """
-    if model not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, not {model!r}")
+    if model not in ("auto", *MODELS):
+        raise ValueError(f"model must be one of auto, {', '.join(MODELS)}, not {model!r}")
+    if model == "auto":
+        model = next(name for name in MODELS if name in networks)
     if model not in networks:
         raise ValueError(f"the checkpoint holds no {model}; it has: {', '.join(networks)}")
-    return networks[model]
+    return model, networks[model]
 
 
 def parse_units(units: str | Sequence[str], known: Sequence[Unit]) -> list[Unit]:

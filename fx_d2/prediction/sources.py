@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.errors import DataError, count
+from ..data.formats.signatures import recognise
 from ..data.images import SUFFIXES, read_image
 
 Source = str | Path | np.ndarray
@@ -19,8 +20,8 @@ Source = str | Path | np.ndarray
 def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     """Files of folders (with all below them), glob patterns and single files, each once, in order.
 
-    A folder gives the files that end like an image and those without any ending that carry the DICOM mark (as disks of
-    picture archives do). A file that is named itself is taken whatever it is called.
+    A folder gives the files that end like an image and those without any ending that are DICOM (as on disks of picture
+    archives). A file that is named itself is taken whatever it is called.
 
     Raises:
         DataError: an input does not exist, or nothing was found.
@@ -48,8 +49,10 @@ def _is_image(path: Path) -> bool:
         return False
     if path.suffix:
         return path.suffix.lower() in SUFFIXES
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+    try:
+        return recognise(path) == "dicom"
+    except DataError:
+        return False
 
 
 def load(source: Source) -> np.ndarray:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from ..checkpoint import safe_load
+from ..checkpoint import WeightsFile, read_weights
+from ..checkpoint.load import check_classes, fill, shorten
+from ..checkpoint.report import MISSING
 from ..config import cycle_units, split_name, unit_metadata
 from ..data.catalog import register_datasets
 from ..data.errors import DataError
-from ..engine.checkpoint import FXCheckpointer
-from ..modeling import FoundationX, ModelEMA
+from ..modeling import FoundationX
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
 
@@ -26,8 +28,9 @@ MODELS = ("teacher", "student")
 def load_networks(cfg) -> dict[str, FoundationX]:
     """The networks of a checkpoint by name, in evaluation mode on ``MODEL.DEVICE``.
 
-    ``teacher`` is missing where the file holds none. Class names come from the checkpoint; a dataset's own files are
-    read only where the checkpoint does not say what a head's outputs mean.
+    Checkpoints of a run, exports (safetensors) and published weights are read alike; ``teacher`` or ``student`` is
+    missing where the file holds none. Class names come from the file; a dataset's own files are read only where it does
+    not say what a head's outputs mean.
 
     Args:
         cfg: configuration with ``MODEL.WEIGHTS``; its ``FX.CYCLE.UNITS`` are built.
@@ -40,30 +43,38 @@ def load_networks(cfg) -> dict[str, FoundationX]:
     path = cfg.MODEL.WEIGHTS
     if not path:
         raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint (MODEL.WEIGHTS output/model_best.pth)")
-    if "://" not in path and not Path(path).is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint {path!r} not found: check MODEL.WEIGHTS")
-    stored = _peek(path)
-    classes = head_classes(cfg, stored)
-    student = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, classes=classes).to(cfg.MODEL.DEVICE)
-    _refuse_gaps(student, stored.get("model"), path)
-    teacher = ModelEMA(student).to(cfg.MODEL.DEVICE)
-    FXCheckpointer(student, teacher).load(path, checkpointables=["teacher"])
-    networks = {"student": student}
-    if teacher.initialised:
-        networks["teacher"] = teacher.model
-    return {name: network.eval().requires_grad_(False) for name, network in networks.items()}
+    file = read_weights(path)
+    classes = head_classes(cfg, file.classes, _exclusive(file))
+    networks = {}
+    for name in file.states:
+        network = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, classes=classes)
+        check_classes(file, network)
+        gaps = fill(file, network, name).names(MISSING)
+        if gaps:
+            # A prediction from random weights would look like any other.
+            raise ValueError(
+                f"checkpoint {path!r} lacks {shorten(gaps, 3)}: name only units it was trained on in FX.CYCLE.UNITS, "
+                "and use the configuration of its run (config.yaml beside it)"
+            )
+        networks[name] = network.to(cfg.MODEL.DEVICE).eval().requires_grad_(False)
+    return networks
 
 
-def _peek(path: str) -> Mapping:
-    """What a file of ours says about itself; empty for formats that only the checkpointer reads."""
-    if "://" in path or Path(path).suffix not in (".pth", ".pt"):
-        return {}
-    stored = safe_load(path)
-    return stored if isinstance(stored, Mapping) and "model" in stored else {}
+def _exclusive(file: WeightsFile) -> Sequence[str] | None:
+    """Units with exclusive classes; None where an older checkpoint does not say which they are."""
+    if file.exclusive or not file.classes or file.path.suffix == ".safetensors":
+        return file.exclusive
+    stored = torch.load(file.path, map_location="cpu", weights_only=True, mmap=True)
+    return file.exclusive if "exclusive" in stored else None
 
 
-def head_classes(cfg, stored: Mapping) -> dict[Unit, UnitClasses]:
-    """Classes of the cycle's units: as stored in the checkpoint, else as the datasets declare them.
+def head_classes(cfg, names: Mapping[str, Sequence[str]], exclusive: Sequence[str] | None) -> dict[Unit, UnitClasses]:
+    """Classes of the cycle's units: as stored with the weights, else as the datasets declare them.
+
+    Args:
+        names: stored class names by unit. exclusive: stored units with exclusive classes, None if not stored.
 
     Raises:
         ValueError: neither says; the message tells which file is needed.
@@ -72,7 +83,6 @@ def head_classes(cfg, stored: Mapping) -> dict[Unit, UnitClasses]:
     if not units:
         raise ValueError("FX.CYCLE.UNITS is empty: name the units that the weights were trained on")
     missing = _register(cfg)
-    names, exclusive = stored.get("classes", {}), stored.get("exclusive")
     result = {}
     for unit in units:
         registered = split_name(unit, "train") in DatasetCatalog.list()
@@ -109,16 +119,3 @@ def _register(cfg) -> str:
             problems.append(str(error))
     register_datasets((), cfg.DATASETS.OPTIONS)
     return "; ".join(problems)
-
-
-def _refuse_gaps(network: FoundationX, stored: Mapping | None, path: str) -> None:
-    """A prediction from random weights would look like any other: refuses what the checkpointer only warns about."""
-    if stored is None:
-        return
-    gaps = sorted(set(network.state_dict()) - {name.removeprefix("module.") for name in stored})
-    if gaps:
-        shown = ", ".join(gaps[:3]) + (f" and {len(gaps) - 3} more" if len(gaps) > 3 else "")
-        raise ValueError(
-            f"checkpoint {path!r} lacks {shown}: name only units it was trained on in FX.CYCLE.UNITS, and use the "
-            "configuration of its run (config.yaml beside it)"
-        )

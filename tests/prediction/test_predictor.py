@@ -7,6 +7,7 @@ import torch
 from detectron2.data import DatasetCatalog
 
 import fx_d2
+from fx_d2.checkpoint.export import export_weights
 from fx_d2.data.catalog import clear_datasets, register_datasets
 from fx_d2.data.errors import DataError
 from fx_d2.data.images import read_image
@@ -120,7 +121,7 @@ def test_a_head_without_weights_is_refused(trained, tmp_path):
     stored = torch.load(trained.weights)
     stored["model"] = {k: v for k, v in stored["model"].items() if "cls.branches.phantom_heart" not in k}
     torch.save(stored, tmp_path / "part.pth")
-    with pytest.raises(ValueError, match=r"lacks heads.cls.branches.phantom_heart.bias.*FX.CYCLE.UNITS"):
+    with pytest.raises(ValueError, match=r"lacks heads.cls.branches.phantom_heart.weight.*FX.CYCLE.UNITS"):
         fx_d2.Predictor.from_config(trained.config, tmp_path / "part.pth")
 
 
@@ -129,8 +130,16 @@ def test_a_file_without_a_teacher(trained, tmp_path):
     del stored["teacher"]
     torch.save(stored, tmp_path / "student.pth")
     with pytest.raises(ValueError, match="holds no teacher; it has: student"):
-        fx_d2.Predictor.from_config(trained.config, tmp_path / "student.pth")
+        fx_d2.Predictor.from_config(trained.config, tmp_path / "student.pth", model="teacher")
     assert list(load_networks(read_config(trained.config, tmp_path / "student.pth"))) == ["student"]
+
+
+def test_an_exported_teacher_predicts_what_the_teacher_does(trained, predictor, tmp_path):
+    export_weights(trained.weights, tmp_path / "teacher.safetensors", "teacher")
+    exported = fx_d2.Predictor.from_config(trained.config, tmp_path / "teacher.safetensors")
+    expected, got = predictor(trained.images[0]), exported(trained.images[0])
+    for unit in ("phantom_screen/cls", "phantom_emergency/cls"):
+        assert got.scores(unit) == pytest.approx(expected.scores(unit))
 
 
 def test_bad_images(trained, predictor, tmp_path):
@@ -158,7 +167,7 @@ def test_bad_options(trained):
     assert parse_units("phantom_heart/box,phantom_heart/box", known) == [Unit("phantom_heart", "box")]
     with pytest.raises(ValueError, match="did you mean 'phantom_heart/box'"):
         parse_units("phantom_hart/box", known)
-    with pytest.raises(ValueError, match="must be one of teacher, student"):
+    with pytest.raises(ValueError, match="must be one of auto, teacher, student"):
         fx_d2.Predictor.from_config(trained.config, trained.weights, model="both")
     with pytest.raises(FileNotFoundError, match="check MODEL.WEIGHTS"):
         fx_d2.Predictor.from_config(trained.config, "nowhere.pth")

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 import fx_d2
 import predict
+from fx_d2.data.formats.writing import write_dicom
 from fx_d2.prediction.sources import find_images
 from fx_d2.tooling import run_tool
 
@@ -155,7 +156,7 @@ def test_find_images(tmp_path):
     image = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
     for name in ("a/2.png", "a/1.PNG", "a/b/3.jpg", "a/.hidden.png"):
         (tmp_path / name).write_bytes(image)
-    (tmp_path / "a" / "IM0001").write_bytes(b"\0" * 128 + b"DICM")
+    write_dicom(tmp_path / "a" / "IM0001", np.zeros((2, 2), np.uint8))
     (tmp_path / "a" / "README").write_bytes(b"x" * 200)
     names = [path.name for path in find_images([tmp_path / "a", tmp_path / "a" / "2.png"])]
     assert names == ["1.PNG", "2.png", "IM0001", "3.jpg"]
