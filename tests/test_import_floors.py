@@ -4,7 +4,7 @@
     floor 1   data/*            modeling/*          siblings: neither imports the other
     floor 2   evaluation/*      checkpoint/*        visualization/*
     floor 3   engine/*            tooling (what the tools share)
-    floor 4   prediction/*        parity/*
+    floor 4   prediction/*        parity/*           benchmark/*
     floor 5   export/*            demo/*
     above     tools/*, tests/*                      public names only
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
 GROUND = {"config", "config_node", "safe_yaml", "schedule", "data.labels", "data.options"}
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
-FLOORS |= {"prediction": 4, "parity": 4, "export": 5, "demo": 5}
+FLOORS |= {"prediction": 4, "parity": 4, "benchmark": 4, "export": 5, "demo": 5}
 ALONE = {"", "doctor"}
 
 

@@ -8,12 +8,9 @@ import analyze_model
 import fill_cache
 import show_schedule
 import time_images
-import time_steps
 from fx_d2 import get_fx_cfg
 from fx_d2.data.trees import write_tree
 from fx_d2.engine.build import prepare
-from fx_d2.schedule import Unit
-from fx_d2.tooling import config_argument_parser
 from tests.tiny import tiny_config
 
 ROOT = Path(__file__).parents[1]
@@ -64,19 +61,6 @@ def test_the_plan_of_a_tiny_run(cohort, tmp_path):
     ]
     assert rows[3][5] == "2"  # a locked mask pass trains one convolution: weight and bias
     assert "2 cycles of 12 iterations = 24 iterations" in show_schedule.plan(cfg)
-
-
-@pytest.mark.parametrize(
-    ("unit", "train"), [("phantom_screen/cls", "path"), ("phantom_heart/box", "head"), ("phantom_heart/mask", "path")]
-)
-def test_a_step_of_each_kind_is_timed(unit, train, cohort, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(cohort))
-    monkeypatch.setattr(time_steps, "REPEATS", 1)
-    arguments = ["--config-file", str(ROOT / "configs" / "phantom.yaml"), "INPUT.SIZE", "64", "MODEL.DEVICE", "cpu"]
-    args = config_argument_parser("").parse_args(arguments)
-    args.batch = 2
-    seconds, peak = time_steps.measure(args, Unit.parse(unit), train)
-    assert seconds > 0 and 0 < peak < 24
 
 
 def test_images_are_timed(tmp_path):

@@ -1,0 +1,30 @@
+"""What is measured and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .steps import Kind
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        batch: images a step. repeats: rounds. clock: ``wall``, or ``cpu`` for processor time.
+        kinds: beginnings of names such as ``box`` or ``box locked``; empty: all.
+        reference: measure the published step, too. memory: measure peaks in processes of their own.
+        threads: of PyTorch, 0 for its own choice. detections: boxes of the COCO comparison.
+    """
+
+    batch: int = 4
+    repeats: int = 3
+    clock: str = "wall"
+    kinds: tuple[str, ...] = ()
+    reference: bool = True
+    memory: bool = True
+    threads: int = 0
+    detections: int = 300_000
+
+    def wants(self, kind: Kind) -> bool:
+        return not self.kinds or str(kind).startswith(self.kinds)

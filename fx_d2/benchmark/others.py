@@ -1,0 +1,114 @@
+"""What else a user could take: Detectron2's Swin, PyTorch's average, a host loop, decoding without a cache."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from detectron2.modeling.backbone.swin import SwinTransformer
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..data.caching.reader import ImageReader
+from ..data.formats.writing import write_dicom
+from .clock import interleave, ratio
+from .options import Options
+from .steps import Bench, kinds
+
+
+def compared(cases: dict[str, Callable[[], object]], own: str, options: Options, device: torch.device) -> list[dict]:
+    """A row for each case: seconds, and how many times as fast ``own`` is."""
+    times = interleave(cases, options.repeats, device, options.clock)
+    return [
+        {"case": name, "times as fast": ratio(times[name], times[own]), "seconds": median(times[name])}
+        for name in times
+    ]
+
+
+def backbone_rows(cfg, options: Options) -> list[dict]:
+    """Forward and backward pass of our Swin and of Detectron2's, of the same size, stochastic depth off."""
+    bench, swin = Bench(cfg, options.batch, options.threads), cfg.MODEL.SWIN
+    own = bench.student.backbone.eval()
+    other = SwinTransformer(
+        patch_size=swin.PATCH_SIZE,
+        embed_dim=swin.EMBED_DIM,
+        depths=list(swin.DEPTHS),
+        num_heads=list(swin.NUM_HEADS),
+        window_size=swin.WINDOW_SIZE,
+        mlp_ratio=swin.MLP_RATIO,
+        drop_path_rate=0.0,
+    ).to(bench.device)
+    images = torch.randn(options.batch, 3, cfg.INPUT.SIZE, cfg.INPUT.SIZE, device=bench.device)
+
+    def run(network: nn.Module) -> None:
+        network.zero_grad(set_to_none=True)
+        with bench.precision.autocast():
+            maps = network(images)
+        sum(x.float().mean() for x in maps.values()).backward()
+
+    return compared({"ours": lambda: run(own), "Detectron2's Swin": lambda: run(other)}, "ours", options, bench.device)
+
+
+def ema_rows(cfg, options: Options) -> list[dict]:
+    """One average of the whole network: ours, PyTorch's, and the host loop over the parameters that is published."""
+    bench = Bench(cfg, options.batch, options.threads)
+    averaged = AveragedModel(bench.student, multi_avg_fn=get_ema_multi_avg_fn(0.8), use_buffers=False)
+    averaged.update_parameters(bench.student)  # the first call copies
+    student, teacher = list(bench.student.parameters()), list(bench.teacher.model.parameters())
+
+    def loop() -> None:
+        with torch.no_grad():
+            for t, s in zip(teacher, student, strict=True):
+                t.data = t.data * 0.8 + s.data * 0.2
+
+    cases = {
+        "ours": lambda: bench.teacher.update(bench.student, 0.8),
+        "torch AveragedModel": lambda: averaged.update_parameters(bench.student),
+        "host loop": loop,
+    }
+    return compared(cases, "ours", options, bench.device)
+
+
+@torch.no_grad()
+def inference_rows(cfg, options: Options) -> list[dict]:
+    """Predictions of a batch for each task, as :class:`fx_d2.Predictor` computes them after reading."""
+    bench = Bench(cfg, options.batch, options.threads)
+    network = bench.student.eval()
+    rows = []
+    for unit in {kind.unit.task: kind.unit for kind in kinds(cfg)}.values():
+        batch = bench.batch(unit)
+
+        def run(batch: list[dict] = batch) -> None:
+            with torch.no_grad(), bench.precision.autocast():
+                network(batch)
+
+        times = interleave({"run": run}, options.repeats, bench.device, options.clock)["run"]
+        rows.append({"task": unit.task, "seconds": median(times), "images/s": options.batch / median(times)})
+    return rows
+
+
+def data_rows(cfg, options: Options, count: int = 4, side: int = 2500) -> list[dict]:
+    """Reading of JPEG 2000 DICOM radiographs: decoded each time, and from the cache (both from the system's memory)."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder, smooth = Path(name), np.add.outer(np.arange(side), np.arange(side)) * (3000 / (2 * side))
+        files = [folder / f"{i}.dcm" for i in range(count)]
+        for file in files:
+            noisy = np.clip(smooth + 8 * rng.standard_normal((side, side)), 0, 4095).astype(np.uint16)
+            write_dicom(file, noisy, 12, "jpeg2000")
+        cached, plain = (
+            ImageReader(cfg.INPUT.READ_SIDE, "auto", folder / "cache", 10**12),
+            ImageReader(cfg.INPUT.READ_SIDE),
+        )
+        cases = {
+            "cached": lambda: [cached(file) for file in files],
+            "decoded each time": lambda: [plain(file) for file in files],
+        }
+        rows = compared(cases, "cached", options, torch.device("cpu"))
+    for row in rows:
+        row["images/s"] = count / row["seconds"]
+    return rows

@@ -1,0 +1,77 @@
+"""All measurements of a run, as numbers and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+
+import torch
+from tabulate import tabulate
+
+from .clock import check_clock
+from .machine import describe
+from .options import Options
+from .others import backbone_rows, data_rows, ema_rows, inference_rows
+from .scoring import evaluation_rows
+from .training import step_rows
+
+# --what, the tables that it stands for, and what each is about
+TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
+    "step": {
+        "Training step; reference: the published step on our modules": step_rows,
+        "Backbone, forward and backward": backbone_rows,
+    },
+    "data": {"Reading JPEG 2000 DICOM files of 2500 x 2500": data_rows},
+    "ema": {"Average of the whole network": ema_rows},
+    "eval": {"COCO precision": evaluation_rows},
+    "infer": {"Prediction": inference_rows},
+}
+_COLUMNS = ("kind", "case", "task", "times as fast", "share of its memory", "share")
+
+
+def measure(cfg, options: Options, what: list[str]) -> Iterator[tuple[str, list[dict]]]:
+    """Title and rows of each table, as soon as it is done.
+
+    Raises:
+        ValueError: an entry of ``what`` or the clock is unknown.
+    """
+    for name in what:
+        if name not in TABLES:
+            raise ValueError(f"--what: {name!r} is none of {', '.join(TABLES)}")
+    check_clock(options.clock, torch.device(cfg.MODEL.DEVICE))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for name in what:
+        for title, rows in TABLES[name].items():
+            yield title, rows(cfg, options)
+
+
+def heading(cfg, options: Options) -> dict[str, str]:
+    """Machine, date and settings."""
+    precision = cfg.SOLVER.AMP.DTYPE if cfg.SOLVER.AMP.ENABLED else "float32"
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        **describe(torch.device(cfg.MODEL.DEVICE)),
+        "precision": precision,
+        "batch": str(options.batch),
+        "repeats": str(options.repeats),
+        "clock": options.clock,
+    }
+
+
+def markdown(title: str, rows: list[dict]) -> str:
+    """A table with the ratios first."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = [name for name in _COLUMNS if name in names] + [name for name in names if name not in _COLUMNS]
+    cells = [[_cell(row.get(name, "")) for name in names] for row in rows]
+    return f"### {title}\n\n" + tabulate(cells, names, tablefmt="github", disable_numparse=True)
+
+
+def _cell(value: object) -> str:
+    return (
+        f"{value:.3g}"
+        if isinstance(value, float) and abs(value) < 1000
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -1,0 +1,67 @@
+#!/usr/bin/env python
+"""Measures training steps, data, teacher, evaluation and prediction beside what one would do instead.
+
+python tools/benchmark.py --config-file configs/foundation_x_swin_b.yaml --precision bf16 --what step,ema
+
+Steps run on random images: no dataset is needed. All cases of a table take turns within a round; ratios are medians
+over the rounds. `--clock cpu` counts processor time, which other work on the machine disturbs less. The share is
+the counted floating-point operations over seconds, divided by the rate of a large matrix product of the same rounds.
+Tables that were measured, and on what: docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
+from fx_d2.benchmark.options import Options
+from fx_d2.benchmark.report import TABLES, heading, markdown, measure
+from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    parser = config_argument_parser(__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--batch", type=int, default=4, help="images a step (default: %(default)s)")
+    parser.add_argument("--what", default=",".join(TABLES), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--kinds", default="", help="comma-separated, such as cls,box released (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch on the CPU; 0: its own choice")
+    parser.add_argument("--detections", type=int, default=300_000, help="of the COCO comparison")
+    parser.add_argument("--no-reference", action="store_true", help="leave the published step out")
+    parser.add_argument("--no-memory", action="store_true", help="measure no peaks")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers there")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    args.opts += ["MODEL.DEVICE", args.device, "SOLVER.AMP.ENABLED", str(args.precision == "bf16")]
+    cfg = config_from_args(args)
+    if cfg.MODEL.DEVICE != args.device:
+        raise ValueError("--device cuda: PyTorch finds no GPU here")
+    options = Options(
+        batch=args.batch,
+        repeats=args.repeats,
+        clock=args.clock,
+        kinds=tuple(filter(None, args.kinds.split(","))),
+        reference=not args.no_reference,
+        memory=not args.no_memory,
+        threads=args.threads,
+        detections=args.detections,
+    )
+    found = {"machine": heading(cfg, options), "tables": {}}
+    print(", ".join(f"{key} {value}" for key, value in found["machine"].items()), end="\n\n")
+    for title, rows in measure(cfg, options, args.what.split(",")):
+        found["tables"][title] = rows
+        print(markdown(title, rows), end="\n\n", flush=True)
+        if args.json:  # after every table: an interrupted run keeps what it has
+            Path(args.json).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_tool(main)
