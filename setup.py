@@ -15,7 +15,7 @@ INSTALL_REQUIRES = [
     "pillow",  # PNG, JPEG and GIF headers and masks; JPEG inside DICOM (RSNA, SIIM); image files in Detectron2
     "pydicom>=3.0.1",  # DICOM radiographs: VinDr-CXR, RSNA, SIIM, CANDID-PTX
     # JPEG 2000 inside DICOM (a third of VinDr-CXR) at every depth; MIT, as its frame pylibjpeg. JPEG lossless and
-    # JPEG-LS need python-gdcm (extra "dicom").
+    # JPEG-LS need more (extra "dicom").
     "pylibjpeg",
     "pylibjpeg-openjpeg>=2",
     "platformdirs",  # the user's cache folder, where decoded images are kept
@@ -47,9 +47,10 @@ EXTRAS_REQUIRE = {
     "fast": ["hotcoco>=1.3"],
     "wandb": ["wandb"],  # FX.WANDB.ENABLED: curves on Weights & Biases beside TensorBoard
     "dicom": [
-        # JPEG lossless and JPEG-LS inside DICOM, which no built-in dataset is known to use (13 MB). pylibjpeg-libjpeg
-        # would do, and 12-bit JPEG, too, but is under the GPL.
+        # Compressions that no built-in dataset is known to use: JPEG lossless (13 MB; pylibjpeg-libjpeg would do, and
+        # 12-bit JPEG, too, but is under the GPL) and JPEG-LS.
         "python-gdcm",
+        "pyjpegls",
         "highdicom",  # predictions as DICOM segmentations and secondary captures
     ],
     "demo": ["nicegui"],  # tools/demo.py: a page that needs no internet, all of its files come from this computer
@@ -63,7 +64,8 @@ EXTRAS_REQUIRE = {
         "ruff",  # make lint
         "playwright",  # the report in a real browser; drives the system's Chromium, downloads none
         "hotcoco>=1.3",  # compared with pycocotools
-        "python-gdcm",  # writes JPEG lossless files for the tests of DICOM
+        "python-gdcm",  # writes JPEG lossless and JPEG-LS files for the tests of DICOM
+        "pyjpegls",  # reads them
         # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.
         "SimpleITK",
         "highdicom",  # DICOM output

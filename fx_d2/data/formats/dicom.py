@@ -36,13 +36,15 @@ _HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 # Plug-ins in the order in which they are tried; "" is any.
 _USUAL = {
-    # 12-bit JPEG is beyond Pillow: there any other may try.
-    **dict.fromkeys(_JPEG, ("pillow", "")),
+    _JPEG[0]: ("pillow",),
+    _JPEG[1]: ("pillow", ""),  # 12 bits are beyond Pillow: any other may try
     **dict.fromkeys(_JPEG_2000, ("pylibjpeg", "pillow")),
+    **dict.fromkeys(_JPEG_LS, ("pyjpegls",)),
     RLELossless: ("pydicom",),
 }
 _PLUGINS = {
-    **dict.fromkeys((*_JPEG_LOSSLESS, *_JPEG_LS), "python-gdcm"),
+    **dict.fromkeys(_JPEG_LOSSLESS, "python-gdcm"),
+    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     **dict.fromkeys((*_JPEG_2000, *_HTJ2K), "pylibjpeg pylibjpeg-openjpeg"),
     # 12-bit JPEG, which Pillow and GDCM cannot; its licence is the GPL, so the choice is the user's.
     _JPEG[1]: "pylibjpeg-libjpeg (under the GPL)",
@@ -55,7 +57,7 @@ def read_header(path: Path, kind: str) -> ImageHeader:
         dataset = _parse(stream, stop_before_pixels=True)
         height, width = _size(path, dataset)
         _check_whole(path, dataset, stream, height, width)
-        return ImageHeader(kind, height, width, int(dataset.get("BitsStored", 8)), _spacing(dataset))
+        return ImageHeader(kind, height, width, int(dataset.get("BitsStored") or 8), _spacing(dataset))
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -193,10 +195,10 @@ def _check_decodable(path: Path, syntax: UID) -> None:
     if not syntax.is_compressed:
         return
     try:
-        available = get_decoder(syntax).is_available
+        installed = get_decoder(syntax).available_plugins
     except NotImplementedError:
         raise DataError(f"{path}: transfer syntax {syntax.name} ({syntax}) is not one of single images") from None
-    if not available:
+    if not installed or not any(plugin in ("", *installed) for plugin in _USUAL.get(syntax, ("",))):
         plugin = _PLUGINS.get(syntax, "python-gdcm")
         raise DataError(f"{path}: compressed as {syntax.name}, which needs a plug-in: pip install {plugin}")
 
@@ -205,7 +207,7 @@ def _decode(dataset: Dataset, syntax: UID, **options) -> np.ndarray:
     """The pixels by the plug-ins that everybody has, or else by any other that is installed.
 
     Decoders of lossy JPEG differ in the last bit: which one is used must not depend on what else is installed. GDCM
-    comes last for another reason: a damaged JPEG 2000 stream makes it end the process.
+    is kept to what only it decodes for another reason: a damaged stream can make it end the process.
     """
     *first, last = _USUAL.get(syntax, ("",))
     for plugin in first:

@@ -164,7 +164,10 @@ def _undeclared_shades(dataset: Dataset, values: np.ndarray, counts: np.ndarray)
     if unsigned and len(values) == 256 and there.max() < 256:
         low, high = 0.0, 255.0
     elif unsigned and there.max() < 1 << 16:
-        bits, stored = find_depth(np.bincount(there.astype(np.int64), counts[used])), int(dataset.get("BitsStored", 16))
+        bits, stored = (
+            find_depth(np.bincount(there.astype(np.int64), counts[used])),
+            int(dataset.get("BitsStored") or 16),
+        )
         if there.max() < 1 << stored:  # some files say less than their code stream holds
             bits = min(bits, stored)
         low, high = 0.0, float((1 << bits) - 1)
