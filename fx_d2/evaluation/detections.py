@@ -59,9 +59,14 @@ def score_regions(
     """
     areas = [""] if options is None else list(AREAS)
     values = precision(truth, found, len(images), len(classes), areas)
-    per_class = {name: _class_means(values[rows, :, :, 0], f"no true {thing}") for name, rows in METRICS.items()}
+    counts = _truths(truth, len(classes), "")
+    per_class = {
+        name: _class_means(values[rows, :, :, 0], counts, f"no true {thing}") for name, rows in METRICS.items()
+    }
     for number, letter in enumerate(areas[1:], start=1):
-        per_class[f"AP{letter}"] = _class_means(values[1:, :, :, number], f"no {SIZES[letter]} true {thing}")
+        counts = _truths(truth, len(classes), letter)
+        reason = f"no {SIZES[letter]} true {thing}"
+        per_class[f"AP{letter}"] = _class_means(values[1:, :, :, number], counts, reason)
     score = UnitScore(with_classes(classes, per_class))
     if options is not None:
         thresholds = np.append(IOU_THRESHOLDS, options.froc_iou)
@@ -74,11 +79,19 @@ def score_regions(
     return score
 
 
-def _class_means(values: np.ndarray, reason: str) -> list[Estimate]:
+def _truths(truth: RegionSet, classes: int, size: str) -> list[int]:
+    """True regions (no crowds) of every class and of one of COCO's sizes, whose edges belong to both."""
+    low, high = AREAS[size]
+    counted = (truth.values == 0) & (truth.areas >= low) & (truth.areas <= high)
+    return np.bincount(truth.categories[counted], minlength=classes).tolist()
+
+
+def _class_means(values: np.ndarray, counts: list[int], reason: str) -> list[Estimate]:
     """(T, R, K) precision -> the mean of every class."""
     defined = (values > -1).all(axis=(0, 1))
     return [
-        Estimate(float(values[:, :, k].mean())) if known else undefined(reason, 0) for k, known in enumerate(defined)
+        Estimate(float(values[:, :, k].mean()), count=counts[k]) if known else undefined(reason, counts[k])
+        for k, known in enumerate(defined)
     ]
 
 
@@ -104,10 +117,13 @@ class DetectionStatistic:
 
 def _add_froc(score: UnitScore, statistic: DetectionStatistic, images: int, thing: str) -> None:
     observed = dict(zip(statistic.names, statistic(np.ones((1, images), np.int16))[0].tolist(), strict=True))
+    classes, ranked = statistic.classes, statistic.ranked
     per_class: dict[str, list[Estimate]] = {}
     for metric in statistic.metrics[len(METRICS) :]:
-        values = [observed[f"{metric}/{name}"] for name in statistic.classes]
-        per_class[metric] = [undefined(f"no true {thing}", 0) if np.isnan(v) else Estimate(v) for v in values]
+        pairs = [(observed[f"{metric}/{n}"], int(r.truths.sum())) for n, r in zip(classes, ranked, strict=True)]
+        per_class[metric] = [
+            undefined(f"no true {thing}", 0) if np.isnan(v) else Estimate(v, count=c) for v, c in pairs
+        ]
     score.estimates.update(with_classes(statistic.classes, per_class))
 
 

@@ -127,8 +127,11 @@ def _read_scores(path: Path, exclusive: bool) -> FindingTable:
                 raise DataError(f"{path}, line {line}: {len(row)} cells, the header has {len(header)}")
     values = stack_rows(numbers, 2 * len(classes))
     labels, scores = values[:, : len(classes)], values[:, len(classes) :]
-    if not np.isfinite(scores).all():
-        raise DataError(f"{path}, line {2 + int(np.argmin(np.isfinite(scores).all(1)))}: a score is missing")
+    for wrong, what in ((np.isnan(scores), "is missing"), (~((scores >= 0) & (scores <= 1)), "lies outside 0..1")):
+        if wrong.any():
+            raise DataError(f"{path}, line {2 + int(wrong.any(1).argmax())}: a score {what}")
+    if not images:
+        raise DataError(f"{path}: there is no image")
     return FindingTable(images, classes, labels, scores, exclusive)
 
 

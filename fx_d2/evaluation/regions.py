@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..data import rle
+from ..data.runs import read_edges
 from .tables import MaskRow, RunLengths
 
 # Regions written per class and image. Speckle beyond that is one region more: COCO looks at 100 at most.
 MAX_REGIONS = 100
-
-
-def encode(mask: np.ndarray) -> RunLengths:
-    """(H, W), not zero inside -> a COCO run-length record with the counts as text."""
-    runs = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in runs["size"]], "counts": runs["counts"].decode("ascii")}
 
 
 def decode(runs: RunLengths) -> np.ndarray:
@@ -38,12 +33,17 @@ def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | Non
     Args:
         mask: (H, W) bool. probability: (H, W); a region's score is its mean inside. None: truth, the score is 0.
     """
-    if not mask.any():
-        return []
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
-    regions = [labels == number for number in order[:MAX_REGIONS]]
-    if count - 1 > MAX_REGIONS:
-        regions.append(mask & ~np.isin(labels, order[:MAX_REGIONS]))
-    scores = [0.0 if probability is None else float(probability[region].mean(dtype=np.float64)) for region in regions]
-    return [MaskRow(category, encode(region), score) for region, score in zip(regions, scores, strict=True)]
+    parts = rle.components(rle.from_mask(mask))
+    parts.sort(key=rle.area, reverse=True)
+    if len(parts) > MAX_REGIONS:
+        parts[MAX_REGIONS:] = [rle.union(parts[MAX_REGIONS:])]
+    if probability is None:
+        return [MaskRow(category, part) for part in parts]
+    # Sums over runs are differences of the running sum down the columns; no region is drawn.
+    total = np.concatenate([[0.0], probability.ravel(order="F").cumsum(dtype=np.float64)])
+    scores = []
+    for part in parts:
+        begins, ends = read_edges(part).reshape(-1, 2).T
+        mean = (total[ends] - total[begins]).sum() / (ends - begins).sum()
+        scores.append(float(np.clip(mean, 0.0, 1.0)))  # the running sum may round by a few parts in 1e12
+    return [MaskRow(category, part, score) for part, score in zip(parts, scores, strict=True)]

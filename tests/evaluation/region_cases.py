@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fx_d2.data.rle import from_mask as encode
 from fx_d2.evaluation.coco import RegionSet
-from fx_d2.evaluation.regions import encode
 
 SIDE = 220
 

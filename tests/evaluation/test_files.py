@@ -7,8 +7,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from fx_d2.data.errors import DataError
+from fx_d2.data.rle import from_mask as encode
 from fx_d2.evaluation.files import read_manifest, read_table, table_path, write_manifest, write_table
-from fx_d2.evaluation.regions import encode, split_regions
+from fx_d2.evaluation.regions import split_regions
 from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options
 
 IMAGES = [
@@ -103,6 +104,9 @@ def test_manifest(tmp_path):
         ("image_id,patient_id,label:x,score:x\na,,1,many\n", "line 2: could not convert"),
         ("image_id,patient_id,label:x,score:x\na,,1,0.5\nb,,1\n", "line 3: 3 cells, the header has 4"),
         ("image_id,patient_id,label:x,score:x\na,,1,0.5\nb,,1,\n", "line 3: a score is missing"),
+        ("image_id,patient_id,label:x,score:x\na,,1,0.5\nb,,1,-2.5\n", "line 3: a score lies outside 0..1"),
+        ("image_id,patient_id,label:x,score:x\na,,1,nan\n", "line 2: a score is missing"),
+        ("image_id,patient_id,label:x,score:x\n", "there is no image"),
     ],
 )
 def test_damaged_scores_name_the_line(tmp_path, text, message):

@@ -179,3 +179,16 @@ def test_the_spacing_may_stand_in_the_file(tmp_path):
     evaluator = full([row], [mask], ["x"], Options(bootstraps=0))
     assert evaluator.table.images[0].spacing == (0.3, 0.2) and evaluator.score.metrics["HD95_mm"] == 0.0
     assert full([row | {"spacing": (1, 2)}], [mask], ["x"], Options(bootstraps=0)).table.images[0].spacing == (1.0, 2.0)
+
+
+def test_a_regions_score_is_its_mean_probability():
+    rng = np.random.default_rng(5)
+    probability = rng.random((1, 30, 23)).astype(np.float32)
+    truth = np.ones((1, 30, 23), np.uint8)
+    rows = full([record("a", truth)], [probability], ["x"], Options(bootstraps=0)).table.found[0]
+    masks = [coco_mask.decode(row.runs).astype(bool) for row in rows]
+    assert (sum(mask.astype(int) for mask in masks) == (probability[0] >= 0.5)).all()  # apart, and complete
+    for row, mask in zip(rows, masks, strict=True):
+        assert row.score == pytest.approx(probability[0][mask].mean(dtype=float), abs=1e-9)
+    sizes = [mask.sum() for mask in masks]
+    assert sizes == sorted(sizes, reverse=True) and len(rows) > 1

@@ -98,6 +98,7 @@ def test_froc_by_hand():
     assert score.metrics["FROC"] == pytest.approx((2 / 3 + 5 * 2 / 3) / 7)
     assert score.extra["froc"]["x"]["fp_per_image"] == [0.0, 0.5]
     assert score.extra["froc"]["x"]["sensitivity"] == pytest.approx([1 / 3, 2 / 3])
+    assert {score.estimates[key].count for key in ("AP/x", "FROC/x", "Sensitivity@1/x", "APs/x")} == {3}
     assert score.extra["regions"]["x"] == {"truths": 3, "images_with": 2, "detections": 5}
 
 
