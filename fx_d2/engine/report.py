@@ -58,8 +58,7 @@ def _write(cfg, results: Results, cases: Cases, iteration: int | None) -> None:
     for unit, pairs in cases.items():
         name = f"{unit.dataset}_{unit.task}"
         write_overlays(pairs, unit_metadata(unit), folder / "overlays", prefix=name)
-    splits = [cfg.FX.EVAL.VAL_SPLIT, cfg.FX.EVAL.SPLIT]
-    count_images(folder, units, splits if iteration is None else ["train", *splits])
+    count_images(folder, units, [cfg.FX.EVAL.VAL_SPLIT, cfg.FX.EVAL.SPLIT])
     end_session(folder)
     # Before the report: its failure must not hide what took the time.
     logger.info("results on the %s split\n%s", cfg.FX.EVAL.SPLIT, results_table(results))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detectron2.engine import HookBase
 
-from ..reporting.record import begin_session, end_session
+from ..reporting.record import begin_session, count_images, end_session
 
 
 class RunRecord(HookBase):
@@ -15,6 +15,7 @@ class RunRecord(HookBase):
 
     def before_train(self) -> None:
         begin_session(self.folder, "training", self.device, self.trainer.start_iter, self.trainer.schedule)
+        count_images(self.folder, self.trainer.schedule.units, ["train"])
 
     def after_train(self) -> None:
         end_session(self.folder, self.trainer.iter)

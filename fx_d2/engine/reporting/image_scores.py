@@ -98,7 +98,7 @@ def _mask_score(table: MaskTable, position: int) -> Score | None:
     row = table.images[position]
     if not dice:
         known = len(row.unknown_classes) < len(table.classes)
-        return Score(1.0, "nothing there", "nothing predicted", False) if known else None
+        return Score(1.0, "nothing there", telling=False) if known else None
     value = float(np.mean(list(dice.values())))
     return Score(value, f"Dice {value:.2f}")
 

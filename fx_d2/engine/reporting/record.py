@@ -76,8 +76,10 @@ def begin_session(
 
 
 def end_session(folder: str | Path, stop: int | None = None) -> None:
-    """Notes the time, and the steps done."""
+    """Notes the time and the steps done of the last session, if there is one."""
     record = read_record(folder)
+    if not record["sessions"]:
+        return
     session = record["sessions"][-1]
     session["ended"] = _now()
     session["stop"] = session["stop"] if stop is None else stop

@@ -157,13 +157,24 @@ def _unit_table(run: Run, unit: str, model: str) -> dict[str, Any]:
     rows = [row("all classes" if len(classes) > 1 else "all", metrics, True)]
     rows += [row(label, [f"{name}/{label}" for name in metrics], False) for label in classes]
     columns = [f"{name} (px)" if name in _DISTANCES else name.replace("@", " @ ") for name in metrics]
-    undefined = [f"{name} ({run.metric(model, unit, name).get('reason') or 'no reason given'})" for name in empty]
+    undefined = [f"{name} ({_reason(run, model, unit, name)})" for name in empty]
     return {
         "model": model,
         "columns": ["images with", *columns] if support else columns,
         "rows": rows,
         "undefined": "; ".join(undefined),
     }
+
+
+def _reason(run: Run, model: str, unit: str, name: str) -> str:
+    """Why a metric has no value for any class: what the classes say where they agree, else what the mean says."""
+    reasons = {run.metric(model, unit, f"{name}/{label}").get("reason") for label in run.classes(unit)} - {None}
+    own = run.metric(model, unit, name).get("reason") or "no reason given"
+    return reasons.pop() if len(reasons) == 1 else own
+
+
+def _signed(value: float) -> str:
+    return "0" if abs(value) < 0.0005 else f"{value:+.3f}"
 
 
 def comparison(run: Run, unit: str) -> str:
@@ -173,9 +184,11 @@ def comparison(run: Run, unit: str) -> str:
     entry = compared.get("metrics", {}).get(name, {})
     if entry.get("difference") is None:
         return ""
-    words = f"{compared['first'].capitalize()} minus {compared['second']}: {name} {entry['difference']:+.3f}"
+    words = f"{compared['first'].capitalize()} minus {compared['second']}: {name} {_signed(entry['difference'])}"
     if entry.get("low") is not None:
-        words += f" ({entry['low']:+.3f} to {entry['high']:+.3f}; p = {entry['p_value']:.2g}, {entry['method']})"
+        words += (
+            f" ({_signed(entry['low'])} to {_signed(entry['high'])}; p = {entry['p_value']:.2g}, {entry['method']})"
+        )
     return words.replace("-", "−") + "."
 
 

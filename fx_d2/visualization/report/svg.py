@@ -17,6 +17,8 @@ from matplotlib.ticker import MaxNLocator
 Point = tuple[float, float]
 # More points than this per line are not seen at the size of a plot, only downloaded.
 MAX_POINTS = 160
+# Width of the thinnest bar and of the narrowest gap between two.
+_THINNEST = 0.4
 
 
 def tag(name: str, content: str = "", **attributes) -> Markup:
@@ -136,13 +138,19 @@ class Plot:
         self.marks.append(tag("path", class_=f"area {class_}", d=outline, **attributes))
 
     def bars(self, spans: Iterable[tuple[float, float, float, float]], class_: str, hint: str = "") -> None:
-        """Rectangles (x0, x1, y0, y1) as one element."""
-        outline = ""
+        """Rectangles (x0, x1, y0, y1) in order of x as one element; those that nearly touch are joined."""
+        joined: list[list[float]] = []
         for x0, x1, y0, y1 in spans:
             (left, low), (right, high) = self.at(x0, y0), self.at(x1, y1)
-            outline += (
-                f"M{left:g} {high:g}h{max(right - left, 0.4):.3g}v{low - high:.4g}h{-max(right - left, 0.4):.3g}z"
-            )
+            right = max(right, left + _THINNEST)
+            if joined and joined[-1][2:] == [low, high] and left - joined[-1][1] < _THINNEST:
+                joined[-1][1] = max(right, joined[-1][1])
+            else:
+                joined.append([left, right, low, high])
+        outline = "".join(
+            f"M{left:g} {high:g}h{right - left:.3g}v{low - high:.4g}h{left - right:.3g}z"
+            for left, right, low, high in joined
+        )
         if outline:
             self.marks.append(tag("path", tooltip(hint) if hint else "", class_=f"bar {class_}", d=outline))
 

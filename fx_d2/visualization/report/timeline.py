@@ -15,6 +15,8 @@ WIDE, NARROW = 860, 358
 _ROW = 24
 # More passes than this of one unit are drawn as a strip below the curve only, not as bands behind it.
 _MAX_BANDS = 24
+# More validations than this are not told apart on the run's strip.
+_MAX_SCORED = 120
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def run_chart(
     every = max(1, -(-cycles // 40))
     for cycle in range(every, cycles, every):
         parts.append(tag("path", class_="cut", d=f"M{place(cycle * length)} 20v12"))
-    for iteration in scored:
+    for iteration, _ in thin([(iteration, 0.0) for iteration in scored], _MAX_SCORED):
         hint = tooltip(f"validation scored at iteration {iteration}")
         parts.append(tag("circle", hint, class_="dot scored", cx=place(iteration), cy=26, r=3.2))
     for cycle in sorted({0, cycles // 4, cycles // 2, 3 * cycles // 4, cycles}):

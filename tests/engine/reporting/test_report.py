@@ -233,7 +233,8 @@ def test_a_metric_without_any_value_is_a_line_not_a_column(cohort, tmp_path):
     details = json.loads((folder / "results_details.json").read_text())
     for model in results:
         results[model]["phantom_heart"]["mask"].update({"HD95": 3.25, "HD95_mm": None, "HD95_mm/Heart": None})
-        details["metrics"][f"{model}/phantom_heart/mask/HD95_mm"] = {"value": None, "reason": "no known spacing"}
+        for key, reason in (("HD95_mm", "undefined for every class"), ("HD95_mm/Heart", "no known spacing")):
+            details["metrics"][f"{model}/phantom_heart/mask/{key}"] = {"value": None, "reason": reason}
     (folder / "results.json").write_text(json.dumps(results))
     (folder / "results_details.json").write_text(json.dumps(details))
     page = page_of(folder, cfg)

@@ -98,6 +98,16 @@ def test_bars_span_their_values():
     assert numbers(parts(plot.draw(), "band")[0].get("d")) == [144, 12, 100, 198, -100]
 
 
+def test_bars_that_nearly_touch_are_one():
+    plot = Plot(Axis(0, 1000), Axis(0, 1), "x", width=256)  # 5 values a unit of the drawing
+    plot.bars([(0, 100, 0, 1), (101, 200, 0, 1), (300, 300, 0, 1), (310, 320, 0, 0.5)], "band")
+    d = parts(plot.draw(), "band")[0].get("d")
+    assert d.count("M") == 3 and numbers(d)[:3] == [44, 12, 40] and numbers(d)[5:8] == [104, 12, 0.4]
+    many = Plot(Axis(0, 30_000), Axis(0, 1), "x")
+    many.bars([(10 * i, 10 * i + 1, 0, 1) for i in range(3000)], "band")
+    assert len(parts(many.draw(), "band")[0].get("d")) < 100
+
+
 STRETCHES = [Stretch("a/cls", False, 8, 0, 2), Stretch("a/box", True, 4, 2, 1), Stretch("a/box", False, 8, 3, 2)]
 
 
@@ -115,6 +125,7 @@ def test_the_run_stopped_half_way():
     svg = run_chart(5, 4, 10, [4, 9], 4)
     (done,) = parts(svg, "done")
     assert float(done.get("width")) == pytest.approx(848 / 2, abs=0.1)
+    assert len(parts(run_chart(5, 900, 4500, list(range(4, 4500, 5)), None), "scored")) <= 120
     assert len(parts(svg, "scored")) == 2 and "10 of 20 iterations (4 cycles of 5)" in str(svg)
 
 
