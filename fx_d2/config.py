@@ -1,9 +1,8 @@
-"""Every configuration key of fx_d2, declared once with a comment, and the checks that run before any work."""
+"""Every configuration key of fx_d2, declared once with a comment. The checks are in :mod:`.config_check`."""
 
 from __future__ import annotations
 
 import difflib
-import logging
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -11,8 +10,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from .config_node import Config
 from .data.options import DATASET_OPTIONS
 from .schedule import TASKS, Pass, Unit
-
-logger = logging.getLogger(__name__)
 
 
 def add_fx_config(cfg: CfgNode) -> None:
@@ -181,15 +178,22 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.SOLVER.CLIP_NORM = CfgNode({"CLS": 0.0, "BOX": 0.1, "MASK": 0.0})
     # Automatic mixed precision type: bf16 where the device has it. AMP.ENABLED is Detectron2's switch.
     cfg.SOLVER.AMP.DTYPE = "bfloat16"
+    # Micro-batches that a batch is cut into to save memory; the gradient is that of the whole batch, at the price of
+    # one more forward pass. Batch normalisation (mask head) sees micro-batches; docs/reliability.md says more.
+    cfg.SOLVER.ACCUMULATE = 1
+    # A loss or gradient that is not finite: stop, or skip the step and count, up to LIMIT steps in a run.
+    cfg.FX.NONFINITE = CfgNode({"POLICY": "stop", "LIMIT": 10})
+    # heartbeat.json is written anew when it is older than this many seconds.
+    cfg.FX.HEARTBEAT_SECONDS = 10.0
     # Write losses every so many iterations.
     cfg.FX.LOG_PERIOD = 20
-    # Save every so many cycles; checkpoints kept (0: all).
+    # Save every so many cycles; checkpoints kept (0: all). The best and the final one are kept, too.
     cfg.FX.CHECKPOINT_CYCLES = 1
     cfg.FX.CHECKPOINT_KEEP = 2
     cfg.FX.EVAL = CfgNode()
     # Score the validation split every so many cycles; 0: only the test split at the end.
     cfg.FX.EVAL.CYCLES = 1
-    # Split scored during training (it chooses the best checkpoint) and split scored at the end.
+    # Split scored during training (it chooses the best checkpoint) and split scored at the end ('': none).
     cfg.FX.EVAL.VAL_SPLIT = "val"
     cfg.FX.EVAL.SPLIT = "test"
     cfg.FX.EVAL.BATCH = 24
@@ -245,7 +249,8 @@ def cycle_units(cfg: CfgNode) -> tuple[Unit, ...]:
 def cycle_passes(cfg: CfgNode) -> dict[str, tuple[Pass, ...]]:
     """The passes of each task, parsed and checked."""
     if cfg.FX.FINETUNE:
-        _check_choice(cfg, "FX.FINETUNE", tuple(FINETUNE))
+        if cfg.FX.FINETUNE not in FINETUNE:
+            raise ValueError(f"FX.FINETUNE must be one of {', '.join(FINETUNE)}, or empty, not {cfg.FX.FINETUNE!r}")
         return {task: (Pass(train=FINETUNE[cfg.FX.FINETUNE]),) for task in TASKS}
     passes = {}
     for task in TASKS:
@@ -280,82 +285,3 @@ def unit_metadata(unit: Unit):
             + f" Registered units: {', '.join(known) or 'none (list your dataset files in DATASETS.FILES)'}"
         )
     return MetadataCatalog.get(name)
-
-
-# Keys of Detectron2 that would do nothing here, and what does it instead.
-_REPLACED = {
-    "SOLVER.MAX_ITER": "FX.CYCLE.COUNT (cycles)",
-    "SOLVER.STEPS": "nothing: the learning rate follows warm-up and cosine",
-    "SOLVER.CHECKPOINT_PERIOD": "FX.CHECKPOINT_CYCLES (cycles)",
-    "TEST.EVAL_PERIOD": "FX.EVAL.CYCLES (cycles)",
-    "DATASETS.TRAIN": "FX.CYCLE.UNITS",
-    "DATASETS.TEST": "FX.CYCLE.UNITS",
-    "INPUT.MIN_SIZE_TRAIN": "INPUT.SIZE",
-    "INPUT.MIN_SIZE_TEST": "INPUT.SIZE",
-}
-
-
-def _lookup(cfg: CfgNode, key: str):
-    for part in key.split("."):
-        cfg = cfg[part]
-    return cfg
-
-
-def _check_choice(cfg: CfgNode, key: str, choices: tuple[str, ...]) -> None:
-    value = _lookup(cfg, key)
-    if value not in choices:
-        raise ValueError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:
-    value = _lookup(cfg, key)
-    if not low <= value <= high:
-        raise ValueError(f"{key} must lie in {low}..{high}, not {value!r}")
-
-
-def check_config(cfg: CfgNode) -> None:
-    """Checks what single keys cannot: relations, choices, ranges, names. Needs the datasets registered.
-
-    Raises:
-        ValueError: one message that names the key and the fix.
-    """
-    default = get_cfg()
-    for key, instead in _REPLACED.items():
-        if _lookup(cfg, key) != _lookup(default, key):
-            raise ValueError(f"{key} has no effect in fx_d2; use {instead}")
-    _check_choice(cfg, "MODEL.BOX.LAYOUT", ("per_dataset", "shared"))
-    _check_choice(cfg, "FX.TEACHER.MOMENTUM_SCHEDULE", ("constant", "cosine"))
-    _check_choice(cfg, "FX.TEACHER.UPDATE", ("pass", "iteration"))
-    _check_range(cfg, "FX.TEACHER.MOMENTUM", 0.0, 1.0)
-    _check_range(cfg, "FX.CONSISTENCY_WEIGHT", 0.0, 1.0)
-    _check_range(cfg, "SOLVER.WARMUP_FRACTION", 0.0, 1.0)
-    _check_range(cfg, "MODEL.SWIN.DROP_PATH_RATE", 0.0, 1.0)
-    _check_choice(cfg, "FX.EVAL.OPERATING_POINT", ("youden", "f1"))
-    _check_range(cfg, "FX.EVAL.BOOTSTRAPS", 0, 1_000_000)
-    _check_range(cfg, "FX.EVAL.CONFIDENCE", 0.5, 0.999)
-    _check_range(cfg, "FX.EVAL.FROC_IOU", 0.01, 0.99)
-    _check_choice(cfg, "INPUT.CACHE.MODE", ("auto", "all", "off"))
-    if 0 < cfg.INPUT.READ_SIDE < cfg.INPUT.SIZE:
-        raise ValueError(
-            f"INPUT.READ_SIDE {cfg.INPUT.READ_SIDE} is below INPUT.SIZE {cfg.INPUT.SIZE}; raise it or set it to 0"
-        )
-    cycle_passes(cfg)
-    units = cycle_units(cfg)
-    if not units:
-        raise ValueError("FX.CYCLE.UNITS is empty: name at least one unit, for instance ['node21/cls', 'node21/box']")
-    for unit in units:
-        metadata = unit_metadata(unit)
-        if cfg.INPUT.FLIP[unit.task.upper()] > 0 and not metadata.flip:
-            logger.warning("%s has left or right classes without a partner: its images are not flipped", unit)
-    _check_best(cfg, units)
-
-
-def _check_best(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
-    """``model/mean``, ``model/{dataset}/{task}/{metric}``: the model and the unit must exist."""
-    model, _, rest = cfg.FX.EVAL.BEST.partition("/")
-    known = ["mean", *map(str, units)]
-    if model not in ("student", "teacher") or not (rest in known or rest.rpartition("/")[0] in known[1:]):
-        raise ValueError(
-            f"FX.EVAL.BEST: {cfg.FX.EVAL.BEST!r} is not student|teacher followed by /mean or /dataset/task/metric of a "
-            f"unit of the cycle ({', '.join(known[1:])})"
-        )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fx_d2 import get_fx_cfg, register_datasets
-from fx_d2.config import check_config, cycle_passes, cycle_units, unit_metadata
+from fx_d2.config import cycle_passes, cycle_units, unit_metadata
+from fx_d2.config_check import check_config
 from fx_d2.schedule import Pass, Unit
 
 ROOT = Path(__file__).parents[1]

@@ -5,19 +5,28 @@ r"""Trains or evaluates Foundation X.
     python tools/train_net.py --config-file configs/phantom.yaml --resume
     python tools/train_net.py --config-file configs/phantom.yaml --eval-only \
         MODEL.WEIGHTS output/phantom/model_final.pth
+    torchrun --nproc-per-node 4 tools/train_net.py --config-file configs/phantom.yaml --resume
 
 Flags, output folder and checkpoints follow Detectron2. Trailing KEY VALUE pairs override the configuration.
+
+Exit codes: 0 done; 2 a mistake in a key, dataset or file, or numbers gone wrong (one line says what); 75 stopped by
+SIGTERM, SIGINT or SIGUSR1 and saved, --resume goes on; 130 interrupted by a second Ctrl-C; 1 anything else.
 """
 
 from __future__ import annotations
 
 import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
-from detectron2.engine import default_argument_parser, default_setup, launch
+from pathlib import Path
+
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
 from fx_d2.engine.checkpoint import FXCheckpointer
+from fx_d2.engine.files import check_writable, rotate
+from fx_d2.engine.launch import launch_run
+from fx_d2.engine.preemption import StopRequest
 from fx_d2.engine.report import evaluate_and_report
 from fx_d2.tooling import config_from_args, run_tool
 
@@ -25,6 +34,9 @@ from fx_d2.tooling import config_from_args, run_tool
 def setup(args):
     """Configuration from file and command line; logging, output folder and seeds as Detectron2 sets them up."""
     cfg = config_from_args(args)
+    if comm.is_main_process():
+        check_writable(Path(cfg.OUTPUT_DIR))
+        rotate(Path(cfg.OUTPUT_DIR) / "log.txt")
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fx_d2")
     prepare(cfg)
@@ -32,26 +44,23 @@ def setup(args):
 
 
 def main(args):
-    cfg = setup(args)
-    if args.eval_only:
-        student, teacher = build_networks(cfg)
-        FXCheckpointer(student, teacher).load(cfg.MODEL.WEIGHTS, checkpointables=["teacher"])
-        return evaluate_and_report(cfg, student, teacher, build_precision(cfg))
-    trainer = build_trainer(cfg, args.resume)
-    trainer.train(trainer.start_iter, trainer.max_iter)
-    return evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter)
+    with StopRequest().listening() as stop:
+        cfg = setup(args)
+        if args.eval_only:
+            student, teacher = build_networks(cfg)
+            FXCheckpointer(student, teacher).load(cfg.MODEL.WEIGHTS, checkpointables=["teacher"])
+            return evaluate_and_report(cfg, student, teacher, build_precision(cfg))
+        trainer = build_trainer(cfg, args.resume)
+        trainer.stop = stop
+        trainer.train(trainer.start_iter, trainer.max_iter)
+        stop.check()
+        if not cfg.FX.EVAL.SPLIT:
+            return {}
+        return evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter)
 
 
 def invoke_main() -> None:
-    args = default_argument_parser(epilog=__doc__).parse_args()
-    launch(
-        main,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    launch_run(main, default_argument_parser(epilog=__doc__).parse_args())
 
 
 if __name__ == "__main__":

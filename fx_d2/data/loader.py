@@ -6,6 +6,9 @@ processes, of training processes, or of where a run was resumed.
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -129,8 +132,20 @@ class BatchLoader:
 
 
 def _start_worker(worker: int) -> None:
+    # A signal to the whole job asks the trainer to finish its step, for which it needs its loader.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
     # The workers are the parallelism; threads inside them would only fight for the cores.
     cv2.setNumThreads(0)
+
+
+def _obey_parent(parent: int) -> None:
+    """Ends a worker at its trainer's SIGTERM; one from elsewhere is meant for the trainer, which got it, too."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _pack(batch: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:

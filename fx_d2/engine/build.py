@@ -5,42 +5,54 @@ datasets -> schedule -> network -> optimizer -> (DDP) -> teacher -> trainer -> c
 
 from __future__ import annotations
 
-import os
+import logging
 from functools import partial
+from pathlib import Path
 
 from detectron2.engine import HookBase, create_ddp_model, hooks
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter
 
-from ..config import check_config, cycle_passes, cycle_units, unit_metadata
+from ..config import cycle_passes, cycle_units
+from ..config_check import check_config
 from ..data.catalog import register_datasets
 from ..data.loader import build_train_loader, unit_sizes
 from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule
 from .checkpoint import FXCheckpointer
 from .evaluate import Results, evaluate
+from .files import check_writable, set_aside
 from .hooks import (
     BestCheckpoint,
     Evaluation,
+    Heartbeat,
     LearningRate,
     LockRelease,
     ProgressPrinter,
     RunRecord,
+    SaveCheckpoint,
     TeacherEMA,
     UnitScores,
 )
+from .metrics_file import BoardWriter, MetricsFile, RunLog
+from .nonfinite import Nonfinite
 from .optimizer import build_optimizer
 from .precision import Precision
+from .preemption import Preempted
+from .preflight import check_evaluation, check_locks
+from .provenance import describe_run
 from .trainer import CyclicTrainer
 from .wandb_writer import WandbWriter
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(cfg) -> None:
     """Registers the datasets of a configuration and checks it, before any work.
 
     Raises:
-        ValueError: see :func:`fx_d2.config.check_config`.
+        ValueError: see :func:`fx_d2.config_check.check_config`.
     """
     register_datasets(cfg.DATASETS.FILES, cfg.DATASETS.OPTIONS)
     check_config(cfg)
@@ -51,12 +63,6 @@ def build_schedule(cfg) -> CycleSchedule:
     units = cycle_units(cfg)
     sizes = unit_sizes(units, "train")
     return CycleSchedule(units, cycle_passes(cfg), sizes, cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
-
-
-def read_evaluation_splits(cfg) -> None:
-    """Reads what will be scored, so that a mistake in a test file is found now and not after the training."""
-    for split in {cfg.FX.EVAL.SPLIT, *([cfg.FX.EVAL.VAL_SPLIT] if cfg.FX.EVAL.CYCLES else [])}:
-        unit_sizes([unit for unit in cycle_units(cfg) if split in unit_metadata(unit).splits], split)
 
 
 def build_precision(cfg) -> Precision:
@@ -72,12 +78,19 @@ def build_networks(cfg) -> tuple[FoundationX, ModelEMA]:
 def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     """A trainer ready for ``train()``.
 
-    With ``resume`` it continues from ``OUTPUT_DIR/last_checkpoint``; otherwise, or where there is none, it starts from
-    ``MODEL.WEIGHTS`` (the student's weights only).
+    With ``resume`` it goes on from the newest whole checkpoint in ``OUTPUT_DIR``. Otherwise, or where there is none, it
+    starts from ``MODEL.WEIGHTS`` (the student's weights only), and an earlier run in the folder is set aside.
+
+    Raises:
+        ValueError: a key, dataset or checkpoint is wrong, or the checkpoint's run was another one.
+        OSError: ``OUTPUT_DIR`` cannot be written to.
     """
+    folder = Path(cfg.OUTPUT_DIR)
+    check_writable(folder)
     schedule = build_schedule(cfg)
-    read_evaluation_splits(cfg)
+    check_evaluation(cfg)
     model, teacher = build_networks(cfg)
+    check_locks(model, schedule)
     # All parameters enter the optimizer, and DDP wraps the network, while everything is trainable: a network wrapped
     # after a lock would never synchronise what was locked. Idle branches have no gradient, hence the search.
     optimizer = build_optimizer(cfg, model)
@@ -91,29 +104,58 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
         precision=build_precision(cfg),
         clip_norms={task.lower(): norm for task, norm in cfg.SOLVER.CLIP_NORM.items()},
         seed=cfg.SEED,
+        nonfinite=Nonfinite(cfg.FX.NONFINITE.POLICY, cfg.FX.NONFINITE.LIMIT, folder / "nonfinite"),
+        accumulate=cfg.SOLVER.ACCUMULATE,
     )
-    checkpointer = FXCheckpointer(model, teacher, cfg.OUTPUT_DIR, trainer=trainer)
-    trainer.register_hooks(build_hooks(cfg, trainer, checkpointer))
-    if resume and checkpointer.has_checkpoint():
-        checkpointer.load(checkpointer.get_checkpoint_file())
-        trainer.start_iter = trainer.iter + 1
-    else:
+    checkpointer = FXCheckpointer(model, teacher, str(folder), describe_run(cfg, schedule), trainer=trainer)
+    found = checkpointer.find() if resume else None
+    if found is None:
+        start_anew(folder, resume)
+    trainer.register_hooks(build_hooks(cfg, trainer, checkpointer, resumed=found is not None))
+    if found is None:
         checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
-    loader = build_train_loader(cfg, schedule, trainer.start_iter)
-    trainer.batches = iter(loader)
+    else:
+        checkpointer.restore(*found)
+        trainer.start_iter = trainer.iter + 1
+        logger.info("resuming from %s: iteration %d of %d", found[0], trainer.start_iter, len(schedule))
+    if trainer.start_iter > len(schedule):
+        raise ValueError(f"{found[0]} is at iteration {trainer.start_iter}, beyond the plan's end at {len(schedule)}")
+    trainer.batches = iter(build_train_loader(cfg, schedule, trainer.start_iter))
     return trainer
 
 
-def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> list[HookBase | None]:
+def start_anew(folder: Path, resume: bool) -> None:
+    """Says so, and moves the files of an earlier run out of the way."""
+    if comm.is_main_process():
+        if resume:
+            logger.info("--resume: there is no checkpoint in %s, starting from the beginning", folder)
+        moved = set_aside(folder)
+        if moved:
+            logger.warning("%s held an earlier run; its files are now in %s", folder, moved)
+    comm.synchronize()
+
+
+def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer, resumed: bool) -> list[HookBase | None]:
     """The hooks in order; the order is part of the method."""
+    main, folder = comm.is_main_process(), Path(cfg.OUTPUT_DIR)
     period = trainer.schedule.cycle_length * cfg.FX.CHECKPOINT_CYCLES
-    keep = cfg.FX.CHECKPOINT_KEEP or None
+    save = SaveCheckpoint(checkpointer, period, cfg.FX.CHECKPOINT_KEEP)
+    heartbeat = Heartbeat(folder / "heartbeat.json", cfg.FX.HEARTBEAT_SECONDS) if main else None
+    metrics = MetricsFile(folder / "metrics.json") if main else None
 
     def validate(limit: int = 0) -> Results:
+        if heartbeat:
+            heartbeat.beat("evaluating")
         models = {"student": trainer.student, "teacher": trainer.teacher.model}
-        return evaluate(cfg, models, trainer.schedule.units, cfg.FX.EVAL.VAL_SPLIT, trainer.precision, limit=limit)[0]
+        try:
+            with trainer.stop.deferred(False):  # a signal ends an evaluation at once: it is repeated on resume
+                split, units = cfg.FX.EVAL.VAL_SPLIT, trainer.schedule.units
+                return evaluate(cfg, models, units, split, trainer.precision, limit=limit)[0]
+        except Preempted:
+            save.save_now()
+            raise
 
-    main = comm.is_main_process()
+    writers = build_writers(cfg, trainer.schedule, metrics, resumed) if main else []
     return [
         # First: measures the others.
         hooks.IterationTimer(warmup_iter=1),
@@ -125,22 +167,29 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer) -> li
         TeacherEMA(
             cfg.FX.TEACHER.MOMENTUM, cfg.FX.TEACHER.MOMENTUM_SCHEDULE, cfg.FX.TEACHER.UPDATE, cfg.FX.TEACHER.BUFFERS
         ),
-        # Saves a finished step; before the evaluation, so that a failing evaluation costs no training.
-        hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=keep) if main else None,
+        # Keeps with the checkpoint where metrics.json stood.
+        RunLog(metrics),
+        # Saves a finished step; before the evaluation, so that a failing evaluation costs no training. A resumed run
+        # begins with the hooks below it.
+        save,
+        heartbeat,
         UnitScores(cfg.FX.EVAL.AFTER_UNITS, partial(validate, cfg.FX.EVAL.AFTER_UNITS_IMAGES), cfg.OUTPUT_DIR),
         Evaluation(cfg.FX.EVAL.CYCLES, validate),
         # After the metric exists.
         BestCheckpoint(cfg.FX.EVAL.BEST, checkpointer) if main else None,
         # Last: writes what all others stored.
-        hooks.PeriodicWriter(build_writers(cfg, trainer.schedule), cfg.FX.LOG_PERIOD) if main else None,
+        hooks.PeriodicWriter(writers, cfg.FX.LOG_PERIOD),
     ]
 
 
-def build_writers(cfg, schedule: CycleSchedule) -> list[EventWriter]:
+def build_writers(
+    cfg, schedule: CycleSchedule, metrics: MetricsFile | None = None, resumed: bool = False
+) -> list[EventWriter]:
     """The log line, metrics.json, TensorBoard, and Weights & Biases where it is asked for."""
+    metrics = metrics or MetricsFile(Path(cfg.OUTPUT_DIR) / "metrics.json")
     return [
         ProgressPrinter(schedule),
-        JSONWriter(os.path.join(cfg.OUTPUT_DIR, "metrics.json")),
-        TensorboardXWriter(cfg.OUTPUT_DIR),
+        metrics,
+        BoardWriter(cfg.OUTPUT_DIR, metrics, resumed),
         *([WandbWriter(cfg)] if cfg.FX.WANDB.ENABLED else []),
     ]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from .reduce import global_sum
+from .reduce import process_sum
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -28,7 +28,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def _forward_global(self, x: Tensor) -> Tensor:
         local = torch.cat([x.new_tensor([x.numel() / x.shape[1]]), x.sum((0, 2, 3)), (x * x).sum((0, 2, 3))])
-        total = global_sum(local)
+        total = process_sum(local)
         count = total[0].detach()
         if count <= 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)

@@ -65,7 +65,7 @@ def test_off_by_default_and_not_imported(tmp_path, monkeypatch):
     cfg = get_fx_cfg()
     cfg.OUTPUT_DIR = str(tmp_path)
     writers = build_writers(cfg, schedule=SimpleNamespace(stretches=[]))
-    assert [type(writer).__name__ for writer in writers] == ["ProgressPrinter", "JSONWriter", "TensorboardXWriter"]
+    assert [type(writer).__name__ for writer in writers] == ["ProgressPrinter", "MetricsFile", "BoardWriter"]
 
 
 def test_offline_with_the_library(cfg, tmp_path, monkeypatch):

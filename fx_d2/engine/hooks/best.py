@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 class BestCheckpoint(HookBase):
     """Saves ``model_best.pth`` when ``val/{metric}`` reaches a new maximum; remembers the best value across a resume.
 
-    Raises (at the first evaluation):
-        ValueError: no metric has that key; the message lists those that exist.
+    An evaluation in which the metric is undefined (a class without a positive) chooses nothing. That there is such a
+    metric was checked before the training.
     """
 
     def __init__(self, metric: str, checkpointer: FXCheckpointer) -> None:
@@ -30,8 +30,8 @@ class BestCheckpoint(HookBase):
             return
         key = f"val/{self.metric}"
         if key not in fresh:
-            known = ", ".join(sorted(name.removeprefix("val/") for name in fresh))
-            raise ValueError(f"FX.EVAL.BEST: no validation metric {self.metric!r}; there are: {known}")
+            logger.warning("%s is undefined in this evaluation: no checkpoint is chosen by it", self.metric)
+            return
         value = latest[key][0]
         if self.best is None or value > self.best:
             self.best, self.iteration = value, self.trainer.iter

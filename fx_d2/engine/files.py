@@ -1,0 +1,95 @@
+"""Files that are whole or not there: written beside, flushed, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+PARTIAL = ".partial"
+PREVIOUS = "previous"
+# What a run writes as it goes; a new run in the same folder must not mix with it.
+_OF_A_RUN = re.compile(
+    r"metrics\.json|run\.json|unit_scores\.jsonl|heartbeat\.json|last_checkpoint|model_.*\.pth(\.later)?"
+    r"|events\.out\.tfevents\..*|nonfinite|wandb_id"
+)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, flush: bool = True) -> Iterator[BinaryIO]:
+    """A stream whose content takes the place of ``path`` at the end of the block, or, after an error, does not.
+
+    Args:
+        path: the file; until the rename a reader sees what was there before.
+        flush: wait until the content is on the disk. Without it a crash of the machine may leave an empty file.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb") as stream:
+            yield stream
+            stream.flush()
+            if flush:
+                os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    if flush:
+        _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes a rename last; some file systems cannot, and need not."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def check_writable(folder: Path) -> None:
+    """Finds out before any work whether a run can write its files.
+
+    Raises:
+        OSError: it cannot; the message names the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable{PARTIAL}"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"OUTPUT_DIR {str(folder)!r} cannot be written to: {error.strerror}") from error
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Moves the files of an earlier run to ``previous/N`` below the folder, so that nobody loses or mixes them.
+
+    Returns:
+        where they are now; None if there were none.
+    """
+    found = [path for path in folder.glob("*") if _OF_A_RUN.fullmatch(path.name)]
+    if not found:
+        return None
+    numbers = [int(path.name) for path in (folder / PREVIOUS).glob("*") if path.name.isdigit()]
+    target = folder / PREVIOUS / str(max(numbers, default=0) + 1)
+    target.mkdir(parents=True)
+    for path in found:
+        path.rename(target / path.name)
+    return target
+
+
+def rotate(path: Path, limit: int = 20_000_000, keep: int = 5) -> None:
+    """Renames a log of more than ``limit`` bytes to ``.1``, the one before to ``.2`` and so on up to ``keep``."""
+    if not path.is_file() or path.stat().st_size <= limit:
+        return
+    for number in range(keep - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    path.replace(path.with_name(f"{path.name}.1"))

@@ -1,0 +1,100 @@
+"""A request to stop: SIGTERM, SIGINT and SIGUSR1 let the step finish and the run be saved."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+# "Temporary failure, try again" of sysexits.h: the same command with --resume goes on.
+EXIT_PREEMPTED = 75
+# SIGTERM is what schedulers send before they kill, SIGUSR1 what SLURM sends with --signal=USR1@seconds.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Preempted(SystemExit):
+    """Ends the process with :data:`EXIT_PREEMPTED`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(EXIT_PREEMPTED)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class StopRequest:
+    """Remembers that the process was asked to stop.
+
+    Inside :meth:`listening` a signal ends the process with :class:`Preempted` at once, for nothing is lost then;
+    inside :meth:`deferred` (training) it is only remembered in ``received``, and the trainer stops when the step is
+    done and saved. A second SIGINT (Ctrl-C twice) interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.received = ""
+        self._deferred = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[StopRequest]:
+        """Installs the handlers; outside the main thread, where Python allows none, it does nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def deferred(self, value: bool = True) -> Iterator[None]:
+        """Inside the block a signal is remembered (or, with False, obeyed at once: one that came before, too)."""
+        before, self._deferred = self._deferred, value
+        try:
+            if not value:
+                self.check()
+            yield
+        finally:
+            self._deferred = before
+
+    def check(self) -> None:
+        """Stops if that was asked for."""
+        if self.received:
+            raise Preempted(self.received)
+
+    def _handle(self, number: int, frame) -> None:
+        again = number == signal.SIGINT and bool(self.received)
+        self.received = signal.Signals(number).name
+        # No logging: the handler may interrupt a log line.
+        when = "at once" if again or not self._deferred else "after this step; Ctrl-C once more stops at once"
+        os.write(sys.__stderr__.fileno(), f"{self.received} received: stopping {when}\n".encode())
+        if again:
+            raise KeyboardInterrupt
+        if not self._deferred:
+            raise Preempted(self.received)
+
+
+@contextlib.contextmanager
+def forwarding_to_children() -> Iterator[None]:
+    """Passes stop signals on to the processes that this one has launched, and waits for them as before.
+
+    They get SIGUSR1: a terminal's Ctrl-C reaches them directly, too, and a second SIGINT would be too much.
+    """
+
+    def forward(number: int, frame) -> None:
+        for child in multiprocessing.active_children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGUSR1)
+
+    before = {number: signal.signal(number, forward) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
