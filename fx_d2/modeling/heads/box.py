@@ -121,9 +121,12 @@ class BoxHead(TaskHead):
         return {"head": head, "path": path}
 
     def normed(self, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """The maps of stages 2 to 4, each after its own LayerNorm."""
+        """The maps of stages 2 to 4, each after its own LayerNorm.
+
+        Contiguous: on the CPU the convolution of a channels-last map is four times less exact (1e-5 against 2.6e-6).
+        """
         return [
-            norm(features[name].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            norm(features[name].permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
             for name, norm in zip(LEVELS, self.norms, strict=True)
         ]
 
