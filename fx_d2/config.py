@@ -21,6 +21,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     for name, options in DATASET_OPTIONS.items():
         cfg.DATASETS.OPTIONS[name] = CfgNode({key: option.default for key, option in options.items()})
 
+    # Train on this many images of each dataset, chosen by SEED; 0: all.
+    cfg.DATASETS.FEW_SHOT = 0
+
     # ---- input ----------------------------------------------------------------------------------------------
     # Training and test size in pixels: the image is resized to a square of this side.
     cfg.INPUT.SIZE = 224
@@ -51,6 +54,11 @@ def add_fx_config(cfg: CfgNode) -> None:
     # ---- the model ------------------------------------------------------------------------------------------
     cfg.MODEL.META_ARCHITECTURE = "FoundationX"
     cfg.MODEL.MASK_ON = False
+    # What is taken from the file MODEL.WEIGHTS: auto (the student; the teacher of an Ark file), student, teacher, or
+    # backbone (of the network that auto takes, and nothing else).
+    cfg.MODEL.WEIGHTS_PART = "auto"
+    # Least share of the backbone's parameters that the file must give, 0..1.
+    cfg.MODEL.MIN_BACKBONE = 1.0
     # One mean and standard deviation per task, on the scale 0..1 of a grey image.
     cfg.MODEL.PIXEL = CfgNode()
     for task in TASKS:

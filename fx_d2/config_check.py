@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from detectron2.config import CfgNode, get_cfg
 
-from .config import cycle_passes, cycle_units, unit_metadata
+from .config import FINETUNE, cycle_passes, cycle_units, unit_metadata
 from .schedule import Unit
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ _CHOICES = {
     "INPUT.CACHE.MODE": ("auto", "all", "off"),
     "FX.NONFINITE.POLICY": ("stop", "skip"),
     "FX.EVAL.OPERATING_POINT": ("youden", "f1"),
+    "FX.FINETUNE": ("", *FINETUNE),
+    "MODEL.WEIGHTS_PART": ("auto", "student", "teacher", "backbone"),
     "SOLVER.AMP.DTYPE": ("bfloat16", "float16"),
 }
 _RANGES = {
@@ -61,6 +63,7 @@ _RANGES = {
     "FX.EVAL.BOOTSTRAPS": (0, 1_000_000),
     "FX.EVAL.CONFIDENCE": (0.5, 0.999),
     "FX.EVAL.FROC_IOU": (0.01, 0.99),
+    "MODEL.MIN_BACKBONE": (0.0, 1.0),
 }
 _AT_LEAST = {
     "FX.CYCLE.COUNT": 1,

@@ -22,8 +22,8 @@ from detectron2.engine import default_argument_parser, default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from fx_d2.checkpoint import load_configured
 from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
-from fx_d2.engine.checkpoint import FXCheckpointer
 from fx_d2.engine.files import check_writable, rotate
 from fx_d2.engine.launch import launch_run
 from fx_d2.engine.preemption import StopRequest
@@ -48,7 +48,7 @@ def main(args):
         cfg = setup(args)
         if args.eval_only:
             student, teacher = build_networks(cfg)
-            FXCheckpointer(student, teacher).load(cfg.MODEL.WEIGHTS, checkpointables=["teacher"])
+            load_configured(cfg, student, teacher)
             return evaluate_and_report(cfg, student, teacher, build_precision(cfg))
         trainer = build_trainer(cfg, args.resume)
         trainer.stop = stop

@@ -2,7 +2,7 @@
 
 from .files import WeightsFile, read_weights
 from .layouts import LAYOUTS, NAMES
-from .load import PARTS, load_weights
+from .load import PARTS, load_configured, load_weights
 from .report import LoadReport
 from .safe import CheckpointError, safe_load
 
@@ -13,6 +13,7 @@ __all__ = [
     "CheckpointError",
     "LoadReport",
     "WeightsFile",
+    "load_configured",
     "load_weights",
     "read_weights",
     "safe_load",

@@ -92,7 +92,9 @@ def read_weights(path: str | Path) -> WeightsFile:
         raise CheckpointError(f"{path}: holds no weights; it has {keys}")
     exclusive = content.get("exclusive")
     exclusive = list(map(str, exclusive)) if isinstance(exclusive, list | tuple) else []
-    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(content.get("config") or ""))
+    run = content.get("run")  # our checkpoints keep the configuration with what made them
+    config = content.get("config") or (run.get("config") if isinstance(run, Mapping) else "")
+    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(config or ""))
 
 
 def _tensors(state: Mapping[Any, Any]) -> State:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import torch
+from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..modeling import FoundationX, ModelEMA
@@ -66,6 +67,24 @@ def load_weights(
         fill(file, teacher.model, "teacher", layout, min_backbone)
         teacher.initialised.fill_(True)
     return report
+
+
+def load_configured(cfg, model: FoundationX, teacher: ModelEMA | None = None) -> LoadReport | None:
+    """:func:`load_weights` with ``MODEL.WEIGHTS``, ``MODEL.WEIGHTS_PART`` and ``MODEL.MIN_BACKBONE``.
+
+    Returns:
+        the report; None where no weights are named, and the network keeps its random start.
+    """
+    path = cfg.MODEL.WEIGHTS
+    if not path:
+        logger.info("MODEL.WEIGHTS is empty: the network starts from random numbers")
+        return None
+    local = PathManager.get_local_path(path) if "://" in path else path
+    try:
+        part, share = cfg.MODEL.WEIGHTS_PART, cfg.MODEL.MIN_BACKBONE
+        return load_weights(local, model, teacher, part=part, min_backbone=share)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}: check MODEL.WEIGHTS") from None
 
 
 def fill(

@@ -18,7 +18,8 @@ def few_shot(records: Sequence[dict], count: int, seed: int) -> list[dict]:
     if not count:
         return list(records)
     if count > len(records):
-        raise ValueError(f"DATASETS.FEW_SHOT asks for {count} training images, there are {len(records)}")
+        unit = records[0].get("unit", "the unit")
+        raise ValueError(f"DATASETS.FEW_SHOT asks for {count} training images, {unit} has {len(records)}")
 
     def rank(record: dict) -> bytes:
         return hashlib.sha256(f"{seed}/{record['image_id']}".encode()).digest()

@@ -26,6 +26,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from ..config import split_name
 from ..schedule import CycleSchedule, Unit
 from .errors import nearest
+from .few_shot import few_shot
 from .mapper import UnitMapper, make_instances
 
 # (unit, pass_index, position in the endless stream of that pass); see schedule.Slot.
@@ -183,6 +184,15 @@ def _read(unit: Unit, split: str) -> list[dict]:
     return records
 
 
+def training_records(cfg, unit: Unit) -> list[dict]:
+    """The training images of a unit: all, or ``DATASETS.FEW_SHOT`` of them.
+
+    Raises:
+        ValueError: there is no training split, no image in it, or fewer than asked for.
+    """
+    return few_shot(_read(unit, "train"), cfg.DATASETS.FEW_SHOT, max(cfg.SEED, 0))
+
+
 def unit_sizes(units: Sequence[Unit], split: str = "train") -> dict[Unit, int]:
     """Number of images of each unit.
 
@@ -202,7 +212,7 @@ def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> Bat
             number of processes.
     """
     batches = CycleBatchSampler(schedule, start_iter, comm.get_rank(), comm.get_world_size())
-    records = {unit: _read(unit, "train") for unit in schedule.units}
+    records = {unit: training_records(cfg, unit) for unit in schedule.units}
     mappers = {unit: UnitMapper(cfg, unit, train=True) for unit in schedule.units}
     images = TrainingImages(records, mappers, max(cfg.SEED, 0))
     return BatchLoader(images, batches, cfg.DATALOADER.NUM_WORKERS)

@@ -14,10 +14,11 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 
+from ..checkpoint import load_configured
 from ..config import cycle_passes, cycle_units
 from ..config_check import check_config
 from ..data.catalog import register_datasets
-from ..data.loader import build_train_loader, unit_sizes
+from ..data.loader import build_train_loader, training_records
 from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule
 from .checkpoint import FXCheckpointer
@@ -61,7 +62,7 @@ def prepare(cfg) -> None:
 def build_schedule(cfg) -> CycleSchedule:
     """The schedule over the training images on disk; reads the annotation files of the selected units only."""
     units = cycle_units(cfg)
-    sizes = unit_sizes(units, "train")
+    sizes = {unit: len(training_records(cfg, unit)) for unit in units}
     return CycleSchedule(units, cycle_passes(cfg), sizes, cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
 
 
@@ -113,7 +114,7 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
         start_anew(folder, resume)
     trainer.register_hooks(build_hooks(cfg, trainer, checkpointer, resumed=found is not None))
     if found is None:
-        checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[])
+        load_configured(cfg, model)
     else:
         checkpointer.restore(*found)
         trainer.start_iter = trainer.iter + 1

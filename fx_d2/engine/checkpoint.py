@@ -177,26 +177,6 @@ class FXCheckpointer(DetectionCheckpointer):
             raise ValueError(f"cannot resume from {path}: {' '.join(str(error).split())[:500]}") from None
         self.set_later_ones_aside(content["trainer"]["iteration"])
 
-    def load(self, path: str, *args, **kwargs) -> dict:
-        if path and "://" not in path and not self.path_manager.isfile(path):
-            raise FileNotFoundError(f"checkpoint {path!r} not found: check MODEL.WEIGHTS")
-        return super().load(path, *args, **kwargs)
-
-    def _load_file(self, filename: str) -> dict:
-        loaded = safe_load(filename)
-        if not isinstance(loaded, dict):
-            raise CheckpointError(f"checkpoint {filename!r} holds no named weights")
-        return loaded if "model" in loaded else {"model": loaded}
-
-    def _load_model(self, checkpoint: dict):
-        differences = _class_differences(checkpoint.pop("classes", {}), class_names(self.model))
-        if differences:
-            raise ValueError(
-                f"MODEL.WEIGHTS: {'; '.join(differences)}; give the dataset the classes of the file, in its order, or "
-                "another name"
-            )
-        return super()._load_model(checkpoint)
-
 
 def _class_differences(stored: Mapping, now: Mapping) -> list[str]:
     """Units that both sides know and whose classes differ, in words."""

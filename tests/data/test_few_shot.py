@@ -4,7 +4,7 @@ import pytest
 
 from fx_d2.data.few_shot import few_shot
 
-RECORDS = [{"image_id": f"image {i}", "file_name": f"{i}.png"} for i in range(40)]
+RECORDS = [{"image_id": f"image {i}", "file_name": f"{i}.png", "unit": "one/cls"} for i in range(40)]
 
 
 def test_fewer_are_a_part_of_more_whatever_else_a_record_holds():
@@ -23,5 +23,5 @@ def test_another_seed_chooses_others():
 
 def test_none_and_too_many():
     assert few_shot(RECORDS, 0, seed=0) == RECORDS
-    with pytest.raises(ValueError, match="DATASETS.FEW_SHOT asks for 41 training images, there are 40"):
+    with pytest.raises(ValueError, match="DATASETS.FEW_SHOT asks for 41 training images, one/cls has 40"):
         few_shot(RECORDS, 41, seed=0)
