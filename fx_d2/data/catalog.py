@@ -26,7 +26,9 @@ _registered: dict[str, DatasetRecord] = {}
 
 
 def register_datasets(
-    files: Sequence[str | Path] = (), options: Mapping[str, Mapping[str, str]] | None = None
+    files: Sequence[str | Path] = (),
+    options: Mapping[str, Mapping[str, str]] | None = None,
+    faults: dict[str, DataError] | None = None,
 ) -> dict[str, DatasetRecord]:
     """Registers the built-in datasets and those of YAML files; reads no image.
 
@@ -38,6 +40,8 @@ def register_datasets(
     Args:
         files: YAML files; a relative path is looked up in the working folder, then below :func:`data_root`.
         options: how built-in datasets are read (``DATASETS.OPTIONS``); None leaves what is registered as it is.
+        faults: gets the mistake of each declared dataset that is wrong, and the others are registered; None: the first
+            mistake is raised and nothing is registered.
 
     Returns:
         Every registered dataset by name.
@@ -47,7 +51,7 @@ def register_datasets(
     """
     declared: dict[str, DatasetRecord] = {}
     for path in dict.fromkeys(_find(file) for file in files):
-        for name, record in load_user_datasets(path).items():
+        for name, record in load_user_datasets(path, faults).items():
             _refuse_rival(declared.get(name) or _registered.get(name), record)
             declared[name] = record
     builtin = builtin_records(options or {})

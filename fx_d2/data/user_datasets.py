@@ -47,19 +47,32 @@ class Reader(Protocol):
     def read(self, index: ImageIndex) -> dict[str, dict]: ...
 
 
-def load_user_datasets(path: Path) -> dict[str, DatasetRecord]:
+def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -> dict[str, DatasetRecord]:
     """The records of the datasets that a YAML file declares.
 
     Class names that the file leaves to the annotation files are read from them now; nothing else is read before
     ``record.read(task, split)``.
+
+    Args:
+        path: the file.
+        faults: gets the mistake of each dataset that cannot be declared, and the others are returned; None: the first
+            mistake is raised.
 
     Raises:
         DataError: the file is missing or wrong; the message names the key.
     """
     document = Section(load_yaml(path), path, (), ("datasets",), ("datasets",))
     datasets = document.child("datasets", None)
-    sections = {name: datasets.child(name, _DATASET_KEYS, _DATASET_KEYS[:3]) for name in datasets.values}
-    return {name: UserDataset(name, section).record for name, section in sections.items()}
+    records = {}
+    for name in datasets.values:
+        try:
+            section = datasets.child(name, _DATASET_KEYS, _DATASET_KEYS[:3])
+            records[name] = UserDataset(name, section).record
+        except DataError as error:
+            if faults is None:
+                raise
+            faults[name] = error
+    return records
 
 
 class UserDataset:

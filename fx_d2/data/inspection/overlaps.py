@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,8 @@ class _Overlaps:
     def add_groups(self, by: str, groups: Iterable[tuple[str, Sequence[Place]]]) -> None:
         """Groups of places that are one patient or one image, each with what is said of it."""
         for detail, places in groups:
+            if len(places) == 1:
+                continue
             members: dict[int, list[str]] = defaultdict(list)
             for number, image_id in places:
                 members[number].append(image_id)
@@ -166,7 +168,7 @@ def _by_name(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[st
         record = catalog.get(split.dataset)
         named = [overlap.dataset for overlap in record.overlaps if overlap.known_by == "file name"] if record else []
         for image_id, image in split.images.items():
-            names = {(split.dataset, _stem(image_id))} | {(other, _stem(PurePath(image_id).name)) for other in named}
+            names = {(split.dataset, _stem(image_id))} | {(other, _stem(os.path.basename(image_id))) for other in named}
             if "same_image" in image:
                 names.add((image["same_image"][0], _stem(image["same_image"][1])))
             for name in names:
@@ -177,8 +179,8 @@ def _by_name(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[st
 
 def _stem(name: str) -> str:
     """A name without an image's ending; what follows a dot in a DICOM UID is none."""
-    path = PurePath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else name
+    stem, ending = os.path.splitext(name)
+    return stem if ending.lower() in SUFFIXES else name
 
 
 def _add_alike(

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 
@@ -121,8 +123,15 @@ def _run(jobs: list[tuple[str, str]], workers: int) -> Iterator[tuple[str, bytes
         yield from map(_job, jobs)
         return
     # Spawned, not forked: a forked child of a process that runs threads (torch, OpenCV) may hang.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.imap(_job, jobs, chunksize=16)
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+            yield from pool.map(_job, jobs, chunksize=16)
+    except BrokenProcessPool:
+        raise DataError(
+            "a process that read images ended: short of memory (take fewer --workers), or check_data was called from a "
+            'script without the guard if __name__ == "__main__"'
+        ) from None
 
 
 def _cores() -> int:

@@ -59,7 +59,8 @@ def check_data(
         reading: how built-in datasets are read (``DATASETS.OPTIONS``).
     """
     catalog, problems = register_each(files, reading)
-    splits, unread = read_splits(units, catalog, options.progress)
+    wrong = {problem.dataset for problem in problems}
+    splits, unread = read_splits([unit for unit in units if unit.dataset not in wrong], catalog, options.progress)
     problems += unread
     status = stamps_of(sorted({str(r["file_name"]) for split in splits for r in split.images.values()}))
     pixels = _Pixels(splits, status, options) if options.pixels else _Pixels([], status, options)

@@ -45,11 +45,19 @@ def find_similar(thumbnails: np.ndarray, progress: bool = False) -> Iterator[Mat
     starts = range(0, len(vectors), _BLOCK)
     for start in tqdm(starts, desc="comparing pictures", unit="block", disable=not progress, leave=False):
         for how, query in queries.items():
-            # Each pair once: a block against all from its own start on, and of those the later ones.
-            bound = query[start : start + _BLOCK] @ known[start:].T
-            rows, columns = np.divmod(np.flatnonzero(bound >= CANDIDATE - 1e-4), bound.shape[1])
-            later = columns > rows
-            yield from _decide(thumbnails, vectors, rows[later] + start, columns[later] + start, how)
+            rows, columns = _candidates(query, known, start)
+            yield from _decide(thumbnails, vectors, rows, columns, how)
+
+
+def _candidates(query: np.ndarray, known: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (row, column) of a block of queries and later pictures that may be candidates; each pair once."""
+    found = []
+    for left in range(start, len(known), _BLOCK):
+        bound = query[start : start + _BLOCK] @ known[left : left + _BLOCK].T
+        rows, columns = np.divmod(np.flatnonzero(bound >= CANDIDATE - 1e-4), bound.shape[1])
+        later = columns + left > rows + start
+        found.append((rows[later] + start, columns[later] + left))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ...config import split_name, unit_metadata
 from ...schedule import Unit
 from ..catalog import register_datasets
+from ..errors import DataError
 from ..records import DatasetRecord
 from .problems import Problem, merge, problem_of
 
@@ -67,7 +68,7 @@ def role(split: str) -> int:
 def register_each(
     files: Sequence[str | Path], options: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, DatasetRecord], list[Problem]]:
-    """Registers the built-in datasets and those of each YAML file; a file with a mistake becomes a problem.
+    """Registers the built-in datasets and those of YAML files; a file or a dataset with a mistake becomes a problem.
 
     Args:
         files: as in the key ``DATASETS.FILES``.
@@ -81,10 +82,12 @@ def register_each(
     """
     problems, catalog = [], register_datasets((), options)
     for file in files:
+        faults: dict[str, DataError] = {}
         try:
-            catalog = register_datasets([file])
+            catalog = register_datasets([file], faults=faults)
         except ValueError as error:
             problems.append(problem_of(error, str(file)))
+        problems += [problem_of(error, name) for name, error in faults.items()]
     return catalog, problems
 
 

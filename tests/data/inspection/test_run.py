@@ -1,7 +1,10 @@
 """Whole checks of tiny datasets: a clean one is clean, a broken one does not keep the others from being checked."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import yaml
 
 from fx_d2.data.inspection import Options, check_data, pixels
 from fx_d2.data.inspection.report import CLEAN, LEAKS, PROBLEMS
@@ -64,6 +67,17 @@ def test_a_declaration_that_cannot_be_read_is_one_line(ward, film, tmp_path):
     assert [problem.dataset for problem in report.problems] == [str(tmp_path / "lost.yaml"), "lost"]
     assert "unknown unit 'lost/cls'" in report.problems[1].message
     assert list(report.datasets) == ["ward"]
+
+
+def test_one_wrong_dataset_of_a_declaration_is_one_line(ward, film, tmp_path):
+    good, bad = (yaml.safe_load(Path(small_ward(ward, film, name).write()).read_text()) for name in ("good", "bad"))
+    bad["datasets"]["bad"]["images"] = "elsewhere"
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump({"datasets": {**bad["datasets"], **good["datasets"]}}))
+    report = check_data([Unit("bad", "cls"), Unit("good", "cls")], [path], Options())
+    [problem] = report.problems
+    assert problem.dataset == "bad" and "no such folder" in problem.message
+    assert list(report.datasets) == ["good"]
 
 
 def test_a_damaged_image_is_named_and_the_rest_is_measured(ward, film, check):
