@@ -4,8 +4,9 @@ r"""Writes a trained network as a file that runs without this package, and compa
     python tools/export_model.py --config-file output/phantom/config.yaml --format onnx --output exported \
         MODEL.WEIGHTS output/phantom/model_best.pth
 
-Writes model.onnx, model.ts or model.pt2 and model.json (inputs, outputs, classes; docs/export.md). Exit code: 0 written
-and equal to the network; 2 the command line, the configuration or the weights are unusable; 3 written, but not equal.
+Writes model.onnx, model.ts or model.pt2, and beside it model.onnx.json and so on (inputs, outputs, classes;
+docs/export.md). Exit code: 0 written and equal to the network; 2 the command line, the configuration or the weights are
+unusable; 3 written, but not equal.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fx_d2.export.graph import ExportGraph
 from fx_d2.export.parity import TOLERANCE, largest_differences
 from fx_d2.export.sidecar import describe
 from fx_d2.prediction.findings import FindingMap
-from fx_d2.prediction.predictor import choose_network, parse_units
+from fx_d2.prediction.options import choose_network, parse_units
 from fx_d2.prediction.weights import load_networks
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         "largest_difference": differences,
     }
     table = findings.table({unit: network.classes[unit] for unit in graph.units})
-    sidecar = path.with_suffix(".json")
+    sidecar = path.with_name(f"{path.name}.json")
     sidecar.write_text(json.dumps(describe(graph, cfg.INPUT.LETTERBOX, table, about), indent=1, ensure_ascii=False))
     worst = max(differences.values())
     print(f"{sidecar}: {len(graph.outputs)} outputs; largest difference from the network {worst:.1e}")

@@ -27,8 +27,8 @@ from fx_d2 import Predictor
 from fx_d2.data.errors import DataError
 from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.findings import FindingMap
+from fx_d2.prediction.options import choose_network
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
-from fx_d2.prediction.predictor import choose_network
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images, summary
 from fx_d2.prediction.weights import load_networks

@@ -58,27 +58,13 @@ def write_segmentation(prediction: Prediction, path: Path, model: str, version: 
     regions = _regions(prediction, threshold)
     if not regions:
         return False
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name=f"{_MAKER} {model}", version=version, family=_code(hd, "Neural network")
-    )
-    segments = [
-        hd.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=label[:64],
-            segmented_property_category=_code(hd, "Predicted region"),
-            segmented_property_type=_code(hd, label),
-            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
-        )
-        for number, label in enumerate(regions, start=1)
-    ]
     source = pydicom.dcmread(prediction.name)
     try:
         result = hd.seg.Segmentation(
             source_images=[source],
             pixel_array=np.stack(list(regions.values()), axis=-1)[None].astype(np.uint8),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=segments,
+            segment_descriptions=_segments(hd, list(regions), model, version),
             series_number=_SEG_SERIES,
             software_versions=version,
             device_serial_number="0",
@@ -96,6 +82,23 @@ def write_segmentation(prediction: Prediction, path: Path, model: str, version: 
         del shared.PixelMeasuresSequence
     result.save_as(path)
     return True
+
+
+def _segments(hd, labels: list[str], model: str, version: str) -> list:
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=f"{_MAKER} {model}", version=version, family=_code(hd, "Neural network")
+    )
+    return [
+        hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=label[:64],
+            segmented_property_category=_code(hd, "Predicted region"),
+            segmented_property_type=_code(hd, label),
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, label in enumerate(labels, start=1)
+    ]
 
 
 def write_capture(prediction: Prediction, picture: np.ndarray, path: Path) -> None:

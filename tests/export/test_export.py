@@ -81,7 +81,7 @@ def test_the_tool_writes_a_file_and_says_what_is_in_it(trained, tmp_path, capsys
     arguments = ["--config-file", trained.config, "--output", str(tmp_path), "--units", "phantom_emergency/cls"]
     export_model.main([*arguments, "MODEL.WEIGHTS", trained.weights])
     assert "largest difference from the network" in capsys.readouterr().out
-    described = json.loads((tmp_path / "model.json").read_text())
+    described = json.loads((tmp_path / "model.onnx.json").read_text())
     assert described["units"]["phantom_emergency/cls"]["classes"] == ["Normal", "Pneumothorax", "Consolidation"]
     assert described["units"]["phantom_emergency/cls"]["exclusive"] is True
     model = onnx.load(str(tmp_path / "model.onnx"))

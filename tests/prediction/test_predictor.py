@@ -12,7 +12,7 @@ from fx_d2.data.catalog import clear_datasets, register_datasets
 from fx_d2.data.errors import DataError
 from fx_d2.data.images import read_image
 from fx_d2.data.mapper import UnitMapper
-from fx_d2.prediction.predictor import parse_units, read_config
+from fx_d2.prediction.options import parse_units, read_config
 from fx_d2.prediction.weights import load_networks
 from fx_d2.schedule import Unit
 from tests.trained import UNITS
