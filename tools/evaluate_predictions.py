@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 from tabulate import tabulate
@@ -56,6 +57,7 @@ def comparison_table(comparisons: dict, per_class: bool) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     changes = {} if args.bootstraps is None else {"bootstraps": args.bootstraps}
     output = Path(args.output) if args.output else None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tabulate import tabulate
 
@@ -20,11 +21,16 @@ TITLES = {"cls": "Findings", "box": "Boxes", "mask": "Masks"}
 _LENGTHS = ("HD95", "ASSD")
 
 
-def results_markdown(split: str, options: Options, scores: Mapping[str, Mapping[str, UnitScore]]) -> str:
-    """A table of the units for every task, then one of the classes for every unit.
+def results_markdown(
+    split: str,
+    options: Options,
+    scores: Mapping[str, Mapping[str, UnitScore]],
+    comparisons: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """A table of the units for every task, one of the classes for every unit, one of the differences between models.
 
     Args:
-        scores: by model, then by unit.
+        scores: by model, then by unit. comparisons: by unit, see ``RunScores``.
     """
     parts = [f"# Results on the {split} split", _note(options)]
     units = list(dict.fromkeys(unit for of_model in scores.values() for unit in of_model))
@@ -39,7 +45,20 @@ def results_markdown(split: str, options: Options, scores: Mapping[str, Mapping[
             labels = [key.removeprefix(prefix) for key in first.estimates if key.startswith(prefix)]
             rows = [[label, *row] for label in labels for row in _rows(scores, unit, names, f"/{label}")]
             parts += [f"### {unit}", _table(["class", "model", *names], rows)]
+    if comparisons:
+        parts += ["## Comparison of the models", _comparison_table(comparisons)]
     return "\n\n".join(parts) + "\n"
+
+
+def _comparison_table(comparisons: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for unit, comparison in comparisons.items():
+        for name in METRICS[unit.rpartition("/")[2]]:
+            row = comparison["metrics"].get(name, {"difference": None})
+            value = None if row["difference"] is None else Estimate(row["difference"], row.get("low"), row.get("high"))
+            p_value = f"{row['p_value']:.3f}" if "p_value" in row else "-"
+            rows.append([unit, f"{comparison['first']} - {comparison['second']}", name, _cell(value, name), p_value])
+    return _table(["unit", "models", "metric", "difference", "p (bootstrap)"], rows)
 
 
 def _note(options: Options) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from .run_scores import RunScores
 from .segmentations import measure_table, score_masks
 from .subsets import subsets_of
 from .tables import BoxTable, FindingTable, Manifest, Options, Table
+
+logger = logging.getLogger(__name__)
 
 
 def score_table(table: Table, unit: str, options: Options, thresholds: Thresholds | None = None) -> UnitScore:
@@ -43,7 +46,9 @@ def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) 
     manifest = read_manifest(folder)
     options = replace(manifest.options, **changes)
     recorder = Recorder(options, manifest.split, manifest.threshold_split)
-    for unit in _chosen(manifest, units, folder):
+    chosen = list(_chosen(manifest, units, folder))
+    for number, unit in enumerate(chosen, start=1):
+        logger.info("scoring %s, unit %d of %d", unit, number, len(chosen))
         tables, scores = score_unit(folder, manifest, unit, recorder)
         recorder.add(unit, tables, scores)
     return recorder.run
@@ -83,7 +88,8 @@ def compare_folders(first: str | Path, second: str | Path, units: list[str] | No
     if not models or not shared:
         raise DataError(f"{first} and {second} have no unit and model in common")
     comparisons = {}
-    for unit in shared:
+    for number, unit in enumerate(shared, start=1):
+        logger.info("comparing %s, unit %d of %d", unit, number, len(shared))
         pairs = []
         for folder, manifest in zip((first, second), manifests, strict=True):
             recorder = Recorder(options, manifest.split, manifest.threshold_split)

@@ -96,7 +96,8 @@ class RunScores:
         _write_json(folder / DETAILS, self.details())
         _write_json(folder / THRESHOLDS, self.thresholds)
         _write_csv(folder / "results.csv", self)
-        (folder / "results.md").write_text(results_markdown(self.split, self.options, self.scores), encoding="utf-8")
+        text = results_markdown(self.split, self.options, self.scores, self.comparisons)
+        (folder / "results.md").write_text(text, encoding="utf-8")
         return results
 
 

@@ -18,6 +18,8 @@ def run_scores():
     run = RunScores("test", Options(bootstraps=500))
     run.scores = {"student": {"one/cls": UnitScore(findings)}, "teacher": {"one/cls": UnitScore(findings)}}
     run.scores["teacher"]["one/mask"] = UnitScore(masks)
+    row = {"first": 0.9, "second": 0.8, "difference": 0.1, "low": -0.01, "high": 0.2, "p_value": 0.07}
+    run.comparisons["one/cls"] = {"first": "teacher", "second": "student", "metrics": {"AUROC": row}}
     return run
 
 
@@ -31,6 +33,8 @@ def test_markdown(tmp_path):
     assert ["c", "student", *["-"] * 6] in lines
     assert ["one/mask", "teacher", "0.500", "-", "-", "12.3 [10.0, 15.0]", "-"] in lines
     assert "## Boxes" not in text
+    assert ["one/cls", "teacher - student", "AUROC", "0.100 [-0.010, 0.200]", "0.070"] in lines
+    assert ["one/cls", "teacher - student", "F1", "-", "-"] in lines
 
 
 def test_csv_holds_the_second_interval(tmp_path):
