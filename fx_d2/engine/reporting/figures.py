@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,59 +24,56 @@ Figure = dict[str, Any]
 
 def unit_figures(run: Run, unit: str) -> list[Figure]:
     """The plots of the shown model; fewer where the details lack curves."""
-    extra, classes = run.extra(run.shown, unit), run.classes(unit)
-    what = f"{unit}, {run.shown}"
+    extra, what = run.extra(run.shown, unit), f"{unit}, {run.shown}"
     figures = []
     if extra.get("roc"):
-        figures += [_roc(run, unit, extra["roc"], classes, what), _precision(run, unit, extra["roc"], classes, what)]
+        figures += [_roc(run, unit, extra["roc"], what), _precision(run, unit, extra["roc"], what)]
     if extra.get("reliability"):
-        figures.append(_calibration(run, unit, extra["reliability"], what))
+        figures.append(_calibration(extra["reliability"], what))
     if extra.get("froc"):
-        figures.append(_froc(run, unit, extra["froc"], classes, what))
+        figures.append(_froc(run, unit, extra["froc"], what))
     if extra.get("masks"):
-        figures.append(_dice(extra["masks"], classes, what))
+        figures.append(_dice(extra["masks"], run.classes(unit), what))
     return figures
 
 
-def _roc(run: Run, unit: str, curves: Mapping[str, Any], classes: Sequence[str], what: str) -> Figure:
-    drawn = [
+def _curves(run: Run, unit: str, stored: Mapping[str, Any], x: str, y: str, metric: str) -> list[Curve]:
+    """One a class that has a curve, with the metric that sums it up."""
+    return [
         Curve(
             name,
-            [(0.0, 0.0), *zip(curves[name]["fpr"], curves[name]["tpr"], strict=True), (1.0, 1.0)],
-            run.metric(run.shown, unit, f"AUROC/{name}")["value"],
+            list(zip(stored[name][x], stored[name][y], strict=True)),
+            run.metric(run.shown, unit, f"{metric}/{name}")["value"],
             index,
         )
-        for index, name in enumerate(classes)
-        if name in curves
+        for index, name in enumerate(run.classes(unit))
+        if name in stored
     ]
-    left_out = [name for name in classes if name not in curves]
+
+
+def _roc(run: Run, unit: str, stored: Mapping[str, Any], what: str) -> Figure:
+    curves = _curves(run, unit, stored, "fpr", "tpr", "AUROC")
+    curves = [replace(curve, points=[(0.0, 0.0), *curve.points, (1.0, 1.0)]) for curve in curves]
+    left_out = [name for name in run.classes(unit) if name not in stored]
     caption = "Sensitivity against the share of negatives called positive, over all thresholds. Dotted: chance."
     if left_out:
         caption += f" Undefined, since only one outcome occurs: {', '.join(left_out)}."
-    return {"title": "ROC", "chart": roc_chart(drawn, what), "caption": caption}
+    return {"title": "ROC", "chart": roc_chart(curves, what), "caption": caption}
 
 
-def _precision(run: Run, unit: str, curves: Mapping[str, Any], classes: Sequence[str], what: str) -> Figure:
-    drawn = [
-        Curve(
-            name,
-            list(zip(curves[name]["tpr"], curves[name]["precision"], strict=True)),
-            run.metric(run.shown, unit, f"AP/{name}")["value"],
-            index,
-        )
-        for index, name in enumerate(classes)
-        if name in curves
-    ]
+def _precision(run: Run, unit: str, stored: Mapping[str, Any], what: str) -> Figure:
+    chart = precision_chart(_curves(run, unit, stored, "tpr", "precision", "AP"), what)
     caption = "Of the images called positive, the share that is; at chance it is the prevalence of the class."
-    return {"title": "Precision and recall", "chart": precision_chart(drawn, what), "caption": caption}
+    return {"title": "Precision and recall", "chart": chart, "caption": caption}
 
 
-def _calibration(run: Run, unit: str, curves: Mapping[str, Any], what: str) -> Figure:
+def _calibration(curves: Mapping[str, Any], what: str) -> Figure:
     bins = pooled_bins(curves.values())
     total = sum(count for *_, count in bins)
     error = sum(count * abs(x - y) for x, y, count in bins) / total if total else None
     caption = (
-        f"All classes together; the area of a dot is the number of cases. Expected calibration error {number(error)}. "
+        "All classes together (the table has them apart): expected calibration error "
+        f"{number(error)}. The area of a dot is the number of cases. "
         "Below the dotted diagonal the scores are too high, above it too low."
     )
     return {"title": "Calibration", "chart": calibration_chart(bins, error, what), "caption": caption}
@@ -93,22 +91,13 @@ def pooled_bins(curves: Any) -> list[tuple[float, float, int]]:
     return [(s / n, f / n, int(n)) for s, f, n in (sums[low] for low in sorted(sums)) if n]
 
 
-def _froc(run: Run, unit: str, curves: Mapping[str, Any], classes: Sequence[str], what: str) -> Figure:
-    drawn = [
-        Curve(
-            name,
-            list(zip(curves[name]["fp_per_image"], curves[name]["sensitivity"], strict=True)),
-            run.metric(run.shown, unit, f"FROC/{name}")["value"],
-            index,
-        )
-        for index, name in enumerate(classes)
-        if name in curves
-    ]
+def _froc(run: Run, unit: str, stored: Mapping[str, Any], what: str) -> Figure:
+    curves = _curves(run, unit, stored, "fp_per_image", "sensitivity", "FROC")
     iou = run.details.get("options", {}).get("froc_iou")
     caption = "Share of the true boxes found, against false boxes per image" + (
         f"; a hit from IoU {iou:g}." if iou else "."
     )
-    return {"title": "FROC", "chart": froc_chart(drawn, what), "caption": caption}
+    return {"title": "FROC", "chart": froc_chart(curves, what), "caption": caption}
 
 
 def _dice(masks: Mapping[str, Any], classes: Sequence[str], what: str) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -40,35 +40,40 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def roc_chart(curves: Sequence[Curve], what: str) -> Markup:
-    """True positive rate over false positive rate, one line a class."""
+def curve_chart(x: Axis, y: Axis, curves: Sequence[Curve], title: str, measure: str, chance: bool = False) -> Markup:
+    """One line a class.
+
+    Args:
+        title: what is drawn, in words. measure: name of the curves' values. chance: draw the diagonal.
+    """
     values = ", ".join(f"{curve.name} {number(curve.value)}" for curve in curves)
-    plot = Plot(
-        Axis(0, 1, "false positive rate", **SHARE),
-        Axis(0, 1, "sensitivity", **SHARE),
-        f"ROC curves of {what}. Area under the curve: {values}.",
-        height=300,
-    )
-    plot.line([(0, 0), (1, 1)], "chance", "chance")
+    plot = Plot(x, y, f"{title}. {measure}: {values}.", height=300)
+    if chance:
+        plot.line([(0, 0), (1, 1)], "chance", "chance")
     for curve in curves:
-        plot.line(curve.points, "class", f"{curve.name}: AUROC {number(curve.value)}", style=_stroke(curve))
+        plot.line(curve.points, "class", f"{curve.name}: {measure} {number(curve.value)}", style=_stroke(curve))
     return plot.draw()
+
+
+def roc_chart(curves: Sequence[Curve], what: str) -> Markup:
+    """True positive rate over false positive rate."""
+    x, y = Axis(0, 1, "false positive rate", **SHARE), Axis(0, 1, "sensitivity", **SHARE)
+    return curve_chart(x, y, curves, f"ROC curves of {what}", "AUROC", chance=True)
+
+
+def precision_chart(curves: Sequence[Curve], what: str) -> Markup:
+    """Precision over sensitivity."""
+    x, y = Axis(0, 1, "sensitivity (recall)", **SHARE), Axis(0, 1, "precision", **SHARE)
+    return curve_chart(x, y, curves, f"Precision-recall curves of {what}", "average precision")
 
 
 def froc_chart(curves: Sequence[Curve], what: str) -> Markup:
     """Sensitivity over false positives per image on a logarithmic axis from 1/8 to 8."""
     ticks = (0.125, 0.25, 0.5, 1, 2, 4, 8)
-    values = ", ".join(f"{curve.name} {number(curve.value)}" for curve in curves)
-    plot = Plot(
-        Axis(0.125, 8, "false positives per image", ticks, lambda v: f"1/{1 / v:g}" if v < 1 else f"{v:g}", log=True),
-        Axis(0, 1, "sensitivity", **SHARE),
-        f"FROC curves of {what}. Mean sensitivity at 1/8 to 8 false positives per image: {values}.",
-        height=300,
-    )
-    for curve in curves:
-        points = between(curve.points, plot.x.low, plot.x.high)
-        plot.line(points, "class", f"{curve.name}: mean sensitivity {number(curve.value)}", style=_stroke(curve))
-    return plot.draw()
+    x = Axis(0.125, 8, "false positives per image", ticks, lambda v: f"1/{1 / v:g}" if v < 1 else f"{v:g}", log=True)
+    shown = [replace(curve, points=between(curve.points, x.low, x.high)) for curve in curves]
+    measure = "mean sensitivity at 1/8 to 8 false positives per image"
+    return curve_chart(x, Axis(0, 1, "sensitivity", **SHARE), shown, f"FROC curves of {what}", measure)
 
 
 def between(points: Sequence[Point], low: float, high: float) -> list[Point]:
@@ -77,20 +82,6 @@ def between(points: Sequence[Point], low: float, high: float) -> list[Point]:
     inside = [(x, y) for x, y in points if low < x <= high]
     level = inside[-1][1] if inside else before[-1] if before else 0.0
     return [(low, before[-1] if before else 0.0), *inside, (high, level)]
-
-
-def precision_chart(curves: Sequence[Curve], what: str) -> Markup:
-    """Precision over sensitivity, one line a class."""
-    values = ", ".join(f"{curve.name} {number(curve.value)}" for curve in curves)
-    plot = Plot(
-        Axis(0, 1, "sensitivity (recall)", **SHARE),
-        Axis(0, 1, "precision", **SHARE),
-        f"Precision-recall curves of {what}. Average precision: {values}.",
-        height=300,
-    )
-    for curve in curves:
-        plot.line(curve.points, "class", f"{curve.name}: AP {number(curve.value)}", style=_stroke(curve))
-    return plot.draw()
 
 
 def calibration_chart(bins: Sequence[tuple[float, float, int]], error: float | None, what: str) -> Markup:
