@@ -11,7 +11,7 @@ import signal
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -115,12 +115,15 @@ class BatchLoader:
     """Iterates over batches: lists of mapper outputs, all of one unit."""
 
     def __init__(self, dataset: Dataset, batches: Sampler, num_workers: int) -> None:
+        workers = min(num_workers, len(batches))
         self._loader = DataLoader(
             dataset,
             batch_sampler=batches,
-            num_workers=min(num_workers, len(batches)),
+            num_workers=workers,
+            # In the processes of Detectron2's launch() the default is to spawn: each worker would import everything.
+            multiprocessing_context="fork" if workers else None,
             collate_fn=_pack,
-            worker_init_fn=_start_worker,
+            worker_init_fn=partial(_start_worker, os.getpid()),
             # Its own generator: the loader would otherwise draw from the global one, and loading would change training.
             generator=torch.Generator(),
         )
@@ -132,20 +135,25 @@ class BatchLoader:
         return map(_unpack, iter(self._loader))
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(trainer: int, worker: int) -> None:
     # A signal to the whole job asks the trainer to finish its step, for which it needs its loader.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_obey, args=(trainer,), daemon=True).start()
     # The workers are the parallelism; threads inside them would only fight for the cores.
     cv2.setNumThreads(0)
 
 
-def _obey_parent(parent: int) -> None:
-    """Ends a worker at its trainer's SIGTERM; one from elsewhere is meant for the trainer, which got it, too."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
+def _obey(trainer: int) -> None:
+    """Ends a worker at its trainer's SIGTERM (one from elsewhere is meant for the trainer), or when that is gone.
+
+    PyTorch's own watch misses a trainer that was killed while the worker started.
+    """
+    while os.getppid() == trainer:
+        received = signal.sigtimedwait({signal.SIGTERM}, 5)
+        if received and received.si_pid == trainer:
+            break
     os._exit(0)
 
 

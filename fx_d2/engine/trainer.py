@@ -127,7 +127,7 @@ class CyclicTrainer(TrainerBase):
         self.state = "preempted" if isinstance(error, Preempted) else "failed"
         self.reason = f"{type(error).__name__}: {error}"
         told = isinstance(error, ValueError | OSError | FloatingPointError | Preempted | KeyboardInterrupt)
-        logger.error("training ends at iteration %d: %s", self.iter, self.reason, exc_info=not told)
+        logger.error("training ends at iteration %d: %s", self.iter, self.reason, exc_info=None if told else error)
         self.storage.iter = self.iter
         for hook in self._hooks:
             try:
@@ -244,10 +244,10 @@ class CyclicTrainer(TrainerBase):
 
 def _for_people(error: BaseException) -> BaseException:
     """PyTorch reports the death of a loader process from wherever the training happens to be."""
-    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+    if isinstance(error, ConnectionError | EOFError) or "DataLoader worker" in str(error):
         reason = " ".join(str(error).split())
         return OSError(
-            f"a loader process ended: {reason} Where the memory ran out, DATALOADER.NUM_WORKERS must be lower; "
+            f"a loader process ended ({reason}). Where the memory ran out, DATALOADER.NUM_WORKERS must be lower; "
             "--resume goes on from the last checkpoint"
         )
     return error

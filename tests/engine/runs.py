@@ -45,14 +45,13 @@ def train(cfg, resume=False, prepare_trainer=None):
     return trainer
 
 
-def run_in_process(cfg, resume=False, sabotage=None, seconds=240) -> int:
+def run_in_process(cfg, resume=False, sabotage=None, seconds=900) -> int:
     """Trains in a process of its own; returns its exit code, negative for a signal.
 
     ``sabotage(cfg)`` is called there before the training; it may return a function of the trainer.
     """
-    # Forked from a clean process that has done its imports: quick, and without threads of this one.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.engine.runs"])
+    # Spawned: a fork would inherit the threads of this process in whatever state they are.
+    context = multiprocessing.get_context("spawn")
     process = context.Process(target=_run, args=(cloudpickle.dumps((cfg, resume, sabotage)),))
     process.start()
     process.join(seconds)
