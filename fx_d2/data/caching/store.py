@@ -9,9 +9,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-
-from torch.utils.data import get_worker_info
 
 from .entry import TEMPORARY, Picture, read_entry, write_entry
 
@@ -27,6 +26,17 @@ _RESERVE, _RESERVE_SHARE = 1 << 30, 0.02
 _TOUCH = 60.0
 # Files of processes that died while writing.
 _STALE = 3600.0
+
+# Kinds of messages.
+_OPEN, _FULL, _CLOSED = 1, 2, 4
+_NO_MORE = (
+    "it takes no more images (%s), so they are decoded each time. Set INPUT.CACHE.DIR to a folder with room, or "
+    "INPUT.CACHE.MODE to off"
+)
+_TOO_SMALL = (
+    "it is full (%.1f GB), so the images used least recently go. If a dataset is larger than the cache, raise "
+    "INPUT.CACHE.MAX_GB or reduce the images with INPUT.READ_SIDE"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,9 @@ class CacheStore:
         self.folder = folder
         self.max_bytes = max_bytes
         self._unseen: int | None = None  # bytes written since the last look; None: no look yet
-        self._closed = False
-        self._told_full = False
+        # What was said, shared with the processes that are forked from this one: every pool of workers would say it
+        # again. Once it is said that the folder takes nothing more, none of them tries.
+        self._said = RawValue("B", 0)
 
     def __reduce__(self) -> tuple:
         """Copies for other processes are their one store of this folder, too."""
@@ -85,18 +96,17 @@ class CacheStore:
         return picture
 
     def put(self, key: bytes, picture: Picture) -> None:
-        """Keeps an image. Where that fails there is one warning, and nothing more is kept by this process."""
-        if self._closed or picture.pixels.nbytes > self.max_bytes * _LOW:
+        """Keeps an image. Where that fails there is one warning, and nothing more is kept in this run."""
+        if self._said.value & _CLOSED or picture.pixels.nbytes > self.max_bytes * _LOW:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if self._unseen is None and _speaks():
-                logger.info("decoded images are kept in %s, up to %.1f GB", self.folder, self.max_bytes / 1e9)
+            self._say(_OPEN, logging.INFO, "up to %.1f GB of decoded images are kept", self.max_bytes / 1e9)
             if self._unseen is None or self._unseen > _LOOK_EVERY * self.max_bytes:
                 self.shrink(picture.pixels.nbytes)
             self._unseen += write_entry(self._path(key), key, picture)
         except OSError as error:
-            self._close(error.strerror or str(error))
+            self._say(_CLOSED, logging.WARNING, _NO_MORE, error.strerror or error)
 
     def shrink(self, extra: int = 0) -> None:
         """Looks at the folder and removes the least recently used entries if it is nearly full.
@@ -115,7 +125,7 @@ class CacheStore:
         if bound < extra:
             raise OSError(f"no room: {disk.free / 1e9:.1f} GB are free on its disk")
         if total + extra > _HIGH * bound:
-            self._tell_full(bound)
+            self._say(_FULL, logging.WARNING, _TOO_SMALL, bound / 1e9)
             for entry in sorted(entries, key=lambda entry: entry.used):
                 if total + extra <= _LOW * bound:
                     break
@@ -143,28 +153,8 @@ class CacheStore:
                         Path(file.path).unlink()
         return entries
 
-    def _close(self, reason: str) -> None:
-        self._closed = True
-        if _speaks():
-            logger.warning(
-                "the image cache %s takes no more images (%s): they are decoded each time. Set INPUT.CACHE.DIR to a "
-                "folder with room, or INPUT.CACHE.MODE to off",
-                self.folder,
-                reason,
-            )
-
-    def _tell_full(self, bound: int) -> None:
-        if not self._told_full and _speaks():
-            logger.warning(
-                "the image cache %s is full (%.1f GB): the images used least recently go. If a dataset is larger than "
-                "the cache, raise INPUT.CACHE.MAX_GB or reduce the images with INPUT.READ_SIDE",
-                self.folder,
-                bound / 1e9,
-            )
-        self._told_full = True
-
-
-def _speaks() -> bool:
-    """Whether messages come from this process: of a loader's workers the first speaks for all."""
-    worker = get_worker_info()
-    return worker is None or worker.id == 0
+    def _say(self, what: int, level: int, text: str, value: object) -> None:
+        """Logs one kind of message once."""
+        if not self._said.value & what:
+            self._said.value |= what
+            logger.log(level, "image cache %s: " + text, self.folder, value)

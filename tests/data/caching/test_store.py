@@ -144,7 +144,7 @@ def hammer(folder: Path, seed: int, failures) -> None:
             store.put(KEYS[number], picture(number))
         elif not same(found, picture(number)):
             failures.put(number)
-    if store._closed:
+    if store._said.value & 4:
         failures.put("closed")
 
 
@@ -186,12 +186,29 @@ def test_a_folder_that_cannot_take_images_is_one_warning(tmp_path, monkeypatch, 
     assert not [path for path in files(tmp_path) if path != folder]
 
 
+def put_one(store: CacheStore) -> None:
+    store.put(KEYS[0], picture(0))
+
+
+def test_forked_workers_warn_once_together(tmp_path):
+    (tmp_path / "cache").write_text("")
+    store = CacheStore(tmp_path / "cache", 10**6)
+    handler = logging.FileHandler(tmp_path / "log")
+    logging.getLogger("fx_d2.data.caching.store").addHandler(handler)
+    for _ in range(3):  # as the pools of several loaders
+        process = multiprocessing.get_context("fork").Process(target=put_one, args=(store,))
+        process.start()
+        process.join()
+    logging.getLogger("fx_d2.data.caching.store").removeHandler(handler)
+    assert (tmp_path / "log").read_text().count("takes no more images") == 1
+
+
 def test_a_full_cache_says_so_once(tmp_path, caplog):
     store = CacheStore(tmp_path, 4 * (HEADER + 20 * 21))
     with caplog.at_level(logging.INFO):
         for number in range(20):
             store.put(KEYS[number], picture(number))
-    assert caplog.text.count("is full") == 1 and "INPUT.CACHE.MAX_GB" in caplog.text
+    assert caplog.text.count("it is full") == 1 and "INPUT.CACHE.MAX_GB" in caplog.text
 
 
 def test_entries_hold_any_shape(tmp_path):
