@@ -73,7 +73,15 @@ class CheXpert(PublishedReader):
 
     @cache  # noqa: B019 (one reader lives as long as its registration)
     def _table(self, part: str) -> Path:
-        return self.tree.file(*self._TABLES[part])
+        try:
+            return self.tree.file(*self._TABLES[part])
+        except DataError as error:
+            if part != "test":
+                raise
+            raise DataError(
+                f"{error}. Without the test part, DATASETS.OPTIONS.chexpert.splits three takes the validation part for "
+                "test and draws another one from the training patients"
+            ) from None
 
     def _rows(
         self, part: str, classes: tuple[str, ...], every_view: bool = False

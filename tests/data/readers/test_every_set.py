@@ -95,6 +95,21 @@ def test_options_are_checked():
         builtin_records({"chexmask_vindr": {"quality": "good"}})
 
 
+def test_the_configuration_refuses_a_misspelt_option():
+    for pair in (["DATASETS.OPTIONS.chexpert.uncertan", "one"], ["DATASETS.OPTIONS.chexprt.uncertain", "one"]):
+        with pytest.raises(ValueError, match="did you mean"):
+            get_fx_cfg().merge_from_list(pair)
+
+
+def test_registering_opens_nothing(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise AssertionError(f"asked the disk for {arguments}")
+
+    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    assert len(builtin_records({})) == 15
+
+
 def test_options_reach_the_readers_through_the_configuration(trees, fresh_catalog, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(trees))
     cfg = get_fx_cfg()

@@ -192,6 +192,13 @@ def test_vindr_test_part_has_no_readers_and_another_plural(read):
     assert len(read("vindr_cxr", "cls", "test", classes="all")[f"{101:032x}"]["labels"]) == 28
 
 
+def test_vindr_tables_beside_the_images(alone):
+    folder, record = alone("vindr_cxr")
+    for path in list((folder / "annotations").iterdir()):
+        path.rename(folder / path.stem.rpartition("_")[2] / path.name)
+    assert len(record.read("cls", "test")) == 3 and len(record.read("box", "train")) == 18
+
+
 def test_vindr_kaggle_edition(alone):
     folder, record = alone("vindr_cxr")
     old = folder / "annotations" / "annotations_train.csv"
