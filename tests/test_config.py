@@ -12,7 +12,7 @@ from fx_d2.schedule import Pass, Unit
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real_cxr" / "shared_part"
-CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 
