@@ -12,7 +12,7 @@ from ..prediction.findings import FindingMap
 from ..prediction.pictures import Palette
 from ..schedule import Unit
 from ..visualization.overlays import MAX_BOXES
-from ..visualization.palette import Color
+from ..visualization.palette import Color, mix
 
 # Of the image's width: text and lines.
 _TEXT, _LINE = 1 / 42, 1 / 260
@@ -37,16 +37,18 @@ def layer(
     for row in range(len(instances)):
         label = prediction.classes[unit].names[int(instances.pred_classes[row])]
         color = to_css(palette[mapping.name(unit.dataset, label)])
+        # Dark colours are hard to read as text.
+        bright = to_css(mix(palette[mapping.name(unit.dataset, label)], 1.0, 0.45))
         text = f"{label} {float(instances.scores[row]):.2f} {unit.dataset}"
         x0, y0, x1, y1 = (v * scale[k % 2] for k, v in enumerate(instances.pred_boxes.tensor[row].tolist()))
         if unit.task == "box":
             place = f'x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"'
             parts.append(f'<rect {place} fill="none" stroke="{color}" stroke-width="{size[0] * _LINE:.1f}"/>')
-            parts.append(_text(text, x0, y0, size[0], color))
+            parts.append(_text(text, x0, y0, size[0], bright))
         else:
             # Its text stands below it: boxes have theirs above.
             parts.append(_area(instances.pred_masks[row].numpy(), size, color))
-            parts.append(_text(text, x0, min(y1 + 1.4 * size[0] * _TEXT, size[1]), size[0], color))
+            parts.append(_text(text, x0, min(y1 + 1.4 * size[0] * _TEXT, size[1]), size[0], bright))
     return "".join(parts)
 
 

@@ -87,27 +87,29 @@ class Page:
         self.views: dict[str, tuple[ui.column, ui.interactive_image]] = {}
         with ui.row().classes("w-full no-wrap gap-2 items-start"):
             for name in self.predictors:
-                with ui.column().classes("gap-1 min-w-0 flex-1") as column:
+                with ui.column().classes("gap-1 min-w-0 flex-1").style("max-width: 80vh") as column:
                     ui.label(name.capitalize()).classes("text-sm font-bold")
                     # The elements are ours and their texts are escaped; a sanitiser would take the drawing away.
                     view = ui.interactive_image(sanitize=False).classes("w-full")
                 column.set_visibility(False)
                 self.views[name] = (column, view)
-        with ui.tabs().props("dense align=left") as tabs:
-            ui.tab("findings", "Findings")
-            ui.tab("scores", "Every head")
-        with ui.tab_panels(tabs, value="findings").classes("w-full"):
-            with ui.tab_panel("findings").classes("p-0"):
-                self.findings = ui.table(columns=self._finding_columns(), rows=[], row_key="finding")
-                self.findings.classes("w-full").props("dense flat").mark("findings")
-                ui.label(
-                    "Mean of the image-level heads that know the finding, and their lowest to highest score."
-                ).classes("text-xs opacity-60")
-            with ui.tab_panel("scores").classes("p-0"):
-                columns = [_column("unit", "Head"), _column("class", "Class")]
-                columns += [_column(name, name.capitalize(), "right") for name in self.predictors]
-                self.scores = ui.table(columns=columns, rows=[], row_key="id", pagination=0)
-                self.scores.classes("w-full").props("dense flat")
+        with ui.column().classes("w-full gap-0") as self.tables:
+            with ui.tabs().props("dense align=left") as tabs:
+                ui.tab("findings", "Findings")
+                ui.tab("scores", "Every head")
+            with ui.tab_panels(tabs, value="findings").classes("w-full"):
+                with ui.tab_panel("findings").classes("p-0"):
+                    self.findings = ui.table(columns=self._finding_columns(), rows=[], row_key="finding")
+                    self.findings.classes("w-full").props("dense flat").mark("findings")
+                    ui.label(
+                        "Mean of the image-level heads that know the finding, and their lowest to highest score."
+                    ).classes("text-xs opacity-60")
+                with ui.tab_panel("scores").classes("p-0"):
+                    columns = [_column("unit", "Head"), _column("class", "Class")]
+                    columns += [_column(name, name.capitalize(), "right") for name in self.predictors]
+                    self.scores = ui.table(columns=columns, rows=[], row_key="id", pagination=0)
+                    self.scores.classes("w-full").props("dense flat")
+        self.tables.set_visibility(False)
 
     def _finding_columns(self) -> list[dict]:
         columns = [_column("finding", "Finding"), _column("heads", "Heads", "right")]
@@ -134,6 +136,7 @@ class Page:
                 view.set_source(Image.fromarray(self.image))
             self.findings.rows[:] = finding_rows(self.predictions)
             self.scores.rows[:] = score_rows(self.predictions)
+            self.tables.set_visibility(True)
             self.findings.update()
             self.scores.update()
             self.status.text = f"{name}: {grey.shape[1]} × {grey.shape[0]} pixels"

@@ -12,7 +12,9 @@ from pycocotools.coco import COCO
 import fx_d2
 import predict
 from fx_d2.data.formats.writing import write_dicom
+from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images
+from fx_d2.prediction.writers import PredictionWriter
 from fx_d2.tooling import run_tool
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
@@ -113,6 +115,16 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(trained, call, tmp_path, ca
     assert len(data["failed"]) == 1 and "bad.jpg" in data["failed"][0]["error"]
     captured = capsys.readouterr()
     assert "bad.jpg" in captured.err and "2 images predicted, 1 failed" in captured.out
+
+
+def test_an_interrupted_run_keeps_what_it_has(trained, tmp_path):
+    predictor = fx_d2.Predictor.from_config(trained.config, trained.weights)
+    with pytest.raises(KeyboardInterrupt):
+        with PredictionWriter(tmp_path, predictor.classes, {"model": "teacher"}) as writer:
+            writer.add(image_record(predictor(trained.images[0]), 0.3))
+            raise KeyboardInterrupt
+    assert [image["file_name"] for image in read(tmp_path)["images"]] == [str(trained.images[0])]
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_findings_table(trained, call, capsys):
