@@ -60,8 +60,12 @@ def read_manifest(root: str | Path) -> Manifest:
         raise DataError(f"{path}: {error}") from None
 
 
-def write_table(root: str | Path, model: str, unit: str, split: str, table: Table) -> None:
-    """Writes the predictions, and the ground truth of boxes and masks unless it is there already."""
+def write_table(root: str | Path, model: str, unit: str, split: str, table: Table, truth: bool = True) -> None:
+    """Writes the predictions and the ground truth, which for boxes and masks is a file of its own.
+
+    Args:
+        truth: False where it was written with another model's predictions.
+    """
     path = table_path(root, model, unit, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(table, FindingTable):
@@ -69,9 +73,9 @@ def write_table(root: str | Path, model: str, unit: str, split: str, table: Tabl
         return
     boxes = isinstance(table, BoxTable)
     _write_rows(path, _box_results(table) if boxes else _mask_results(table))
-    truth = table_path(root, "truth", unit, split)
-    if not truth.exists():
-        _write_json(truth, _ground_truth(table, _true_boxes(table) if boxes else _true_masks(table)))
+    if truth:
+        annotations = _true_boxes(table) if boxes else _true_masks(table)
+        _write_json(table_path(root, "truth", unit, split), _ground_truth(table, annotations))
 
 
 def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: bool = False) -> Table:

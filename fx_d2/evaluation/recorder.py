@@ -9,7 +9,7 @@ from pathlib import Path
 from .coco import back_end_name
 from .compare import compare
 from .estimates import UnitScore
-from .files import FOLDER, write_manifest, write_table
+from .files import FOLDER, MANIFEST, write_manifest, write_table
 from .operating import Thresholds, choose_thresholds, default_thresholds
 from .results import Results
 from .run_scores import RunScores
@@ -32,8 +32,9 @@ class Recorder:
         self.run = RunScores(split, options, None if threshold_split == split else threshold_split, about=about)
         self.predictions = None if predictions is None else Path(predictions)
         self._units: dict[str, dict] = {}
-        if self.predictions is not None:
-            shutil.rmtree(self.predictions, ignore_errors=True)  # those of an earlier evaluation
+        # Those of an earlier evaluation go; a folder of that name without a manifest is not ours to empty.
+        if self.predictions is not None and (self.predictions / MANIFEST).is_file():
+            shutil.rmtree(self.predictions)
 
     def choose_thresholds(self, unit: str, tables: Mapping[str, FindingTable]) -> None:
         """Operating points of every model from its scores on the validation images."""
@@ -64,13 +65,13 @@ class Recorder:
         self._keep(unit, self.run.split, tables)
 
     def _keep(self, unit: str, split: str, tables: Mapping[str, Table]) -> None:
-        for model, table in tables.items():
+        for number, (model, table) in enumerate(tables.items()):
             about = {"classes": list(table.classes), "exclusive": getattr(table, "exclusive", False), "splits": []}
             splits = self._units.setdefault(unit, about)["splits"]
             if split not in splits:
                 splits.append(split)
             if self.predictions is not None:
-                write_table(self.predictions, model, unit, split, table)
+                write_table(self.predictions, model, unit, split, table, truth=number == 0)
 
     def write(self, folder: str | Path) -> Results:
         """Writes the results into ``folder`` and says in the predictions' manifest what is there."""

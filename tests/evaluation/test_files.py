@@ -81,8 +81,10 @@ def test_the_truth_is_written_once(tmp_path):
     write_table(tmp_path, "student", "s/box", "test", table)
     path = table_path(tmp_path, "truth", "s/box", "test")
     path.write_text(path.read_text() + " ")
-    write_table(tmp_path, "teacher", "s/box", "test", table)
+    write_table(tmp_path, "teacher", "s/box", "test", table, truth=False)
     assert path.read_text().endswith(" ")
+    write_table(tmp_path, "student", "s/box", "test", table)  # a new evaluation replaces it
+    assert not path.read_text().endswith(" ")
 
 
 def test_manifest(tmp_path):

@@ -56,3 +56,14 @@ def test_where_thresholds_come_from_without_validation():
     ):
         recorder = Recorder(Options(), "test", threshold_split)
         assert recorder.thresholds("student", "one/cls", ("x",)) == {"x": {"threshold": 0.5, "source": reason}}
+
+
+def test_only_an_earlier_evaluation_is_removed(tmp_path):
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("not an evaluation's")
+    Recorder(Options(), "test", "val", folder).write(tmp_path)
+    assert (folder / "mine.txt").exists() and (folder / "manifest.json").exists()
+    (folder / "student").mkdir()
+    Recorder(Options(), "test", "val", folder)
+    assert not folder.exists()
