@@ -99,7 +99,7 @@ def test_the_tool_writes_what_it_prints(cfg, tmp_path, monkeypatch, capsys):
     assert [row["kind"] for row in steps] == ["cls released", "box locked", "box released"]
     assert all(row["share"] > 0 and row["times as fast"] > 0 for row in steps)
     assert backbone[0]["times as fast"] == 1 and [row["task"] for row in predictions] == ["cls", "box", "mask"]
-    assert "| kind          | times as fast" in capsys.readouterr().out
+    assert "times as fast" in capsys.readouterr().out
 
 
 def test_other_tables(cfg, monkeypatch):

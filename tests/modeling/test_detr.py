@@ -6,12 +6,13 @@ import math
 import numpy as np
 import torch
 
-from fx_d2.modeling.detr.attention import DeformableAttention, ms_deform_attn
+from fx_d2.modeling.detr.attention import DeformableAttention
 from fx_d2.modeling.detr.boxes import giou, pairwise_giou, to_centre, to_corners
 from fx_d2.modeling.detr.decoder import Decoder
 from fx_d2.modeling.detr.denoising import BoxTargets, Draws, make_denoising, noise_boxes
 from fx_d2.modeling.detr.layers import box_layers, box_positions, inverse_sigmoid, map_positions
 from fx_d2.modeling.detr.matcher import match
+from fx_d2.modeling.detr.sampling import ms_deform_attn
 from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
 
 

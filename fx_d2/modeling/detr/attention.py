@@ -1,41 +1,14 @@
-"""Multi-scale deformable attention (Zhu et al., Deformable DETR, ICLR 2021, equation 3) in plain PyTorch."""
+"""Multi-scale deformable attention (Zhu et al., Deformable DETR, ICLR 2021): where to sample, and with what weight."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .padding import Padding
-
-# Height and width of each level, coarsest last.
-LevelShapes = tuple[tuple[int, int], ...]
-
-
-def ms_deform_attn(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """Samples every level bilinearly at every location and sums with the weights; always in float32.
-
-    Shapes:
-        value: (B, S, heads, D) with S the tokens of all levels; locations: (B, Q, heads, levels, points, 2) as x, y in
-        0..1 of the level (outside reads zero); weights: (B, Q, heads, levels, points), summing to 1 over the last two.
-
-    Returns:
-        (B, Q, heads * D), float32.
-    """
-    b, _, heads, d = value.shape
-    queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
-    value, locations = value.float(), locations.float()
-    grids = (2.0 * locations - 1.0).permute(3, 0, 2, 1, 4, 5).reshape(levels, b * heads, queries, points, 2)
-    maps = value.permute(0, 2, 3, 1).reshape(b * heads, d, -1).split([h * w for h, w in shapes], dim=2)
-    sampled = [
-        F.grid_sample(level.reshape(b * heads, d, h, w), grid, align_corners=False)  # (B * heads, D, Q, points)
-        for level, (h, w), grid in zip(maps, shapes, grids, strict=True)
-    ]
-    weights = weights.float().transpose(1, 2).reshape(b * heads, 1, queries, levels * points)
-    out = (torch.cat(sampled, dim=-1) * weights).sum(-1)  # (B * heads, D, Q)
-    return out.reshape(b, heads * d, queries).transpose(1, 2)
+from .sampling import LevelShapes, ms_deform_attn
 
 
 class DeformableAttention(nn.Module):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import DeformableAttention, LevelShapes
+from .attention import DeformableAttention
 from .layers import MLP, FeedForward, box_positions, inverse_sigmoid
 from .padding import Padding
+from .sampling import LevelShapes
 
 
 class DecoderLayer(nn.Module):

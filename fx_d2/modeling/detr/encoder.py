@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .attention import DeformableAttention, LevelShapes
+from .attention import DeformableAttention
 from .layers import FeedForward
 from .padding import Padding, extent
+from .sampling import LevelShapes
 
 
 def cell_centres(shapes: LevelShapes, device: torch.device, padding: Padding | None = None) -> Tensor:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import LevelShapes
 from .encoder import cell_centres
 from .padding import Padding
+from .sampling import LevelShapes
 
 
 def grid_proposals(

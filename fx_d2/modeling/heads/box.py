@@ -9,7 +9,6 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
-from ..detr.attention import LevelShapes
 from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoded, Decoder
 from ..detr.denoising import BoxTargets, Denoising, make_denoising
@@ -17,6 +16,7 @@ from ..detr.encoder import Encoder
 from ..detr.layers import box_layers, class_layer, map_positions, xavier_init
 from ..detr.matcher import match
 from ..detr.padding import Padding
+from ..detr.sampling import LevelShapes
 from ..detr.selection import QuerySelector, Selection
 from ..losses.box import set_losses
 from ..reduce import boxes_per_process

@@ -1,0 +1,68 @@
+"""The ways to sample agree: values and gradients against the plain way; test_detr.py has the loop."""
+
+import pytest
+import torch
+
+from fx_d2.modeling.detr.sampling import ms_deform_attn, sample_levels, sample_tokens
+
+SHAPES = ((5, 7), (3, 4), (2, 2))
+
+
+def case(device: str = "cpu"):
+    """Value, locations (a third outside) and weights that want gradients; locations on whole cells and edges, too."""
+    generator = torch.Generator().manual_seed(0)
+    b, queries, heads, d, points = 2, 9, 3, 4, 2
+    value = torch.randn(b, sum(h * w for h, w in SHAPES), heads, d, generator=generator)
+    locations = torch.rand(b, queries, heads, len(SHAPES), points, 2, generator=generator) * 1.6 - 0.3
+    locations[0, 0], locations[0, 1], locations[0, 2] = 0.0, 1.0, 0.5
+    weights = torch.rand(b, queries, heads, len(SHAPES) * points, generator=generator).softmax(-1)
+    tensors = value, locations, weights.view(b, queries, heads, len(SHAPES), points)
+    return [tensor.to(device).requires_grad_() for tensor in tensors]
+
+
+@pytest.mark.parametrize("sample", [ms_deform_attn, sample_tokens])
+def test_values_and_gradients_of_the_plain_way(sample):
+    value, locations, weights = case()
+    plain, other = (f(value, SHAPES, locations, weights) for f in (sample_levels, sample))
+    torch.testing.assert_close(other, plain, atol=1e-6, rtol=1e-5)
+    gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(1))
+    expected, found = (torch.autograd.grad(out, (value, locations, weights), gradient) for out in (plain, other))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_bfloat16_is_sampled_in_float32():
+    value, locations, weights = case()
+    out = ms_deform_attn(value.bfloat16(), SHAPES, locations, weights)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, sample_levels(value.bfloat16().float(), SHAPES, locations, weights))
+    (gradient,) = torch.autograd.grad(out.sum(), value)
+    assert gradient.dtype == torch.float32
+
+
+def test_a_frozen_memory_needs_no_gradient():
+    value, locations, weights = case()
+    out = ms_deform_attn(value.detach(), SHAPES, locations, weights)
+    plain = sample_levels(value.detach(), SHAPES, locations, weights)
+    for a, b in zip(*(torch.autograd.grad(x.sum(), (locations, weights)) for x in (out, plain)), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_only_the_inputs_are_kept():
+    """The graph holds value, locations and weights, and nothing that grows with samples times D."""
+    value, locations, weights = case()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        ms_deform_attn(value, SHAPES, locations, weights)
+    assert sorted(kept) == sorted([value.numel(), locations.numel(), weights.numel()])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_gpu_gives_what_the_cpu_gives():
+    results = []
+    for device in ("cpu", "cuda"):
+        tensors = case(device)
+        out = ms_deform_attn(tensors[0], SHAPES, *tensors[1:])
+        results.append([x.cpu() for x in (out, *torch.autograd.grad(out.square().sum(), tensors))])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
