@@ -95,7 +95,7 @@ def read_ahead(
                 name, future = waiting.popleft()
                 try:
                     image = future.result()
-                except DataError as error:
+                except (DataError, OSError) as error:  # also a file that may not be read, or a share that went away
                     if on_error is None:
                         raise
                     on_error(name, error)

@@ -155,6 +155,18 @@ def test_bad_images(trained, predictor, tmp_path):
             predictor(array)
 
 
+def test_a_file_that_may_not_be_read_is_one_failure(trained, predictor, monkeypatch):
+    def refuse(path):
+        if path == trained.images[1]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_image(path)
+
+    monkeypatch.setattr("fx_d2.prediction.sources.read_image", refuse)
+    failed = []
+    good = list(predictor.stream(trained.images[:3], lambda name, error: failed.append(str(error))))
+    assert len(good) == 2 and len(failed) == 1 and "Permission denied" in failed[0]
+
+
 def test_scores_that_are_no_numbers_are_an_error(trained, predictor):
     with torch.no_grad():
         predictor.network.heads["cls"].branches["phantom_heart"].bias.fill_(float("nan"))
