@@ -18,7 +18,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from fx_d2.data.images import SUFFIXES, read_image
-from fx_d2.data.inspection.fingerprint import CANDIDATE, SAME, coarse, fine, thumbnail
+from fx_d2.data.inspection.fingerprint import CANDIDATE, SAME, coarse, fine, thumbnails
 from fx_d2.tooling import run_tool
 
 NOISE = 8  # grey levels, standard deviation
@@ -93,35 +93,52 @@ CHANGES = {
 }
 
 
-def copies_table(images: list[np.ndarray], originals: np.ndarray) -> str:
+def best(images: list[np.ndarray], others: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Coarse and fine correlation of each of some images with one other, of their fingerprints the pair most alike.
+
+    Args:
+        images, others: fingerprints (n, 48, 48) of as many images.
+    """
+    pairs = []
+    for one, other in zip(images, others, strict=True):
+        rough, exact = coarse(one) @ coarse(other).T, fine(one) @ fine(other).T
+        place = np.unravel_index(np.where(rough >= CANDIDATE, exact + 2, rough).argmax(), rough.shape)
+        pairs.append((rough[place], exact[place]))
+    return tuple(np.array(pairs).T)
+
+
+def copies_table(images: list[np.ndarray], originals: list[np.ndarray]) -> str:
     """One row a change: the correlations of changed images with their originals, and how many are not recognised."""
-    rough, exact = coarse(originals), fine(originals)
     rows = []
     for name, change in tqdm(CHANGES.items(), desc="changed copies", leave=False):
-        changed = np.stack([thumbnail(np.ascontiguousarray(change(image))) for image in images])
-        first = (coarse(changed) * rough).sum(1)
-        second = (fine(changed) * exact).sum(1)
+        changed = [thumbnails(np.ascontiguousarray(change(image))) for image in images]
+        first, second = best(changed, originals)
         missed = int(((first < CANDIDATE) | (second < SAME)).sum())
         rows.append((name, f"{first.min():.3f}", f"{second.min():.3f}", f"{missed} of {len(images)}"))
-    return tabulate(
-        rows, ("changed copy", "coarse, smallest", "fine, smallest", "not recognised"), disable_numparse=True
-    )
+    headers = ("changed copy", "coarse, smallest", "fine, smallest", "not recognised")
+    return tabulate(rows, headers, disable_numparse=True)
 
 
-def pairs_table(originals: np.ndarray, names: list[str]) -> str:
+def pairs_table(originals: list[np.ndarray], names: list[str]) -> str:
     """The pairs of different images that are most alike, and how far the rest is from the thresholds."""
-    rough, exact = (product @ product.T for product in (coarse(originals), fine(originals)))
-    first, second = np.triu_indices(len(originals), 1)
+    owner = np.repeat(np.arange(len(originals)), [len(one) for one in originals])
+    every = np.concatenate(originals)
+    rough, exact = (product @ product.T for product in (coarse(every), fine(every)))
+    first, second = np.triu_indices(len(every), 1)
+    apart = owner[first] != owner[second]
+    first, second = first[apart], second[apart]
     one, other = rough[first, second], exact[first, second]
     together = (one >= CANDIDATE) & (other >= SAME)
     rows = []
     for place in np.argsort(-other)[:8]:
-        rows.append((names[first[place]], names[second[place]], f"{one[place]:.3f}", f"{other[place]:.3f}"))
+        pair = (names[owner[first[place]]], names[owner[second[place]]])
+        rows.append((*pair, f"{one[place]:.3f}", f"{other[place]:.3f}"))
     spread = np.arctanh(other.clip(-0.999, 0.999))
     margin = (np.arctanh(SAME) - spread.mean()) / spread.std()
     text = (
-        f"{len(one):,} pairs of different images: {int((one >= CANDIDATE).sum())} candidates, {int(together.sum())} "
-        f"taken for copies; largest correlations {one.max():.3f} coarse, {other.max():.3f} fine.\n"
+        f"{len(one):,} pairs of {len(every)} fingerprints of {len(originals)} images: {int((one >= CANDIDATE).sum())} "
+        f"candidates, {int(together.sum())} taken for copies; largest correlations {one.max():.3f} coarse, "
+        f"{other.max():.3f} fine.\n"
         f"The fine threshold lies {margin:.1f} standard deviations above the mean (Fisher's z)."
     )
     return f"{text}\n\n" + tabulate(rows, ("most alike", "", "coarse", "fine"), disable_numparse=True)
@@ -137,7 +154,7 @@ def main() -> None:
     if len(files) < 2:
         raise ValueError(f"{', '.join(map(str, folders))}: at least two images are needed")
     images = [read_image(path) for path in tqdm(files, desc="reading", leave=False)]
-    originals = np.stack([thumbnail(image) for image in images])
+    originals = [thumbnails(image) for image in images]
     print(copies_table(images, originals), pairs_table(originals, [path.name for path in files]), sep="\n\n")
 
 

@@ -17,8 +17,11 @@ _FINE_SMOOTH = 2.0
 # Correlations from which two pictures are candidates, and one radiograph. Resized, windowed and re-encoded copies kept
 # above 0.96 and 0.92; two films of one patient reached 0.90 and 0.70.
 CANDIDATE, SAME = 0.95, 0.90
+# Bars: grey levels that rows or columns of one shade may differ in (compression), and the least share of a side that
+# must be left.
+_BAR, _LEAST = 6, 0.4
 # Changes whenever the thumbnails do: remembered ones are then made again.
-VERSION = 1
+VERSION = 2
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:
@@ -37,6 +40,31 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
     _, position, times = np.unique(small, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(times) - times / 2) / small.size
     return np.rint(ranks[position.reshape(SIDE, SIDE)] * 255).astype(np.uint8)
+
+
+def thumbnails(grey: np.ndarray) -> np.ndarray:
+    """The fingerprint of a radiograph and, where bars of one shade surround it, that of what is inside of them.
+
+    Args:
+        grey: uint8 (H, W).
+
+    Returns:
+        uint8 (1 or 2, 48, 48).
+    """
+    inside = without_bars(grey)
+    return np.stack([thumbnail(grey)] + ([thumbnail(inside)] if inside.shape != grey.shape else []))
+
+
+def without_bars(grey: np.ndarray) -> np.ndarray:
+    """The image without rows and columns of one shade at its sides; the whole where little would be left."""
+    kept = []
+    for axis in (1, 0):
+        spread = grey.max(axis).astype(int) - grey.min(axis)
+        varied = np.flatnonzero(spread > _BAR)
+        if not len(varied) or varied[-1] + 1 - varied[0] < _LEAST * grey.shape[1 - axis]:
+            return grey
+        kept.append(slice(varied[0], varied[-1] + 1))
+    return grey[kept[0], kept[1]]
 
 
 def coarse(thumbnails: np.ndarray) -> np.ndarray:

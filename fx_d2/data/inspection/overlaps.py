@@ -75,7 +75,7 @@ def find_overlaps(
         splits: what was read.
         catalog: the datasets' records, which say what they share and how it is recognised.
         identities: what tells that two paths are one file, by path.
-        thumbnails: fingerprints by path, of the images whose pixels were compared.
+        thumbnails: fingerprints (n, 48, 48) by path, of the images whose pixels were compared.
     """
     # Training first: the second of two splits is then the one whose score is in doubt.
     splits = sorted(splits, key=lambda split: role(split.split))
@@ -116,6 +116,8 @@ class _Overlaps:
 
     def add(self, by: str, one: Place, other: Place, detail: str) -> None:
         (first, first_id), (second, second_id) = sorted((one, other))
+        if one == other:  # an image with bars around it, and without them
+            return
         if by != "patient":
             if (first, second, second_id) in self._paired:
                 return
@@ -190,8 +192,8 @@ def _add_alike(
     places: dict[bytes, list[Place]] = defaultdict(list)
     for number, split in enumerate(splits):
         for image_id, record in split.images.items():
-            if str(record["file_name"]) in thumbnails:
-                places[thumbnails[str(record["file_name"])].tobytes()].append((number, image_id))
+            for picture in thumbnails.get(str(record["file_name"]), ()):
+                places[picture.tobytes()].append((number, image_id))
     if not places:
         return
     pictures = list(places)

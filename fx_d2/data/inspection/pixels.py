@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..errors import DataError
 from ..images import read_header, read_image, read_mask
 from .cache import MeasureCache
-from .fingerprint import SIDE, VERSION, thumbnail
+from .fingerprint import SIDE, VERSION, thumbnails
 
 # Below this many files, starting processes takes longer than reading.
 _SERIAL = 200
@@ -34,30 +34,30 @@ class Measured:
         height, width: pixels of the decoded image.
         bits: in use of a stored sample.
         constant: all pixels have one value.
-        thumbnail: uint8 (32, 32); see :mod:`fingerprint`.
+        thumbnails: uint8 (1 or 2, 48, 48); see :func:`fingerprint.thumbnails`.
     """
 
     height: int
     width: int
     bits: int
     constant: bool
-    thumbnail: np.ndarray
+    thumbnails: np.ndarray
 
     def pack(self) -> bytes:
         head = json.dumps([self.height, self.width, self.bits, self.constant]).encode()
-        return self.thumbnail.tobytes() + head
+        return head + b"\n" + self.thumbnails.tobytes()
 
     @classmethod
     def unpack(cls, value: bytes) -> Measured:
-        small, head = value[: SIDE * SIDE], value[SIDE * SIDE :]
-        return cls(*json.loads(head), np.frombuffer(small, np.uint8).reshape(SIDE, SIDE))
+        head, _, small = value.partition(b"\n")
+        return cls(*json.loads(head), np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE))
 
 
 def measure_image(path: str) -> bytes:
     """Raises DataError where the file cannot be read."""
     grey = read_image(path)
     constant = bool((grey == grey.flat[0]).all())
-    return Measured(*grey.shape, read_header(path).bits, constant, thumbnail(grey)).pack()
+    return Measured(*grey.shape, read_header(path).bits, constant, thumbnails(grey)).pack()
 
 
 def measure_mask(path: str) -> bytes:

@@ -77,7 +77,7 @@ def check_data(
         entry["splits"][split.split] = {"published": published, **facts}
         problems += found
     identities = {path: (one.st_dev, one.st_ino) if one.st_ino else path for path, one in status.items()}
-    thumbnails = {path: one.thumbnail for path, one in pixels.images.items()}
+    thumbnails = {path: one.thumbnails for path, one in pixels.images.items()}
     overlaps = find_overlaps(splits, catalog, identities, thumbnails, options.progress)
     return Report([str(unit) for unit in units], datasets, problems, overlaps, _not_checked(splits, pixels, options))
 

@@ -4,7 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from fx_d2.data.inspection.fingerprint import CANDIDATE, SAME, SIDE, coarse, fine, thumbnail
+from fx_d2.data.inspection.fingerprint import (
+    CANDIDATE,
+    SAME,
+    SIDE,
+    coarse,
+    fine,
+    thumbnail,
+    thumbnails,
+    without_bars,
+)
 from fx_d2.data.inspection.similar import find_similar
 from fx_d2.data.phantoms import draw
 
@@ -100,3 +109,18 @@ def test_the_search_finds_what_a_double_loop_finds():
     }
     assert 0 < len(expected) < 24 * 25 // 2
     assert {(match.first, match.second) for match in find_similar(small)} == expected
+
+
+def test_bars_are_taken_off_and_dark_borders_of_the_film_are_not():
+    film = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
+    barred = cv2.copyMakeBorder(film, 3, 5, 7, 11, cv2.BORDER_CONSTANT, value=9)
+    barred[0, 0] = 13  # compression leaves a few grey levels
+    assert (without_bars(barred) == film).all()
+    assert without_bars(film).shape == film.shape
+    assert without_bars(np.zeros((20, 20), np.uint8)).shape == (20, 20)
+    # A small picture on a large empty page is left whole.
+    page = np.zeros((100, 100), np.uint8)
+    page[:30, :30] = film[:30, :30]
+    assert without_bars(page).shape == (100, 100)
+    assert len(thumbnails(film)) == 1 and len(thumbnails(barred)) == 2
+    assert (thumbnails(barred)[1] == thumbnail(film)).all()

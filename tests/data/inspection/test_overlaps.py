@@ -54,6 +54,7 @@ CHANGES = {
     "16 bits": lambda image: image.astype(np.uint16) * 257,
     "12 bits": lambda image: image.astype(np.uint16) * 16,
     "windowed": lambda image: np.clip((image.astype(int) - 20) * 1.2, 0, 255).astype(np.uint8),
+    "padded": lambda image: cv2.copyMakeBorder(image, 0, 0, 10, 10, cv2.BORDER_CONSTANT),
     "colour": lambda image: np.repeat(image[..., None], 3, 2),
 }
 
