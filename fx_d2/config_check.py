@@ -53,6 +53,7 @@ _CHOICES = {
     "FX.EVAL.OPERATING_POINT": ("youden", "f1"),
     "FX.FINETUNE": ("", *FINETUNE),
     "MODEL.WEIGHTS_PART": ("auto", "student", "teacher", "backbone"),
+    "FX.WANDB.MODE": ("online", "offline", "disabled"),
     "SOLVER.AMP.DTYPE": ("bfloat16", "float16"),
 }
 _RANGES = {
@@ -75,6 +76,9 @@ _AT_LEAST = {
     "FX.EVAL.CYCLES": 0,
     "FX.EVAL.BATCH": 1,
     "FX.EVAL.OVERLAYS": 0,
+    "FX.EVAL.AFTER_UNITS": 0,
+    "FX.EVAL.AFTER_UNITS_IMAGES": 0,
+    "FX.EVAL.REPORT_CASES": 0,
     "SOLVER.IMS_PER_BATCH": 1,
     "SOLVER.ACCUMULATE": 1,
     "SOLVER.BASE_LR": 0,
@@ -127,11 +131,11 @@ def _check_splits(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
     known = list(dict.fromkeys(split for unit in units for split in unit_metadata(unit).splits))
     wanted = {
         "FX.EVAL.SPLIT": cfg.FX.EVAL.SPLIT,
-        "FX.EVAL.VAL_SPLIT": cfg.FX.EVAL.VAL_SPLIT if cfg.FX.EVAL.CYCLES else "",
+        "FX.EVAL.VAL_SPLIT": cfg.FX.EVAL.VAL_SPLIT if cfg.FX.EVAL.CYCLES or cfg.FX.EVAL.AFTER_UNITS else "",
     }
     for key, split in wanted.items():
         if split and split not in known:
-            off = "FX.EVAL.CYCLES 0" if key == "FX.EVAL.VAL_SPLIT" else "FX.EVAL.SPLIT ''"
+            off = "FX.EVAL.CYCLES 0 with FX.EVAL.AFTER_UNITS 0" if key == "FX.EVAL.VAL_SPLIT" else "FX.EVAL.SPLIT ''"
             raise ValueError(
                 f"{key}: no unit of the cycle has a split {split!r}, {_nearest(split, known)} {off} scores none"
             )

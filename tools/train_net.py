@@ -54,8 +54,6 @@ def main(args):
         trainer.stop = stop
         trainer.train(trainer.start_iter, trainer.max_iter)
         stop.check()
-        if not cfg.FX.EVAL.SPLIT:
-            return {}
         return evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter)
 
 

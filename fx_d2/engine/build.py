@@ -20,7 +20,7 @@ from ..config_check import check_config
 from ..data.catalog import register_datasets
 from ..data.loader import build_train_loader, training_records
 from ..modeling import FoundationX, ModelEMA
-from ..schedule import CycleSchedule
+from ..schedule import CycleSchedule, Unit
 from .checkpoint import FXCheckpointer
 from .evaluate import Results, evaluate
 from .files import check_writable, set_aside
@@ -62,8 +62,12 @@ def prepare(cfg) -> None:
 def build_schedule(cfg) -> CycleSchedule:
     """The schedule over the training images on disk; reads the annotation files of the selected units only."""
     units = cycle_units(cfg)
-    sizes = {unit: len(training_records(cfg, unit)) for unit in units}
-    return CycleSchedule(units, cycle_passes(cfg), sizes, cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
+    return CycleSchedule(units, cycle_passes(cfg), training_sizes(cfg), cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
+
+
+def training_sizes(cfg) -> dict[Unit, int]:
+    """Training images of each unit; the annotation files are read once."""
+    return {unit: len(training_records(cfg, unit)) for unit in cycle_units(cfg)}
 
 
 def build_precision(cfg) -> Precision:
@@ -139,6 +143,7 @@ def start_anew(folder: Path, resume: bool) -> None:
 def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer, resumed: bool) -> list[HookBase | None]:
     """The hooks in order; the order is part of the method."""
     main, folder = comm.is_main_process(), Path(cfg.OUTPUT_DIR)
+    sizes = training_sizes(cfg)
     period = trainer.schedule.cycle_length * cfg.FX.CHECKPOINT_CYCLES
     save = SaveCheckpoint(checkpointer, period, cfg.FX.CHECKPOINT_KEEP)
     heartbeat = Heartbeat(folder / "heartbeat.json", cfg.FX.HEARTBEAT_SECONDS) if main else None
@@ -160,7 +165,7 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer, resum
     return [
         # First: measures the others.
         hooks.IterationTimer(warmup_iter=1),
-        RunRecord(cfg.OUTPUT_DIR, cfg.MODEL.DEVICE) if main else None,
+        RunRecord(cfg.OUTPUT_DIR, cfg.MODEL.DEVICE, sizes) if main else None,
         # Before the forward: the flags must be right for this iteration.
         LockRelease(training=cfg.FX.REFERENCE_LOCK),
         LearningRate(cfg.SOLVER.WARMUP_FRACTION, cfg.SOLVER.WARMUP_FACTOR),

@@ -23,7 +23,7 @@ def check_evaluation(cfg) -> None:
     Raises:
         ValueError: a split is wrong, or ``FX.EVAL.BEST`` names a metric that its unit does not have.
     """
-    splits = {cfg.FX.EVAL.SPLIT, cfg.FX.EVAL.VAL_SPLIT if cfg.FX.EVAL.CYCLES else ""} - {""}
+    splits = {cfg.FX.EVAL.SPLIT, cfg.FX.EVAL.VAL_SPLIT if cfg.FX.EVAL.CYCLES or cfg.FX.EVAL.AFTER_UNITS else ""} - {""}
     for split in sorted(splits):
         unit_sizes([unit for unit in cycle_units(cfg) if split in unit_metadata(unit).splits], split)
     _, _, rest = cfg.FX.EVAL.BEST.partition("/")

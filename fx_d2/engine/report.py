@@ -26,12 +26,19 @@ def evaluate_and_report(
 ) -> Results:
     """Scores ``FX.EVAL.SPLIT`` and fills the output folder. A teacher that was never initialised is left out.
 
+    Without a split nothing is scored; the report then shows the training alone.
+
     Args:
         iteration: where the run stands; its metrics are appended to metrics.json under it. None: not appended.
     """
     main = comm.is_main_process()
     if main and iteration is None:
         begin_session(cfg.OUTPUT_DIR, "evaluation", cfg.MODEL.DEVICE, None, None)
+    if not cfg.FX.EVAL.SPLIT:
+        if main:
+            logger.info("report: %s", write_report(cfg.OUTPUT_DIR, cfg).resolve())
+        comm.synchronize()
+        return {}
     models = {"student": student}
     if teacher.initialised:
         models["teacher"] = teacher.model

@@ -10,6 +10,7 @@ from fx_d2.data.loader import spread
 from fx_d2.engine.build import build_trainer, prepare
 from fx_d2.engine.hooks import UnitScores
 from fx_d2.engine.hooks.unit_scores import FILE
+from fx_d2.engine.report import evaluate_and_report
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 from tests.tiny import tiny_config
 
@@ -26,6 +27,9 @@ def run(tmp_path, every, start=0):
     hook = UnitScores(every, lambda: calls.append(trainer.iter) or SCORES, tmp_path)
     hook.trainer = trainer
     hook.before_train()
+    if start:  # what the trainer does first on resume
+        trainer.iter = start - 1
+        hook.after_step()
     for trainer.iter in range(start, len(schedule)):
         hook.after_step()
     path = tmp_path / FILE
@@ -85,3 +89,7 @@ def test_scores_between_units_do_not_change_the_training(cohort, tmp_path):
     assert [row["after"] for row in rows] == [None, *units, *units]
     record = json.loads((tmp_path / "1" / "run.json").read_text())
     assert record["sessions"][0]["stop"] == trainer.max_iter and record["sessions"][0]["ended"]
+    assert record["images"]["phantom_screen/cls"] == {"train": 12}
+    cfg.FX.EVAL.SPLIT = ""  # nothing is scored at the end, the report comes all the same
+    assert evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter) == {}
+    assert "no final evaluation in this folder yet" in (folder / "report.html").read_text()

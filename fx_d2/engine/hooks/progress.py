@@ -43,13 +43,15 @@ class Pace:
             spent[1] += value
             images += slot.stop - slot.start
             seconds += value
+        passed = 0
         if fresh:
-            self._seen = fresh[-1][1]
+            # The storage may remember fewer steps than have passed since the last call.
+            passed, self._seen = int(fresh[-1][1] - self._seen), fresh[-1][1]
         now = time.perf_counter()
         if self._clock is not None:  # the first call has no beginning to measure from
             self._wall += now - self._clock
-            self._steps += len(fresh)
-            self._seconds += seconds
+            self._steps += passed
+            self._seconds += seconds * passed / max(len(fresh), 1)
         self._clock = now
         return (images / seconds, seconds / len(fresh)) if seconds else (0.0, 0.0)
 

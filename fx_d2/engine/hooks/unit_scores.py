@@ -37,11 +37,10 @@ class UnitScores(HookBase):
         self.cycles, self.score, self.path = cycles, score, Path(folder) / FILE
 
     def before_train(self) -> None:
-        schedule = self.trainer.schedule
-        self._spans = unit_spans(schedule)
-        cycle, offset = divmod(self.trainer.start_iter, schedule.cycle_length)
-        if offset == 0 and self._wanted(cycle):
-            self._measure(cycle, 0, None)
+        self._spans = unit_spans(self.trainer.schedule)
+        # A resumed run begins with after_step of the saved iteration, which measures the beginning of a cycle.
+        if self.trainer.start_iter == 0 and self._wanted(0):
+            self._measure(0, 0, None)
 
     def after_step(self) -> None:
         cycle, step = divmod(self.trainer.iter, self.trainer.schedule.cycle_length)

@@ -9,7 +9,7 @@ import logging
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,16 +88,22 @@ def end_session(folder: str | Path, stop: int | None = None) -> None:
 
 def count_images(folder: str | Path, units: Sequence[Unit], splits: Sequence[str]) -> None:
     """Notes the number of images of each unit in those of the splits that it has; of one that cannot be read, null."""
-    record = read_record(folder)
+    found: dict[Unit, dict[str, int | None]] = {}
     for unit in units:
-        known = record["images"].setdefault(str(unit), {})
-        for split in splits:
-            if split in unit_metadata(unit).splits:
-                try:
-                    known[split] = unit_sizes([unit], split)[unit]
-                except (ValueError, OSError) as error:  # a split that was neither trained nor scored
-                    logger.warning("report: images of %s %s are not counted: %s", unit, split, error)
-                    known[split] = None
+        for split in set(splits) & set(unit_metadata(unit).splits):
+            try:
+                found.setdefault(unit, {})[split] = unit_sizes([unit], split)[unit]
+            except (ValueError, OSError) as error:  # a split that was neither trained nor scored
+                logger.warning("report: images of %s %s are not counted: %s", unit, split, error)
+                found.setdefault(unit, {})[split] = None
+    note_images(folder, found)
+
+
+def note_images(folder: str | Path, images: Mapping[Unit, Mapping[str, int | None]]) -> None:
+    """Adds numbers of images, by unit and split."""
+    record = read_record(folder)
+    for unit, counts in images.items():
+        record["images"].setdefault(str(unit), {}).update(counts)
     _write(folder, record)
 
 
