@@ -52,8 +52,8 @@ class RegionSet:
 
 
 @lru_cache
-def load_back_end(name: str | None = None) -> tuple[ModuleType, ModuleType]:
-    """The modules with ``COCO`` and with ``COCOeval``; without a name the first of :data:`BACK_ENDS` that is there."""
+def load_back_end(name: str | None) -> tuple[ModuleType, ModuleType]:
+    """The modules with ``COCO`` and with ``COCOeval``; None: the first of :data:`BACK_ENDS` that is there."""
     for candidate in (name,) if name else BACK_ENDS:
         with contextlib.suppress(ModuleNotFoundError):
             package = importlib.import_module(candidate)
@@ -66,7 +66,7 @@ def load_back_end(name: str | None = None) -> tuple[ModuleType, ModuleType]:
 
 def back_end_name() -> str:
     """Name and version of what :func:`precision` uses."""
-    package = load_back_end()[0].__name__.partition(".")[0]
+    package = load_back_end(None)[0].__name__.partition(".")[0]
     return f"{package} {version(package)}"
 
 

@@ -63,6 +63,7 @@ def _comparison_table(comparisons: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _note(options: Options) -> str:
     text = "Means over the classes where they are defined; - is undefined, the reason stands in results.csv."
+    text += " HD95 and ASSD are in pixels."
     if options.bootstraps:
         text += f" In brackets {100 * options.confidence:g} % intervals, {options.bootstraps} bootstraps over patients."
     return text
