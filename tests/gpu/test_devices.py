@@ -1,0 +1,119 @@
+"""Every fast path against the plain one on each device: bfloat16, one DDP process, compilation, memory.
+
+The CUDA cases skip without a GPU; ``tools/gpu_check.sh`` runs them where there is one.
+"""
+
+import copy
+
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from fx_d2.engine.locking import apply_lock
+from fx_d2.engine.precision import Precision
+from fx_d2.modeling import ModelEMA
+from fx_d2.modeling.detr.sampling import ms_deform_attn, sample_levels
+from fx_d2.schedule import Unit
+from tests.tiny import make_batch, make_model
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
+UNITS = ("two/cls", "two/box", "two/mask")
+
+
+def gradients(model, unit: str, precision: Precision, call=None) -> tuple[float, torch.Tensor]:
+    """Loss of one step, and its gradients in one row (of what has any)."""
+    torch.manual_seed(0)
+    with precision.autocast():
+        total = sum((call or model)(make_batch(unit)).values())
+    model.zero_grad(set_to_none=True)
+    total.backward()
+    return total.item(), torch.cat([p.grad.flatten().float() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("unit", UNITS)
+def test_bfloat16_stays_near_float32(unit, device):
+    """Loss within 2 %; the gradient's direction within a cosine of 0.95 (a mantissa has 8 bits).
+
+    Boxes 0.85: rounding also changes the order of the proposals, and with it which queries learn which box.
+    """
+    model = make_model().to(device).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout2d):
+            module.p = 0.0
+    loss, plain = gradients(model, unit, Precision(device, False, "bfloat16"))
+    other, rough = gradients(model, unit, Precision(device, True, "bfloat16"))
+    assert other == pytest.approx(loss, rel=0.02)
+    assert torch.nn.functional.cosine_similarity(plain, rough, dim=0) > (0.85 if unit.endswith("box") else 0.95)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("unit", ("two/box", "two/mask"))
+def test_a_locked_pass_builds_no_graph_below_its_head(unit, device):
+    """Nothing of backbone and shared parts is kept for a backward pass: their output wants no gradient."""
+    model = make_model().to(device).train()
+    apply_lock(model, model.parts(Unit.parse(unit), "head"))
+    encoded = model.encode(make_batch(unit), Unit.parse(unit))
+    tensors = [encoded.memory] if unit.endswith("box") else list(encoded.values())
+    assert not any(tensor.requires_grad for tensor in tensors)
+    assert sum(model(make_batch(unit)).values()).requires_grad
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_teacher_builds_no_graph(device):
+    teacher = ModelEMA(make_model().to(device)).model
+    for unit in UNITS:
+        assert not any(feature.requires_grad for feature in teacher.consistency_features(make_batch(unit)))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_recomputed_blocks_give_the_same_gradients(device):
+    """Activation checkpointing (MODEL.SWIN.CHECKPOINT) is a choice of time and memory alone."""
+    model = make_model(drop_path=0.3).to(device).train()
+    exact = Precision(device, False, "bfloat16")
+    loss, plain = gradients(model, "two/cls", exact)
+    model.backbone.use_checkpoint = True
+    again, recomputed = gradients(model, "two/cls", exact)
+    assert again == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(recomputed, plain, atol=1e-5, rtol=1e-4)
+
+
+@needs_gpu
+def test_one_ddp_process_is_the_bare_network(tmp_path):
+    torch.distributed.init_process_group("nccl", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model = make_model().cuda().train()
+        exact = Precision("cuda", False, "bfloat16")
+        _, plain = gradients(model, "two/box", exact)
+        wrapped = DistributedDataParallel(copy.deepcopy(model), device_ids=[0], find_unused_parameters=True)
+        _, found = gradients(wrapped.module, "two/box", exact, wrapped)
+        torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-3)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@needs_gpu
+def test_a_compiled_backbone_computes_the_same():
+    backbone = make_model().cuda().backbone.eval()
+    images = torch.randn(2, 3, 64, 64, device="cuda")
+    with torch.no_grad():
+        plain, compiled = backbone(images), torch.compile(backbone)(images)
+    for name, expected in plain.items():
+        torch.testing.assert_close(compiled[name], expected, atol=1e-4, rtol=1e-3)
+
+
+@needs_gpu
+def test_sampling_needs_less_memory_than_the_plain_way():
+    shapes, b, queries, heads, d, points = ((28, 28), (14, 14)), 2, 300, 8, 32, 4
+    tokens, levels = sum(h * w for h, w in shapes), len(shapes)
+    value = torch.randn(b, tokens, heads, d, device="cuda", requires_grad=True)
+    locations = torch.rand(b, queries, heads, levels, points, 2, device="cuda", requires_grad=True)
+    weights = torch.rand(b, queries, heads, levels, points, device="cuda", requires_grad=True)
+    kept = []
+    for sample in (ms_deform_attn, sample_levels):
+        before = torch.cuda.memory_allocated()
+        out = sample(value, shapes, locations, weights)
+        kept.append(torch.cuda.memory_allocated() - before)
+        del out
+    assert kept[0] < kept[1] / 4
