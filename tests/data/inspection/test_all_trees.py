@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
+from PIL import Image
 
 from fx_d2 import get_fx_cfg
 from fx_d2.config import cycle_units
@@ -15,6 +16,7 @@ from fx_d2.data.catalog import clear_datasets, register_datasets
 from fx_d2.data.inspection import Options, check_data
 from fx_d2.data.inspection.report import LEAKS, PROBLEMS
 from fx_d2.data.trees import TREES, pictures, write_tree
+from fx_d2.schedule import Unit
 
 CONFIG = Path(__file__).parents[3] / "configs" / "foundation_x_swin_b.yaml"
 
@@ -28,6 +30,10 @@ BY_ITSELF = {
     ("nih_cxr14 val", "node21 val", "patient", False, 1),
     ("nih_cxr14 val", "node21 val", "name map", False, 1),
 }
+
+
+TARGETS = ("vindr_cxr/box", "chexmask_vindr/box", "chexmask_vindr/mask", "vindr_ribcxr/mask", "montgomery/cls",
+           "montgomery/mask", "jsrt/cls", "jsrt/box", "jsrt/mask", "node21/box")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,8 @@ def check(root, tmp_path_factory, monkeypatch, fresh_catalog):
     cfg = get_fx_cfg()
     cfg.merge_from_file(str(CONFIG))
     cache = root / "cache.sqlite"
-    return lambda: check_data(cycle_units(cfg), [], Options(cache=cache), cfg.DATASETS.OPTIONS)
+    every = cycle_units(cfg)
+    return lambda units=every: check_data(units, [], Options(cache=cache), cfg.DATASETS.OPTIONS)
 
 
 def found(report):
@@ -71,6 +78,20 @@ def test_the_trees_are_sound_and_share_what_the_sets_share(check):
             assert (
                 split["files"]["expected"] == split["files"]["found"] == split["images"] == split["pixels_checked"] > 0
             )
+
+
+def test_the_target_sets_are_sound_and_share_what_the_sets_share(check, root):
+    report = check([Unit.parse(name) for name in TARGETS])
+    assert report.problems == []
+    # CheXmask annotates VinDr-CXR's images; NODE21 has one nodule film of JSRT.
+    assert {(first, second, by, leak) for first, second, by, leak, _ in found(report)} == {
+        *((f"vindr_cxr {split}", f"chexmask_vindr {split}", "file", False) for split in ("train", "val", "test")),
+        ("jsrt train", "node21 test", "name map", True),
+    }
+    left = report.datasets["montgomery"]["splits"]["train"]["tasks"]["mask"]["masks"]["Left Lung"]
+    inside = [float((np.asarray(Image.open(path)) > 0).mean()) for path in root.glob("MontgomerySet/*/leftMask/*.png")]
+    assert left["measured"] == left["annotations"] > 0
+    assert min(inside) <= left["share"]["min"] <= left["share"]["max"] <= max(inside)
 
 
 def test_planted_mistakes_and_leaks_are_found_and_nothing_else(check, root, monkeypatch):
