@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,18 @@ class Section:
         return tuple(names)
 
     def path(self, key: str, folder: bool = False) -> Path:
-        """An existing file (or folder); a relative path is relative to the YAML file."""
+        """An existing file (or folder); a relative path is relative to the YAML file and stays below its folder.
+
+        What lies elsewhere must be named by an absolute path, which a reader of the file sees at once.
+        """
         written = self.text(key)
+        if "\0" in written:
+            raise self.error(key, f"{written!r} is not a path")
         path = Path(written).expanduser()
-        path = path if path.is_absolute() else self.file.parent / path
+        if not path.is_absolute():
+            path = self.file.parent / path
+            if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self.file.parent)):
+                raise self.error(key, f"{written!r} leads out of the folder of this file; write an absolute path")
         if not (path.is_dir() if folder else path.is_file()):
             kind = "folder" if folder else "file"
             raise self.error(key, f"no such {kind}: {path} (paths are relative to the YAML file)")

@@ -115,11 +115,10 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     checkpointer = FXCheckpointer(model, teacher, str(folder), describe_run(cfg, schedule), trainer=trainer)
     found = checkpointer.find() if resume else None
     if found is None:
+        load_configured(cfg, model)  # before an earlier run is set aside: the weights may be its
         start_anew(folder, resume)
     trainer.register_hooks(build_hooks(cfg, trainer, checkpointer, resumed=found is not None))
-    if found is None:
-        load_configured(cfg, model)
-    else:
+    if found is not None:
         checkpointer.restore(*found)
         trainer.start_iter = trainer.iter + 1
         logger.info("resuming from %s: iteration %d of %d", found[0], trainer.start_iter, len(schedule))

@@ -95,7 +95,7 @@ class FXCheckpointer(DetectionCheckpointer):
                 path.unlink(missing_ok=True)
             # The run has come past those, too.
             for later in Path(self.save_dir).glob("model_*.pth.later"):
-                if later.name <= kept[0][1].name:
+                if later.name.removesuffix(".later") <= kept[0][1].name:
                     later.unlink()
 
     def set_later_ones_aside(self, iteration: int) -> None:

@@ -219,6 +219,8 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text file in UTF-8") from None
+    except (RecursionError, ValueError) as error:  # nested without end, or a number of thousands of digits
+        raise DataError(f"{path}: not valid JSON: {error}") from None
 
 
 def need(record: dict, key: str, where: str) -> Any:
