@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
@@ -40,6 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     args.opts += ["MODEL.DEVICE", args.device, "SOLVER.AMP.ENABLED", str(args.precision == "bf16")]
     cfg = config_from_args(args)
     if cfg.MODEL.DEVICE != args.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from statistics import median
 
 import torch
@@ -12,6 +13,8 @@ from .machine import matrix_product
 from .memory import peak_memory
 from .options import Options
 from .steps import Bench, Kind, kinds
+
+logger = logging.getLogger(__name__)
 
 
 def count_flops(bench: Bench, kind: Kind, batch: list[dict]) -> float:
@@ -24,7 +27,11 @@ def count_flops(bench: Bench, kind: Kind, batch: list[dict]) -> float:
 def step_rows(cfg, options: Options) -> list[dict]:
     """A row for each kind of pass."""
     bench = Bench(cfg, options.batch, options.threads)
-    rows = [_step_row(bench, kind, options) for kind in kinds(cfg) if options.wants(kind)]
+    rows = []
+    for kind in kinds(cfg):
+        if options.wants(kind):
+            rows.append(_step_row(bench, kind, options))
+            logger.info("%s", rows[-1])  # minutes lie between two rows
     del bench  # the measured processes need the memory
     for row, kind in zip(rows, [kind for kind in kinds(cfg) if options.wants(kind)], strict=True):
         _add_memory(row, cfg, kind, options)
