@@ -1,5 +1,7 @@
 """Fixtures for all tests."""
 
+import logging
+
 import pytest
 import torch
 
@@ -18,6 +20,17 @@ def image_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FX_D2_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def loggers():
+    """A tool that a test runs in this process sets up its log; the next test finds the loggers as they were."""
+    found = [logging.getLogger(name) for name in ("fx_d2", "detectron2", "fvcore")]
+    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in found]
+    yield
+    for logger, (propagate, level, handlers) in zip(found, before, strict=True):
+        logger.propagate, logger.handlers = propagate, handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture
