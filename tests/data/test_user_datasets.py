@@ -156,6 +156,8 @@ DELETE = object()
     [
         ("images", "toy/pictures", r"datasets\.toy\.images: no such folder: .*pictures"),
         ("images", DELETE, r"datasets\.toy: key 'images' is missing"),
+        ("images", "toy/../../etc", r"datasets\.toy\.images: 'toy/\.\./\.\./etc' leads out of the folder of this file"),
+        ("tasks.cls.file", "../labels.csv", r"'\.\./labels\.csv' leads out of the folder .*; write an absolute path"),
         ("splits", DELETE, r"datasets\.toy: key 'splits' is missing"),
         ("split", {}, r"datasets\.toy: unknown key 'split'; did you mean 'splits'"),
         ("tasks", {}, r"datasets\.toy\.tasks: a mapping with keys such as cls, box, mask"),

@@ -15,10 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluation(HookBase):
-    """Runs ``score`` at the end of every ``cycles``-th cycle and stores its metrics as ``val/{key}``.
-
-    The last cycle is left to the final evaluation on the test split, which follows the training.
-    """
+    """Runs ``score`` at the end of every ``cycles``-th cycle and stores its metrics as ``val/{key}``."""
 
     def __init__(self, cycles: int, score: Callable[[], Results]) -> None:
         self.cycles, self.score = cycles, score
