@@ -40,7 +40,7 @@ def replay(cfg, stored: dict) -> dict:
     losses = student(batch, teacher=targets)
     sum(losses.values()).backward()
     bad = [name for name, p in student.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    return {"losses": {n: float(v) for n, v in losses.items()}, "module": (faults or [None])[0], "gradients": bad}
+    return {"losses": {n: v.item() for n, v in losses.items()}, "module": (faults or [None])[0], "gradients": bad}
 
 
 def _note(name: str, output, faults: list[str]) -> None:
