@@ -62,7 +62,7 @@ EXTRAS_REQUIRE = {
         "pytest",  # make test
         "timm",  # tests: its Swin features are what ours must be, and its model loads our export
         "ruff",  # make lint
-        "playwright",  # the report in a real browser; drives the system's Chromium, downloads none
+        "playwright",  # the report and the demo in a real browser; drives the system's Chromium, downloads none
         "hotcoco>=1.3",  # compared with pycocotools
         "python-gdcm",  # writes JPEG lossless and JPEG-LS files for the tests of DICOM
         "pyjpegls",  # reads them
@@ -72,7 +72,6 @@ EXTRAS_REQUIRE = {
         "onnx",  # export
         "onnxruntime",  # export
         "nicegui",  # the demo page
-        "playwright",  # the demo page in a browser; uses the system's chromium
     ],
 }
 

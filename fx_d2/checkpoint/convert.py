@@ -56,14 +56,17 @@ def convert(
     if part == "auto" and "teacher" in file.states and report.part != "teacher":
         teacher, second = select(file, target, "teacher", layout, share)
         reports.append(second)
+    exclusive = [str(unit) for unit, c in classes.items() if c.exclusive]
+    if kind.name == "fx_d2" and not config_file:
+        exclusive = file.exclusive  # an older file of ours may not say, and then nobody knows
     if part == "backbone":
-        classes = {}
+        classes, exclusive = {}, None
     write_weights(
         output,
         state,
         teacher,
         classes={str(unit): list(c.names) for unit, c in classes.items()},
-        exclusive=[str(unit) for unit, c in classes.items() if c.exclusive],
+        exclusive=exclusive,
         config=config,
     )
     return reports
@@ -120,7 +123,7 @@ def _as_it_is(file: WeightsFile) -> tuple[Target, dict[Unit, UnitClasses], str]:
     first = next(iter(file.states.values()))
     shapes = {name: tuple(value.shape) for name, value in first.items()}
     classes = {
-        Unit.parse(unit): UnitClasses(tuple(names), exclusive=unit in file.exclusive)
+        Unit.parse(unit): UnitClasses(tuple(names), exclusive=unit in (file.exclusive or ()))
         for unit, names in file.classes.items()
     }
     return Target(shapes, {unit: c.names for unit, c in classes.items()}), classes, file.config

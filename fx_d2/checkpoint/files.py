@@ -45,14 +45,14 @@ class WeightsFile:
         path: for messages.
         states: ``student`` and ``teacher``, those that are there; prefixes of wrappers are taken off.
         classes: class names of every unit, as our checkpoints keep them; empty elsewhere.
-        exclusive: units whose classes exclude each other, likewise.
+        exclusive: units whose classes exclude each other; None where the file does not say.
         config: the configuration as YAML, as our exports keep it; empty elsewhere.
     """
 
     path: Path
     states: Mapping[str, State]
     classes: Mapping[str, list[str]] = field(default_factory=dict)
-    exclusive: Sequence[str] = ()
+    exclusive: Sequence[str] | None = None
     config: str = ""
 
     def part(self, wanted: str) -> State:
@@ -91,7 +91,7 @@ def read_weights(path: str | Path) -> WeightsFile:
         keys = ", ".join(map(str, list(content)[:5])) or "nothing"
         raise CheckpointError(f"{path}: holds no weights; it has {keys}")
     exclusive = content.get("exclusive")
-    exclusive = list(map(str, exclusive)) if isinstance(exclusive, list | tuple) else []
+    exclusive = list(map(str, exclusive)) if isinstance(exclusive, list | tuple) else None
     run = content.get("run")  # our checkpoints keep the configuration with what made them
     config = content.get("config") or (run.get("config") if isinstance(run, Mapping) else "")
     return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(config or ""))
@@ -138,7 +138,8 @@ def _read_safetensors(path: Path) -> WeightsFile:
         raise CheckpointError(f"{path}: holds no tensors")
     try:
         classes = _classes(json.loads(metadata.get("classes", "{}")))
-        exclusive = [str(unit) for unit in json.loads(metadata.get("exclusive", "[]"))]
+        exclusive = json.loads(metadata.get("exclusive", "null"))
+        exclusive = None if exclusive is None else [str(unit) for unit in exclusive]
     except (ValueError, TypeError):
         raise CheckpointError(f"{path}: its class names are not JSON") from None
     return WeightsFile(path, states, classes, exclusive, metadata.get("config", ""))

@@ -23,14 +23,15 @@ def write_weights(
     teacher: State | None = None,
     *,
     classes: Mapping[str, Sequence[str]] | None = None,
-    exclusive: Sequence[str] = (),
+    exclusive: Sequence[str] | None = None,
     config: str = "",
 ) -> None:
     """Writes weights that :func:`read_weights` and ``MODEL.WEIGHTS`` read back to the last bit.
 
     Args:
         path: ends in ``.pth`` (a Detectron2 checkpoint: ``model`` and ``teacher``) or ``.safetensors``.
-        classes: class names of every unit. exclusive: units whose classes exclude each other. config: as YAML.
+        classes: class names of every unit. exclusive: units whose classes exclude each other, None if nobody knows: the
+            file then does not say. config: as YAML.
 
     Raises:
         CheckpointError: another ending.
@@ -38,7 +39,8 @@ def write_weights(
     path = Path(path)
     classes = {unit: list(names) for unit, names in (classes or {}).items()}
     if path.suffix == ".pth":
-        content = {"model": student, "classes": classes, "exclusive": list(exclusive), "config": config}
+        content = {"model": student, "classes": classes, "config": config}
+        content |= {} if exclusive is None else {"exclusive": list(exclusive)}
         if teacher is not None:
             content["teacher"] = {f"model.{name}": value for name, value in teacher.items()}
             content["teacher"]["initialised"] = torch.tensor(True)
@@ -46,8 +48,9 @@ def write_weights(
         return
     parts = {"student": student} | ({} if teacher is None else {"teacher": teacher})
     tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
-    metadata = {"format": "pt", "classes": json.dumps(classes), "exclusive": json.dumps(list(exclusive))}
-    write_tensors(path, tensors, metadata | {"config": config})
+    metadata = {"format": "pt", "classes": json.dumps(classes), "config": config}
+    metadata |= {} if exclusive is None else {"exclusive": json.dumps(list(exclusive))}
+    write_tensors(path, tensors, metadata)
 
 
 def write_tensors(path: str | Path, tensors: State, metadata: Mapping[str, str] | None = None) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 from ..data.errors import DataError
 from ..data.images import read_image
 from ..prediction import Prediction, Predictor
-from ..prediction.pictures import Palette, displayed
+from ..prediction.pictures import Palette
 from ..schedule import Unit
+from ..visualization.panels import displayed
 from .layers import layer, to_css
 from .tables import finding_rows, score_rows
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 
 from ..checkpoint import CheckpointError, safe_load
@@ -35,17 +34,12 @@ def exclusive_units(model: FoundationX) -> list[str]:
     return [str(unit) for unit, classes in model.classes.items() if classes.exclusive]
 
 
-class FXCheckpointer(DetectionCheckpointer):
+class FXCheckpointer:
     """Keys ``model`` (student), ``teacher``, ``trainer`` (iteration, optimizer, scaler, hooks), ``classes``,
     ``exclusive``, ``run``.
 
     Args:
         run: what makes the checkpoints; see :func:`~fx_d2.engine.provenance.describe_run`. Needed to save and resume.
-
-    Raises (on loading):
-        ValueError: a unit of the file has other classes, or another order, than the configuration.
-        FileNotFoundError: there is no such file.
-        CheckpointError: the file is torn or foreign.
     """
 
     def __init__(
@@ -56,7 +50,8 @@ class FXCheckpointer(DetectionCheckpointer):
         run: Mapping[str, Any] | None = None,
         **checkpointables,
     ) -> None:
-        super().__init__(model, save_dir, teacher=teacher, **checkpointables)
+        self.model, self.checkpointables = model, {"teacher": teacher, **checkpointables}
+        self.save_dir, self.save_to_disk = save_dir, comm.is_main_process()
         self.run = dict(run or {})
 
     def save(self, name: str, **extra) -> None:

@@ -12,12 +12,10 @@ from matplotlib.patches import Rectangle
 
 from ..visualization.overlays import MAX_BOXES, overlay_boxes, overlay_masks
 from ..visualization.palette import Color, color_of
-from ..visualization.panels import FAINT, FOREGROUND, GAP, TEXT, blank, compose, shorten, text_width, write
+from ..visualization.panels import FAINT, FOREGROUND, GAP, TEXT, blank, compose, displayed, shorten, text_width, write
 from .findings import Finding
 from .predictor import Prediction
 
-# Shorter side of the drawn image in pixels, as in the overlays of an evaluation.
-_SIDE = (384, 768)
 _BARS_WIDTH = 440
 _ROW = (18.0, 34.0)
 _LAST_LINE = 22
@@ -60,15 +58,6 @@ def draw_prediction(prediction: Prediction, namer, palette: Palette, title: str,
         detail = "mean of the heads, line from lowest to highest"
         panels.append(("Findings", detail, finding_bars(image.shape[0], rows)))
     return compose(title, Path(prediction.name).name, panels, list(seen.items()))
-
-
-def displayed(grey: np.ndarray) -> np.ndarray:
-    """A radiograph uint8 (H, W) as RGB with a shorter side of 384 to 768 pixels."""
-    short = min(grey.shape)
-    scale = min(max(short, _SIDE[0]), _SIDE[1]) / short
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    resized = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return np.repeat(resized[..., None], 3, axis=2)
 
 
 def _draw_boxes(prediction: Prediction, image, namer, palette: Palette, threshold: float, seen: dict):

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from ..checkpoint import WeightsFile, read_weights
+from ..checkpoint import read_weights
 from ..checkpoint.load import check_classes, fill, shorten
 from ..checkpoint.report import MISSING
 from ..config import cycle_units, split_name, unit_metadata
@@ -46,7 +45,7 @@ def load_networks(cfg) -> dict[str, FoundationX]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint {path!r} not found: check MODEL.WEIGHTS")
     file = read_weights(path)
-    classes = head_classes(cfg, file.classes, _exclusive(file))
+    classes = head_classes(cfg, file.classes, file.exclusive)
     networks = {}
     for name in file.states:
         network = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, classes=classes)
@@ -60,14 +59,6 @@ def load_networks(cfg) -> dict[str, FoundationX]:
             )
         networks[name] = network.to(cfg.MODEL.DEVICE).eval().requires_grad_(False)
     return networks
-
-
-def _exclusive(file: WeightsFile) -> Sequence[str] | None:
-    """Units with exclusive classes; None where an older checkpoint does not say which they are."""
-    if file.exclusive or not file.classes or file.path.suffix == ".safetensors":
-        return file.exclusive
-    stored = torch.load(file.path, map_location="cpu", weights_only=True, mmap=True)
-    return file.exclusive if "exclusive" in stored else None
 
 
 def head_classes(cfg, names: Mapping[str, Sequence[str]], exclusive: Sequence[str] | None) -> dict[Unit, UnitClasses]:

@@ -15,10 +15,8 @@ from PIL import Image
 from ..data.images import read_image
 from ..data.masks import UNKNOWN, decode_masks
 from .palette import Color, color_of, mix
-from .panels import ABSENT, FAINT, POINTS, PRESENT, TEXT, compose, score_bars, text_width
+from .panels import ABSENT, FAINT, POINTS, PRESENT, TEXT, compose, displayed, score_bars, text_width
 
-# Shorter side of a drawn image in pixels: small ones are enlarged so that text is legible, large ones reduced.
-_SIDE = (384, 768)
 # Scales Detectron2's text and, with it, the width of its lines (to about 2 pixels).
 _LINES = 0.6
 _FILL = 0.3
@@ -40,12 +38,7 @@ def draw_case(dataset_dict: Mapping, output: Mapping, metadata, score_threshold:
     Returns:
         uint8 RGB (H, W, 3): title, panels (the image with a shorter side of 384 to 768 pixels), legend.
     """
-    grey = read_image(dataset_dict["file_name"])
-    short = min(grey.shape)
-    scale = min(max(short, _SIDE[0]), _SIDE[1]) / short
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    resized = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    image = np.repeat(resized[..., None], 3, axis=2)
+    image = displayed(read_image(dataset_dict["file_name"]))
     unit, classes = dataset_dict["unit"], list(metadata.thing_classes)
     task = unit.rpartition("/")[2]
     if task == "cls":

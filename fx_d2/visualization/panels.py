@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from detectron2.utils.visualizer import VisImage
 from matplotlib.font_manager import FontProperties
@@ -21,11 +22,27 @@ FAINT = (0.62, 0.62, 0.62)
 POINTS = 72 / 100
 TEXT = 13.0
 GAP = 8
+# Shorter side of a drawn image in pixels: small ones are enlarged so that text is legible, large ones reduced.
+_SIDE = (384, 768)
 _LINE = 22
 _ROW = (17.0, 34.0)
 _BARS_WIDTH = 400
 _TRACK = (0.22, 0.22, 0.22)
 PRESENT, ABSENT = color_of(0), color_of(1)
+
+
+def as_rgb(grey: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A radiograph uint8 (H, W) at another size, as RGB."""
+    smaller = height < grey.shape[0]
+    resized = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return np.repeat(resized[..., None], 3, axis=2)
+
+
+def displayed(grey: np.ndarray) -> np.ndarray:
+    """A radiograph uint8 (H, W) as RGB with a shorter side of 384 to 768 pixels."""
+    short = min(grey.shape)
+    scale = min(max(short, _SIDE[0]), _SIDE[1]) / short
+    return as_rgb(grey, max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from detectron2.structures import BoxMode
 from detectron2.utils.visualizer import VisImage
@@ -18,7 +17,7 @@ from ..data.images import read_image
 from ..data.masks import UNKNOWN, decode_masks
 from .overlays import Drawn, overlay_boxes, overlay_masks
 from .palette import Color, color_of
-from .panels import ABSENT, FAINT, FOREGROUND, GAP, PRESENT, TEXT, blank, shorten, write
+from .panels import ABSENT, FAINT, FOREGROUND, GAP, PRESENT, TEXT, as_rgb, blank, shorten, write
 
 # Height of a row of the label list in pixels, at least and at most.
 _ROW = (15.0, 28.0)
@@ -81,8 +80,7 @@ def draw_view(view: View, classes: Sequence[str], height: int, truth: bool = Tru
     """The image at a height in pixels, with boxes or masks in the colours of their classes: uint8 RGB."""
     scale = height / view.image.shape[0]
     size = (max(1, round(view.image.shape[1] * scale)), height)
-    resized = cv2.resize(view.image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    picture = np.repeat(resized[..., None], 3, axis=2)
+    picture = as_rgb(view.image, *size)
     if not truth:
         return picture
     if view.boxes is not None and len(view.boxes):

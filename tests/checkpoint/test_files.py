@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from fx_d2.checkpoint import CheckpointError, load_weights, read_weights
+from fx_d2.checkpoint.convert import convert
+from fx_d2.checkpoint.export import export_weights
 from fx_d2.checkpoint.layouts import find_layout
 from fx_d2.checkpoint.write import write_weights
 from fx_d2.modeling import ModelEMA
@@ -122,3 +124,15 @@ def test_safetensors_of_strangers(tmp_path):
 def test_bad_ending(tmp_path):
     with pytest.raises(CheckpointError, match=r"must end in \.pth or \.safetensors"):
         write_weights(tmp_path / "x.onnx", {"a": torch.zeros(1)})
+
+
+def test_what_an_older_checkpoint_does_not_say_is_not_made_up(tmp_path):
+    """Which classes exclude each other: nothing stored stays nothing, through conversion and export."""
+    torch.save({"model": make_model().state_dict(), "classes": {"two/cls": ["Normal", "Mass"]}}, tmp_path / "old.pth")
+    assert read_weights(tmp_path / "old.pth").exclusive is None
+    for suffix in (".pth", ".safetensors"):
+        convert(tmp_path / "old.pth", tmp_path / f"converted{suffix}")
+        export_weights(tmp_path / "old.pth", tmp_path / f"exported{suffix}", "student")
+        for name in ("converted", "exported"):
+            file = read_weights(tmp_path / f"{name}{suffix}")
+            assert file.exclusive is None and file.classes == {"two/cls": ["Normal", "Mass"]}

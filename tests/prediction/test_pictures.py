@@ -10,8 +10,9 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from fx_d2.modeling.heads.contract import UnitClasses
 from fx_d2.prediction import Prediction
 from fx_d2.prediction.findings import Finding, FindingMap
-from fx_d2.prediction.pictures import Palette, displayed, draw_prediction, finding_bars, picture_names
+from fx_d2.prediction.pictures import Palette, draw_prediction, finding_bars, picture_names
 from fx_d2.schedule import Unit
+from fx_d2.visualization.panels import displayed
 
 BOX, MASK, CLS = Unit("node21", "box"), Unit("siim_acr", "mask"), Unit("siim_acr", "cls")
 CLASSES = {BOX: UnitClasses(("Nodule",)), MASK: UnitClasses(("Pneumothorax",)), CLS: UnitClasses(("Pneumothorax",))}
