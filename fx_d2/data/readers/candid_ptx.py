@@ -7,11 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from .. import labels
 from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .published import PublishedReader
-from .run_length_rows import BOX_NOTE, FRAME, fields_of, read_masks
+from .run_length_rows import FRAME, TASKS, fields_of, read_masks
 from .tree import FileIndex
 
 _TABLE = "Pneumothorax_reports.csv"
@@ -26,11 +25,7 @@ class CandidPtx(PublishedReader):
     frame: ClassVar = FRAME
 
     def tasks(self) -> dict[str, TaskRecord]:
-        return {
-            "cls": TaskRecord(labels.PNEUMOTHORAX, notes="an image with a mask is positive"),
-            "box": TaskRecord(labels.PNEUMOTHORAX, notes=BOX_NOTE),
-            "mask": TaskRecord(labels.PNEUMOTHORAX, notes="several rows an image are united"),
-        }
+        return TASKS
 
     def parts(self, task: str) -> Mapping[str, Mapping[str, float]]:
         return {"all": {"train": 0.7, "val": 0.1, "test": 0.2}}

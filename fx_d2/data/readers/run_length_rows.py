@@ -7,15 +7,21 @@ from collections.abc import Iterable
 
 from detectron2.structures import BoxMode
 
-from .. import rle
+from .. import labels, rle
 from ..errors import DataError
-from ..records import ReadReport
+from ..records import ReadReport, TaskRecord
 
 # Both sets draw on images of this size.
 FRAME = (1024, 1024)
 # Smaller parts of a mask, in pixels, are slips of the pen and get no box.
 SMALLEST_BOX = 16
-BOX_NOTE = f"boxes are made from the masks: one round each connected part of at least {SMALLEST_BOX} pixels"
+_BOX_NOTE = f"boxes are made from the masks: one round each connected part of at least {SMALLEST_BOX} pixels"
+# What both sets are used for.
+TASKS = {
+    "cls": TaskRecord(labels.PNEUMOTHORAX, notes="an image with a mask is positive"),
+    "box": TaskRecord(labels.PNEUMOTHORAX, notes=_BOX_NOTE),
+    "mask": TaskRecord(labels.PNEUMOTHORAX, notes="several rows an image are united"),
+}
 _NONE = "-1"
 
 
