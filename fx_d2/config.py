@@ -104,6 +104,8 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.BOX.PROPOSAL_LOSS = 1.0
     # Detections kept per image.
     cfg.MODEL.BOX.TOPK = 300
+    # Trade time for memory, as MODEL.SWIN.CHECKPOINT: compute encoder and decoder layers again in the backward pass.
+    cfg.MODEL.BOX.CHECKPOINT = False
     # Reference switches of the box head; published weights compute the same only with them.
     # Outputs of every class layer: a dataset's first class is output 1 (its COCO category id), output 0 and those
     # beyond its classes mean nothing. 14 in the published weights; 0: as many as the dataset has classes.

@@ -33,7 +33,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch on the CPU; 0: its own choice")
     parser.add_argument("--detections", type=int, default=300_000, help="of the COCO comparison")
-    parser.add_argument("--no-reference", action="store_true", help="leave the published step out")
+    parser.add_argument(
+        "--reference",
+        default="plain,fast",
+        help="parts of the published step, or none (default: %(default)s)",
+    )
     parser.add_argument("--no-memory", action="store_true", help="measure no peaks")
     parser.add_argument("--json", metavar="FILE", help="write all numbers there")
     return parser.parse_args()
@@ -51,7 +55,7 @@ def main() -> None:
         repeats=args.repeats,
         clock=args.clock,
         kinds=tuple(filter(None, args.kinds.split(","))),
-        reference=not args.no_reference,
+        reference=() if args.reference == "none" else tuple(args.reference.split(",")),
         memory=not args.no_memory,
         threads=args.threads,
         detections=args.detections,

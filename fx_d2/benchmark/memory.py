@@ -8,24 +8,32 @@ import sys
 
 import torch
 
+from .published import Published
 from .steps import Bench, Kind
 
 STEPS = 2  # the second one finds the optimizer's state
 
 
-def peak_memory(cfg, kind: Kind, batch_size: int, reference: bool, threads: int = 0) -> float:
-    """GiB in a fresh process: allocated on the GPU, or resident on the CPU (libraries included)."""
+def peak_memory(cfg, kind: Kind, batch_size: int, published: str | None, threads: int = 0) -> float | None:
+    """GiB in a fresh process: allocated on the GPU, or resident on the CPU (libraries included); None: does not fit.
+
+    ``published``: the parts of the published step, None for ours.
+    """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure_peak, (cfg, kind, batch_size, reference, threads))
+        return pool.apply(measure_peak, (cfg, kind, batch_size, published, threads))
 
 
-def measure_peak(cfg, kind: Kind, batch_size: int, reference: bool, threads: int = 0) -> float:
+def measure_peak(cfg, kind: Kind, batch_size: int, published: str | None, threads: int = 0) -> float | None:
     """The same in this process: on the CPU the largest size that it ever had."""
     bench = Bench(cfg, batch_size, threads)
-    bench.lock(kind, reference)
     batch = bench.batch(kind.unit)
-    for _ in range(STEPS):
-        (bench.reference_step if reference else bench.step)(kind, batch)
+    worker = bench if published is None else Published(bench, published)
+    (bench.lock if published is None else worker.begin)(kind)
+    try:
+        for _ in range(STEPS):
+            worker.step(kind, batch)
+    except torch.OutOfMemoryError:
+        return None
     if bench.device.type == "cuda":
         return torch.cuda.max_memory_allocated(bench.device) / 2**30
     unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere

@@ -13,7 +13,8 @@ class Options:
     Attributes:
         batch: images a step. repeats: rounds. clock: ``wall``, or ``cpu`` for processor time.
         kinds: beginnings of names such as ``box`` or ``box locked``; empty: all.
-        reference: measure the published step, too. memory: measure peaks in processes of their own.
+        reference: parts of the published step that is measured beside ours (:mod:`.published`), ``plain`` and ``fast``.
+        memory: measure peaks in processes of their own.
         threads: of PyTorch, 0 for its own choice. detections: boxes of the COCO comparison.
     """
 
@@ -21,7 +22,7 @@ class Options:
     repeats: int = 3
     clock: str = "wall"
     kinds: tuple[str, ...] = ()
-    reference: bool = True
+    reference: tuple[str, ...] = ("plain", "fast")
     memory: bool = True
     threads: int = 0
     detections: int = 300_000

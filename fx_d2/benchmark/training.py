@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from statistics import median
 
 import torch
@@ -12,6 +13,7 @@ from .clock import interleave, ratio
 from .machine import matrix_product
 from .memory import peak_memory
 from .options import Options
+from .published import Published
 from .steps import Bench, Kind, kinds
 
 logger = logging.getLogger(__name__)
@@ -25,38 +27,35 @@ def count_flops(bench: Bench, kind: Kind, batch: list[dict]) -> float:
 
 
 def step_rows(cfg, options: Options) -> list[dict]:
-    """A row for each kind of pass."""
+    """A row for each kind of pass; a step that does not fit into a GPU's memory leaves its cells empty."""
+    wanted = [kind for kind in kinds(cfg) if options.wants(kind)]
     bench = Bench(cfg, options.batch, options.threads)
     rows = []
-    for kind in kinds(cfg):
-        if options.wants(kind):
-            rows.append(_step_row(bench, kind, options))
-            logger.info("%s", rows[-1])  # minutes lie between two rows
+    for kind in wanted:
+        rows.append(_step_row(bench, kind, options))
+        logger.info("%s", rows[-1])  # minutes lie between two rows
     del bench  # the measured processes need the memory
-    for row, kind in zip(rows, [kind for kind in kinds(cfg) if options.wants(kind)], strict=True):
-        _add_memory(row, cfg, kind, options)
+    torch.cuda.empty_cache()
+    for row, kind in zip(rows, wanted, strict=True) if options.memory else ():
+        row |= _memory(cfg, kind, options)
     return rows
 
 
 def _step_row(bench: Bench, kind: Kind, options: Options) -> dict:
     batch = bench.batch(kind.unit)
     product, product_flops = matrix_product(bench.device, bench.precision.dtype)
-
-    def own() -> None:
-        bench.step(kind, batch)
-
-    def published() -> None:
-        bench.reference_step(kind, batch)
-
-    def lock(reference: bool) -> None:
-        bench.lock(kind, reference)
-
-    lock(False)
+    bench.lock(kind)
     flops = count_flops(bench, kind, batch)
-    cases = {"own": own, "product": product}
-    if options.reference:
-        # The flags are set outside the clock: the trainer sets them when a pass begins.
-        cases = {"lock": lambda: lock(False), **cases, "relock": lambda: lock(True), "reference": published}
+    too_large: set[str] = set()
+    cases = {"own": lambda: bench.step(kind, batch), "product": product}
+    for parts in options.reference:
+        published = Published(bench, parts)
+        # The flags are set outside the step's clock: the trainer sets them when a pass begins.
+        cases |= {
+            f"begin {parts}": lambda p=published: p.begin(kind),
+            parts: lambda p=published: _unless_too_large(lambda: p.step(kind, batch), p.parts, too_large),
+            f"end {parts}": lambda p=published: (p.end(), bench.lock(kind)),
+        }
     times = interleave(cases, options.repeats, bench.device, options.clock)
     attainable = [product_flops / t for t in times["product"]]
     row = {
@@ -67,16 +66,29 @@ def _step_row(bench: Bench, kind: Kind, options: Options) -> dict:
         "attainable gflop/s": median(attainable) / 1e9,
         "share": median(flops / t / rate for t, rate in zip(times["own"], attainable, strict=True)),
     }
-    if options.reference:
-        row |= {"times as fast": ratio(times["reference"], times["own"]), "reference s": median(times["reference"])}
-    torch.cuda.empty_cache()
+    for parts in options.reference:
+        fits = parts not in too_large
+        row[f"{parts}: times as fast"] = ratio(times[parts], times["own"]) if fits else None
+        row[f"{parts}: seconds"] = median(times[parts]) if fits else None
     return row
 
 
-def _add_memory(row: dict, cfg, kind: Kind, options: Options) -> None:
-    if not options.memory:
-        return
-    row["GiB"] = peak_memory(cfg, kind, options.batch, False, options.threads)
-    if options.reference:
-        row["reference GiB"] = peak_memory(cfg, kind, options.batch, True, options.threads)
-        row["share of its memory"] = row["GiB"] / row["reference GiB"]
+def _unless_too_large(step: Callable[[], None], name: str, too_large: set[str]) -> None:
+    try:
+        if name not in too_large:
+            step()
+    except torch.OutOfMemoryError:
+        too_large.add(name)
+        torch.cuda.empty_cache()
+        logger.warning("the published step of %s parts does not fit into the memory", name)
+
+
+def _memory(cfg, kind: Kind, options: Options) -> dict:
+    """Peaks in GiB, None where it does not fit, and our share of the published step's."""
+    own, *others = (
+        peak_memory(cfg, kind, options.batch, parts, options.threads) for parts in (None, *options.reference)
+    )
+    found = {"GiB": own}
+    for parts, peak in zip(options.reference, others, strict=True):
+        found |= {f"{parts}: GiB": peak, f"{parts}: share of its memory": own / peak if own and peak else None}
+    return found

@@ -14,7 +14,8 @@ from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+
+from . import recompute
 
 
 def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
@@ -253,10 +254,7 @@ class FXSwin(Backbone):
         features = {}
         for name, stage in zip(self._out_features, self.layers, strict=True):
             for block in stage.blocks:
-                if self.use_checkpoint and self.training:
-                    x = checkpoint(block, x, use_reentrant=False)
-                else:
-                    x = block(x)
+                x = recompute.run(block, x, again=self.use_checkpoint)
             features[name] = x.permute(0, 3, 1, 2)
             if stage.downsample is not None:
                 x = stage.downsample(x)

@@ -68,13 +68,17 @@ def test_the_teacher_builds_no_graph(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_recomputed_blocks_give_the_same_gradients(device):
-    """Activation checkpointing (MODEL.SWIN.CHECKPOINT) is a choice of time and memory alone."""
+@pytest.mark.parametrize("unit", UNITS)
+def test_recomputed_layers_give_the_same_gradients(unit, device):
+    """Activation checkpointing (MODEL.SWIN.CHECKPOINT, MODEL.BOX.CHECKPOINT) is a choice of time and memory alone."""
     model = make_model(drop_path=0.3).to(device).train()
     exact = Precision(device, False, "bfloat16")
-    loss, plain = gradients(model, "two/cls", exact)
-    model.backbone.use_checkpoint = True
-    again, recomputed = gradients(model, "two/cls", exact)
+    loss, plain = gradients(model, unit, exact)
+    layers = [module for module in model.modules() if hasattr(module, "use_checkpoint")]
+    assert len(layers) == 4  # backbone, encoder, a decoder for each of the two datasets
+    for module in layers:
+        module.use_checkpoint = True
+    again, recomputed = gradients(model, unit, exact)
     assert again == pytest.approx(loss, rel=1e-5)
     torch.testing.assert_close(recomputed, plain, atol=1e-5, rtol=1e-4)
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .. import recompute
 from .attention import DeformableAttention
 from .layers import MLP, FeedForward, box_positions, inverse_sigmoid
 from .padding import Padding
 from .sampling import LevelShapes
+from .self_attention import QueryAttention
 
 
 class DecoderLayer(nn.Module):
@@ -19,7 +21,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.self_attn = QueryAttention(dim, num_heads)
         self.self_norm = nn.LayerNorm(dim)
         self.cross_attn = DeformableAttention(dim, num_heads, num_levels, num_points)
         self.cross_norm = nn.LayerNorm(dim)
@@ -35,9 +37,7 @@ class DecoderLayer(nn.Module):
         blocked: Tensor | None,
         padding: Padding | None = None,
     ) -> Tensor:
-        query = content + position
-        mixed = self.self_attn(query, query, content, attn_mask=blocked, need_weights=False)[0]
-        content = self.self_norm(content + mixed)
+        content = self.self_norm(content + self.self_attn(content + position, content, blocked))
         content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, shapes, padding))
         return self.ffn(content)
 
@@ -60,9 +60,17 @@ class Decoder(nn.Module):
     """A stack of layers that refines boxes layer by layer."""
 
     def __init__(
-        self, num_layers: int, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int
+        self,
+        num_layers: int,
+        dim: int,
+        num_heads: int,
+        num_levels: int,
+        num_points: int,
+        ffn_dim: int,
+        use_checkpoint: bool = False,
     ) -> None:
         super().__init__()
+        self.use_checkpoint = use_checkpoint
         self.layers = nn.ModuleList(
             DecoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
         )
@@ -85,8 +93,8 @@ class Decoder(nn.Module):
         Args:
             content: (B, Q, C) queries. boxes: (B, Q, 4) their first boxes, cx, cy, w, h in 0..1.
             memory: (B, S, C). box_head, refine_head: C -> 4 offsets in logit space, of a layer's output and of the
-                boxes that it hands on; one and the same except in Foundation X. blocked: bool (Q, Q), True where a
-                query (row) must not see another (column).
+                boxes that it hands on; one and the same except in Foundation X. blocked: see
+                :class:`.QueryAttention`.
         """
         states, predictions, references = [], [], [boxes]
         for layer in self.layers:
@@ -94,7 +102,8 @@ class Decoder(nn.Module):
             detached = reference.detach()
             place = detached if padding is None else detached * padding.ratios[:, :1].repeat(1, 1, 2)
             position = self.ref_point_head(box_positions(place, content.shape[-1]).to(content.dtype))
-            content = layer(content, position, detached, memory, shapes, blocked, padding)
+            inputs = content, position, detached, memory, shapes, blocked, padding
+            content = recompute.run(layer, *inputs, again=self.use_checkpoint)
             state = self.norm(content)
             states.append(state)
             predictions.append((box_head(state).float() + inverse_sigmoid(reference)).sigmoid())

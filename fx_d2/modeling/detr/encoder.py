@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .. import recompute
 from .attention import DeformableAttention
 from .layers import FeedForward
 from .padding import Padding, extent
@@ -48,9 +49,17 @@ class Encoder(nn.Module):
     """A stack of layers; tokens (B, S, C) -> memory (B, S, C)."""
 
     def __init__(
-        self, num_layers: int, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int
+        self,
+        num_layers: int,
+        dim: int,
+        num_heads: int,
+        num_levels: int,
+        num_points: int,
+        ffn_dim: int,
+        use_checkpoint: bool = False,
     ) -> None:
         super().__init__()
+        self.use_checkpoint = use_checkpoint
         self.layers = nn.ModuleList(
             EncoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
         )
@@ -58,5 +67,6 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes, padding: Padding | None = None) -> Tensor:
         centres = cell_centres(shapes, tokens.device, padding).expand(tokens.shape[0], -1, -1)
         for layer in self.layers:
-            tokens = layer(tokens, positions, centres, shapes, padding)
+            inputs = tokens, positions, centres, shapes, padding
+            tokens = recompute.run(layer, *inputs, again=self.use_checkpoint)
         return tokens

@@ -84,12 +84,12 @@ class BoxHead(TaskHead):
             nn.init.zeros_(conv.bias)
         sizes = (o.dim, o.num_heads, len(projections), o.num_points, o.ffn_dim)
         self.level_embed = nn.Parameter(torch.randn(len(projections), o.dim))
-        self.encoder = Encoder(o.encoder_layers, *sizes)
+        self.encoder = Encoder(o.encoder_layers, *sizes, o.checkpoint)
         owners = [SHARED] if o.layout == SHARED else list(datasets)
         if o.memory_projection:
             self.memory_projections = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
         self.selectors = nn.ModuleDict({name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners})
-        self.decoders = nn.ModuleDict({name: Decoder(o.decoder_layers, *sizes) for name in owners})
+        self.decoders = nn.ModuleDict({name: Decoder(o.decoder_layers, *sizes, o.checkpoint) for name in owners})
         self.branches = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
         self._init_transformer()
 
@@ -182,7 +182,7 @@ class BoxHead(TaskHead):
         blocked = None
         if noise is not None:
             content = torch.cat([noise.content(branch.label_embed), content], dim=1)
-            blocked = noise.attention_mask(boxes.shape[1])
+            blocked = noise.attention_mask(boxes.shape[1])[: noise.labels.shape[1]]
             boxes = torch.cat([noise.logits().sigmoid(), boxes], dim=1)
         refine = branch.refine_head if o.refine_heads else branch.box_head
         decoded = self.decoders[owner](

@@ -36,6 +36,7 @@ class BoxOptions:
     compare_decoder: bool = False
     encoder_l2: float = 0.0
     reference_lock: bool = False
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in ("per_dataset", SHARED):
@@ -72,6 +73,7 @@ class BoxOptions:
             compare_decoder=box.COMPARE_DECODER,
             encoder_l2=box.ENCODER_L2,
             reference_lock=cfg.FX.REFERENCE_LOCK,
+            checkpoint=box.CHECKPOINT,
         )
 
     def logits(self, num_classes: int) -> int:

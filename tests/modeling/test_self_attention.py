@@ -1,0 +1,36 @@
+"""Attention between queries against PyTorch's own with a mask over all pairs."""
+
+import pytest
+import torch
+from torch import nn
+
+from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising
+from fx_d2.modeling.detr.self_attention import QueryAttention
+
+
+@pytest.mark.parametrize("noised", [False, True])
+def test_values_and_gradients_of_multi_head_attention(noised):
+    torch.manual_seed(0)
+    attention = QueryAttention(16, 4)
+    nn.init.normal_(attention.in_proj_bias)
+    nn.init.normal_(attention.out_proj.bias)
+    whole, n, queries = None, 0, 7
+    if noised:
+        truth = BoxTargets(torch.zeros(2, dtype=torch.int64), torch.full((2, 4), 0.5))
+        whole = make_denoising([truth], 3, 6, 0.5, 1.0).attention_mask(queries)
+        n = len(whole) - queries
+        assert n == 12
+    query, content = (torch.randn(3, n + queries, 16, requires_grad=True) for _ in range(2))
+    expected, _ = nn.MultiheadAttention.forward(attention, query, query, content, attn_mask=whole)
+    found = attention(query, content, None if whole is None else whole[:n])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    upstream = torch.randn_like(expected)
+    wanted = [query, content, *attention.parameters()]
+    for a, b in zip(*(torch.autograd.grad(x, wanted, upstream) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_parameters_are_those_of_multi_head_attention():
+    """Weights of DINO load by name."""
+    own, pytorchs = QueryAttention(8, 2).state_dict(), nn.MultiheadAttention(8, 2).state_dict()
+    assert {name: x.shape for name, x in own.items()} == {name: x.shape for name, x in pytorchs.items()}
