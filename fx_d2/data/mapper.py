@@ -16,7 +16,7 @@ from ..schedule import Unit
 from .caching.entry import Picture
 from .caching.reader import ImageReader
 from .errors import DataError, nearest
-from .masks import UNKNOWN, decode_masks
+from .masks import UNKNOWN, decode_drawn
 from .photometry import Photometry, apply_table
 from .transforms import AffineTransform, Geometry, move_boxes
 
@@ -155,15 +155,17 @@ class UnitMapper:
         output.update(self._move_truth(truth, transform))
         return output
 
-    def _read_truth(self, dataset_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The truth in source pixels as arrays."""
+    def _read_truth(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any]:
+        """The truth in source pixels: arrays; for masks those of the classes that are drawn, and the unknown ones."""
         if self.unit.task == "cls":
             labels = np.asarray(dataset_dict["labels"], np.float32)
             if labels.shape != (self.num_classes,):
                 raise ValueError(f"{labels.size} labels for {self.num_classes} classes")
             return {"labels": labels}
         if self.unit.task == "mask":
-            return {"masks": decode_masks(dataset_dict, self.num_classes)}
+            unknown = dataset_dict.get("unknown_classes", ())
+            drawn = {k: mask for k, mask in decode_drawn(dataset_dict).items() if k not in unknown}
+            return {"drawn": drawn, "unknown": list(unknown)}
         kept = [entry for entry in dataset_dict["annotations"] if not entry.get("iscrowd", 0)]
         boxes = [BoxMode.convert(list(entry["bbox"]), entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
         corners = np.asarray(boxes, np.float64).reshape(-1, 4)
@@ -173,13 +175,17 @@ class UnitMapper:
             "classes": np.asarray([entry["category_id"] for entry in kept], np.int64),
         }
 
-    def _move_truth(self, truth: Mapping[str, np.ndarray], transform: AffineTransform) -> dict[str, Any]:
+    def _move_truth(self, truth: Mapping[str, Any], transform: AffineTransform) -> dict[str, Any]:
         """The truth of the view as the task's tensors."""
         mirror = self.mirror if transform.mirrored else np.arange(self.num_classes)
         if self.unit.task == "cls":
             return {"labels": torch.from_numpy(truth["labels"][mirror])}
         if self.unit.task == "mask":
-            return {"masks": torch.from_numpy(_move_masks(truth["masks"], transform)[mirror])}
+            masks = np.zeros((self.num_classes, *transform.output_size), np.uint8)
+            for category, mask in truth["drawn"].items():
+                masks[category] = transform.apply_segmentation(mask)
+            masks[truth["unknown"]] = UNKNOWN  # outside of the image, too
+            return {"masks": torch.from_numpy(masks[mirror])}
         boxes, kept = move_boxes(transform, truth["boxes"])
         return {"instances": make_instances(boxes[kept], mirror[truth["classes"]][kept], self.geometry.size)}
 
@@ -192,17 +198,6 @@ def _view(transform: AffineTransform, picture: Picture) -> np.ndarray:
     matrix = transform.matrix.copy()
     matrix[:, :2] *= np.divide(transform.source_size, size)[::-1]  # x, y
     return AffineTransform(matrix, transform.output_size, size).apply_image(picture.pixels)
-
-
-def _move_masks(masks: np.ndarray, transform: AffineTransform) -> np.ndarray:
-    """Masks (K, H, W) of 0, 1 and whole channels of 255 (unknown), which stay unknown everywhere."""
-    moved = np.zeros((len(masks), *transform.output_size), np.uint8)
-    for source, target in zip(masks, moved, strict=True):
-        if source[0, 0] == UNKNOWN:
-            target[:] = UNKNOWN
-        elif source.any():
-            target[:] = transform.apply_segmentation(source)
-    return moved
 
 
 def _tensor(image: np.ndarray) -> torch.Tensor:

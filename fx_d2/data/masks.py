@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from .errors import DataError
 from .images import read_mask
-from .runs import check_run_lengths, draw_runs
+from .runs import by_rows, check_run_lengths, draw_runs
 
 UNKNOWN = 255
 
@@ -30,16 +30,30 @@ def decode_masks(dataset_dict: Mapping[str, Any], num_classes: int) -> np.ndarra
     Raises:
         DataError: a segmentation does not fit the image or cannot be decoded; the message names the image.
     """
-    height, width = dataset_dict["height"], dataset_dict["width"]
-    masks = np.zeros((num_classes, height, width), np.uint8)
-    for annotation in dataset_dict["annotations"]:
-        try:
-            inside = decode_segmentation(annotation["segmentation"], height, width)
-        except ValueError as error:
-            raise DataError(f"{dataset_dict.get('file_name')}: {error}") from None
-        masks[annotation["category_id"]][inside] = 1
+    masks = np.zeros((num_classes, dataset_dict["height"], dataset_dict["width"]), np.uint8)
+    for category, inside in decode_drawn(dataset_dict).items():
+        masks[category] = inside
     masks[list(dataset_dict.get("unknown_classes", ()))] = UNKNOWN
     return masks
+
+
+def decode_drawn(dataset_dict: Mapping[str, Any]) -> dict[int, np.ndarray]:
+    """The masks of the classes that have an annotation, by class: bool (H, W) each, in memory row by row.
+
+    Most images of a set of findings have none: what is not drawn needs no array of the size of the image.
+
+    Raises:
+        DataError: as :func:`decode_masks`.
+    """
+    drawn: dict[int, np.ndarray] = {}
+    for annotation in dataset_dict["annotations"]:
+        try:
+            inside = decode_segmentation(annotation["segmentation"], dataset_dict["height"], dataset_dict["width"])
+        except ValueError as error:
+            raise DataError(f"{dataset_dict.get('file_name')}: {error}") from None
+        category = annotation["category_id"]
+        drawn[category] = drawn[category] | inside if category in drawn else inside
+    return drawn
 
 
 def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, width: int) -> np.ndarray:
@@ -58,7 +72,7 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
     if isinstance(segmentation, list):
         check_polygons(segmentation)
         runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-        return coco_mask.decode(runs).astype(bool)
+        return by_rows(coco_mask.decode(runs).T)
     if "png" in segmentation:
         return _read_picture(segmentation["png"], segmentation.get("factor", 1), height, width)
     return draw_runs(check_run_lengths(segmentation, height, width), height, width)

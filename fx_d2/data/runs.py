@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -57,7 +58,15 @@ def _uncompress(text: str | bytes) -> np.ndarray:
 
 def draw_runs(runs: np.ndarray, height: int, width: int) -> np.ndarray:
     """The mask (height, width), bool, of alternate runs outside and inside down the columns."""
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+    return by_rows(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height))
+
+
+def by_rows(columns: np.ndarray) -> np.ndarray:
+    """The mask (H, W), bool, row by row in memory, of one that lies there column by column: (W, H) of one byte each.
+
+    OpenCV moves blocks: a tenth of the time of NumPy's copy, and of every later step on an array of mixed order.
+    """
+    return cv2.transpose(np.ascontiguousarray(columns).view(np.uint8)).view(bool)
 
 
 def read_edges(rle: Mapping[str, Any]) -> np.ndarray:

@@ -14,6 +14,7 @@ from fx_d2.data.caching.reader import ImageReader
 from fx_d2.data.errors import DataError
 from fx_d2.data.formats.writing import write_dicom
 from fx_d2.data.mapper import UnitMapper, mirror_index
+from fx_d2.data.masks import decode_masks
 from fx_d2.data.photometry import Photometry
 from fx_d2.data.transforms import Geometry
 from fx_d2.schedule import Unit
@@ -113,6 +114,18 @@ def test_outside_of_the_image_a_known_mask_is_empty_and_an_unknown_one_unknown(r
     assert (output["masks"][:2, frame] == 0).all() and (output["masks"][2] == 255).all()
     assert output["masks"][0].sum() == 4 * 3  # 8 x 6 pixels at half the size
     assert (output["image"][0][frame] == 0).all()
+
+
+def test_masks_move_as_if_each_channel_were_drawn_in_full(record):
+    """Drawing only what is there gives what moving every channel of the whole array gives, unknown ones included."""
+    record["annotations"].append({**record["annotations"][1], "category_id": 2})  # drawn and unknown: unknown
+    wild = mapper("mask", Geometry(size=SIDE, rotation=20, scale=(0.7, 1.2), shift=0.1))
+    found = wild(record, rng(3))["masks"].numpy()
+    transform, whole = wild.geometry.draw(rng(3), SIDE, SIDE), decode_masks(record, 3)
+    for channel, source in zip(found, whole, strict=True):
+        known = source[0, 0] != 255
+        assert np.array_equal(channel, transform.apply_segmentation(source) if known else np.full_like(channel, 255))
+    assert found[0].any() and found[1].any() and (found[2] == 255).all()
 
 
 def test_crowd_boxes_are_not_trained_on(record):

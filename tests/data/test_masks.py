@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fx_d2.data.errors import DataError
-from fx_d2.data.masks import decode_masks, decode_segmentation
+from fx_d2.data.masks import decode_drawn, decode_masks, decode_segmentation
 from fx_d2.data.rle import from_mask, from_relative_columns, union
 from tests.real_data import REAL
 
@@ -162,3 +162,27 @@ def test_real_mask_pictures_agree_with_their_polygons():
         drawn = np.any([decode_segmentation(each, *size) for each in outlines], axis=0)
         picture = decode_segmentation({"png": str(path)}, *size)
         assert (drawn & picture).sum() / (drawn | picture).sum() > 0.97
+
+
+def test_only_drawn_classes_have_an_array_and_it_lies_row_by_row(tmp_path):
+    """Against a union pixel by pixel of what pycocotools draws."""
+    shapes = np.random.default_rng(0).random((3, 6, 8)) < 0.4
+    Image.fromarray(shapes[2].astype(np.uint8) * 255).save(tmp_path / "m.png")
+    polygon = [[1.0, 1.0, 7.0, 1.5, 6.5, 5.0]]
+    entries = [
+        (4, from_mask(shapes[0])),
+        (1, polygon),
+        (4, from_mask(shapes[1])),
+        (4, {"png": str(tmp_path / "m.png")}),
+    ]
+    annotations = [{"category_id": k, "segmentation": segmentation} for k, segmentation in entries]
+    drawn = decode_drawn(record(*annotations))
+    expected = np.zeros((6, 8), bool)
+    for mask in shapes:
+        for place in np.ndindex(6, 8):
+            expected[place] |= mask[place]
+    assert set(drawn) == {1, 4} and np.array_equal(drawn[4], expected)
+    assert np.array_equal(drawn[1], coco_mask.decode(coco_mask.frPyObjects(polygon, 6, 8))[..., 0])
+    for mask in drawn.values():
+        assert mask.dtype == bool and mask.flags.c_contiguous
+    assert decode_drawn(record()) == {}
