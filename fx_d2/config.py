@@ -106,6 +106,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.BOX.TOPK = 300
     # Trade time for memory, as MODEL.SWIN.CHECKPOINT: compute encoder and decoder layers again in the backward pass.
     cfg.MODEL.BOX.CHECKPOINT = False
+    # Deformable sampling: plain (PyTorch), or triton: our own CUDA kernels, compiled at the first batch of boxes. On a
+    # GPU the order of the sums in the gradient varies from run to run with both.
+    cfg.MODEL.BOX.SAMPLING = "plain"
     # Reference switches of the box head; published weights compute the same only with them.
     # Outputs of every class layer: a dataset's first class is output 1 (its COCO category id), output 0 and those
     # beyond its classes mean nothing. 14 in the published weights; 0: as many as the dataset has classes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import logging
 from collections.abc import Iterable
 
@@ -46,6 +47,7 @@ def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:
 
 _CHOICES = {
     "MODEL.BOX.LAYOUT": ("per_dataset", "shared"),
+    "MODEL.BOX.SAMPLING": ("plain", "triton"),
     "FX.TEACHER.MOMENTUM_SCHEDULE": ("constant", "cosine"),
     "FX.TEACHER.UPDATE": ("pass", "iteration"),
     "INPUT.CACHE.MODE": ("auto", "all", "off"),
@@ -108,6 +110,7 @@ def check_config(cfg: CfgNode) -> None:
         raise ValueError(
             f"INPUT.READ_SIDE {cfg.INPUT.READ_SIDE} is below INPUT.SIZE {cfg.INPUT.SIZE}; raise it or set it to 0"
         )
+    _check_sampling(cfg)
     cycle_passes(cfg)
     units = cycle_units(cfg)
     if not units:
@@ -118,6 +121,18 @@ def check_config(cfg: CfgNode) -> None:
             logger.warning("%s has left or right classes without a partner: its images are not flipped", unit)
     _check_splits(cfg, units)
     _check_best(cfg, units)
+
+
+def _check_sampling(cfg: CfgNode) -> None:
+    """Now, and not at the first batch of boxes, perhaps hours later."""
+    if cfg.MODEL.BOX.SAMPLING != "triton":
+        return
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        raise ValueError(
+            f"MODEL.BOX.SAMPLING triton needs MODEL.DEVICE cuda and a GPU, not {cfg.MODEL.DEVICE}; set it to plain"
+        )
+    if importlib.util.find_spec("triton") is None:
+        raise ValueError("MODEL.BOX.SAMPLING triton needs the package triton (pip install triton); set it to plain")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

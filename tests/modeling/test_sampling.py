@@ -1,9 +1,14 @@
 """The ways to sample agree: values and gradients against the plain way; test_detr.py has the loop."""
 
+import sys
+
 import pytest
 import torch
 
-from fx_d2.modeling.detr.sampling import ms_deform_attn, sample_levels, sample_tokens
+from fx_d2.modeling.detr.attention import DeformableAttention
+from fx_d2.modeling.detr.sampling import load_triton, ms_deform_attn, sample_levels, sample_tokens
+from fx_d2.modeling.heads.box import BoxHead, BoxOptions
+from tests.tiny import CLASSES, OPTIONS
 
 SHAPES = ((5, 7), (3, 4), (2, 2))
 
@@ -55,6 +60,23 @@ def test_only_the_inputs_are_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         ms_deform_attn(value, SHAPES, locations, weights)
     assert sorted(kept) == sorted([value.numel(), locations.numel(), weights.numel()])
+
+
+def test_each_model_has_its_own_way():
+    channels = {f"stage{i}": 8 for i in (1, 2, 3, 4)}
+    for way in ("triton", "plain"):
+        head = BoxHead(channels, CLASSES, BoxOptions(sampling=way, **OPTIONS))
+        layers = [module for module in head.modules() if isinstance(module, DeformableAttention)]
+        assert [layer.sampling for layer in layers] == [way] * (2 + 2 * 3)  # encoder; a decoder for each dataset
+
+
+def test_triton_without_a_gpu_or_the_package_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="MODEL.BOX.SAMPLING triton runs on CUDA, not on cpu; set it to plain"):
+        ms_deform_attn(case()[0], SHAPES, *case()[1:], way="triton")
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "fx_d2.modeling.detr.sampling_triton", raising=False)
+    with pytest.raises(ValueError, match="MODEL.BOX.SAMPLING triton: .*triton.* install triton"):
+        load_triton(torch.device("cuda"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

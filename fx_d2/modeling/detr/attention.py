@@ -12,7 +12,12 @@ from .sampling import LevelShapes, ms_deform_attn
 
 
 class DeformableAttention(nn.Module):
-    """Each query reads ``points`` places near its reference on each level, per head."""
+    """Each query reads ``points`` places near its reference on each level, per head.
+
+    ``sampling``: the way it is computed, see :func:`.sampling.ms_deform_attn`.
+    """
+
+    sampling = "plain"
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
@@ -64,5 +69,5 @@ class DeformableAttention(nn.Module):
             locations = reference + offsets / sides[:, None]
         else:
             locations = reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5
-        sampled = ms_deform_attn(value, shapes, locations, weights)
+        sampled = ms_deform_attn(value, shapes, locations, weights, self.sampling)
         return self.output_proj(sampled.to(query.dtype))

@@ -7,7 +7,7 @@ Shapes, the same everywhere here: ``value`` (B, S, heads, D) with S the tokens o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +17,34 @@ from torch import Tensor
 LevelShapes = tuple[tuple[int, int], ...]
 
 
-def ms_deform_attn(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn(
+    value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor, way: str = "plain"
+) -> Tensor:
     """Samples every level bilinearly at every location and sums with the weights; always in float32.
 
-    The one place where a way to do it is chosen.
+    The one place where a way to do it is chosen: ``way`` is ``plain``, or ``triton`` for the kernels of
+    :mod:`.sampling_triton`.
+
+    Raises:
+        ValueError: ``triton`` without a GPU, or without the package.
     """
-    value, locations, weights = value.float(), locations.float(), weights.float()
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return sample_levels(value, shapes, locations, weights)  # exporters and compilers know its operators
-    return _Sampling.apply(value, locations, weights, shapes)
+        # exporters and compilers know its operators
+        return sample_levels(value.float(), shapes, locations.float(), weights.float())
+    if way == "triton":
+        return load_triton(value.device)(value, shapes, locations, weights)
+    return _Sampling.apply(value.float(), locations.float(), weights.float(), shapes)
+
+
+def load_triton(device: torch.device) -> Callable[..., Tensor]:
+    """:func:`.sampling_triton.sample_triton`, imported when it is first asked for; errors as above."""
+    if device.type != "cuda":
+        raise ValueError(f"MODEL.BOX.SAMPLING triton runs on CUDA, not on {device.type}; set it to plain")
+    try:
+        from .sampling_triton import sample_triton
+    except ImportError as error:
+        raise ValueError(f"MODEL.BOX.SAMPLING triton: {error}; install triton, or set it to plain") from error
+    return sample_triton
 
 
 def _levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -101,6 +101,7 @@ class BoxHead(TaskHead):
             for module in stack.modules():  # the deformable attention has a start of its own
                 if hasattr(module, "sampling_offsets"):
                     module._init_weights()
+                    module.sampling = self.options.sampling
 
     @classmethod
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> BoxHead:

@@ -29,6 +29,7 @@ class BoxOptions:
     weights: tuple[float, float, float] = (1.0, 5.0, 2.0)
     proposal_weight: float = 1.0
     topk: int = 300
+    sampling: str = "plain"
     class_logits: int = 0
     memory_projection: bool = False
     refine_heads: bool = False
@@ -66,6 +67,7 @@ class BoxOptions:
             weights=(box.LOSS.CLASS, box.LOSS.BOX, box.LOSS.GIOU),
             proposal_weight=box.PROPOSAL_LOSS,
             topk=box.TOPK,
+            sampling=box.SAMPLING,
             class_logits=box.CLASS_LOGITS,
             memory_projection=box.MEMORY_PROJECTION,
             refine_heads=box.REFINE_HEADS,

@@ -1,0 +1,63 @@
+"""The Triton kernels under Triton's interpreter, values and gradients against ``grid_sample``.
+
+The interpreter must be chosen before Triton is imported, so ``test_sampling_triton.py`` runs this file in a process of
+its own; pytest does not collect it by its name.
+"""
+
+import pytest
+import torch
+
+from fx_d2.modeling.detr.sampling import sample_levels
+from fx_d2.modeling.detr.sampling_triton import sample_triton
+
+LEVELS = ((5, 7), (3, 4), (1, 2))
+# heads, D, points, levels, queries: D of no power of two, one level, two blocks of queries, D above a block.
+SIZES = [(3, 4, 2, LEVELS, 9), (2, 20, 3, LEVELS[:1], 19), (1, 1, 1, LEVELS, 600), (1, 520, 1, LEVELS[2:], 3)]
+
+
+def case(heads: int, d: int, points: int, shapes: tuple[tuple[int, int], ...], queries: int) -> list[torch.Tensor]:
+    """Value, locations (inside, on edges, centres of cells, a little and far outside) and weights, with gradients."""
+    generator = torch.Generator().manual_seed(0)
+    b, levels = 2, len(shapes)
+    value = torch.randn(b, sum(h * w for h, w in shapes), heads, d, generator=generator)
+    locations = torch.rand(b, queries, heads, levels, points, 2, generator=generator) * 1.6 - 0.3
+    locations[0, 0], locations[0, 1], locations[0, 2] = 0.0, 1.0, 1e6
+    cell = torch.randint(-1, 8, (queries, heads, levels, points, 2), generator=generator)
+    locations[1] = (cell + 0.5) / torch.tensor([(w, h) for h, w in shapes])[:, None]
+    weights = torch.rand(b, queries, heads, levels, points, generator=generator)
+    return [tensor.requires_grad_() for tensor in (value, locations, weights)]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"D{sizes[1]}")
+def test_values_and_gradients_of_the_plain_way(sizes):
+    tensors = case(*sizes)
+    plain, other = (sample(tensors[0], sizes[3], *tensors[1:]) for sample in (sample_levels, sample_triton))
+    torch.testing.assert_close(other, plain, atol=1e-6, rtol=1e-5)
+    gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(1))
+    expected, found = (torch.autograd.grad(out, tensors, gradient) for out in (plain, other))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-5)
+
+
+def test_bfloat16_is_rounded_at_the_ends_alone():
+    """The value's own rounding is in both, so the result is as close as in float32; the gradient is rounded once."""
+    value, locations, weights = case(2, 8, 1, LEVELS[:1], 9)
+    rough = value.detach().bfloat16().requires_grad_()
+    out, plain = (
+        sample(x, LEVELS[:1], locations, weights)
+        for sample, x in ((sample_triton, rough), (sample_levels, rough.float()))
+    )
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, plain, atol=1e-6, rtol=1e-5)
+    (found,), (expected,) = (torch.autograd.grad(x.square().sum(), rough) for x in (out, plain))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=2**-7)
+
+
+def test_only_the_inputs_are_kept():
+    tensors, kept = case(*SIZES[0]), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.data_ptr()) or x, lambda x: x):
+        sample_triton(tensors[0], LEVELS, *tensors[1:])
+    assert kept == [tensor.data_ptr() for tensor in tensors]
+    with pytest.raises(ValueError, match="do not fit"):
+        sample_triton(tensors[0], LEVELS[:2], *tensors[1:])

@@ -1,0 +1,44 @@
+"""The Triton kernels without a GPU: run by Triton's interpreter, and compiled for two GPUs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+triton = pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="compiles nothing when interpreting")
+
+
+def test_the_interpreter_agrees():
+    """No test found is an exit code of its own, so 0 means that they ran."""
+    command = [sys.executable, "-m", "pytest", "-q", Path(__file__).with_name("interpreted_sampling.py")]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("capability", "d", "dtype"), [(80, 20, "bf16"), (90, 32, "fp32")])
+@pytest.mark.parametrize("name", ["forward_kernel", "backward_kernel"])
+def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, monkeypatch):
+    """To a binary of the GPU, by the assembler that comes with Triton."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from fx_d2.modeling.detr import sampling_triton
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel, points = getattr(sampling_triton, name), 2
+    sizes = {"HEADS": 8, "LEVELS": 4, "POINTS": points, "D": d, **sampling_triton.blocks(d)}
+    types = {"value": f"*{dtype}", "levels": "*i32", "tokens": "i32", "queries": "i32"}
+    types |= dict.fromkeys(sizes, "constexpr")
+    signature = {argument: types.get(argument, "*fp32") for argument in kernel.arg_names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, type_ in enumerate(signature.values()) if type_.startswith("*")}
+    source = ASTSource(kernel, signature, constexprs=sizes, attrs=aligned)
+    found = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=sampling_triton.COMPILER).asm
+    assert len(found["cubin"]) > 0 and f".target sm_{capability}" in found["ptx"]
+    # The four numbers a thread sums at each corner, and no product that the compiler fused by itself.
+    assert found["ptx"].count("fma.rn.f32") == (4 * 4 * points if name == "forward_kernel" else 0)
+    if d == 32:
+        assert "ld.global.v4.b32" in found["ptx"]  # rows of float32 are read 16 bytes at a time
