@@ -6,28 +6,26 @@ processes, of training processes, or of where a run was resumed.
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
 from detectron2.data import DatasetCatalog
 from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from ..config import split_name
 from ..schedule import CycleSchedule, Unit
 from .errors import nearest
 from .few_shot import few_shot
-from .mapper import UnitMapper, make_instances
+from .mapper import UnitMapper
+from .pool import BatchLoader
 
 # (unit, pass_index, position in the endless stream of that pass); see schedule.Slot.
 Key = tuple[Unit, int, int]
@@ -98,83 +96,47 @@ class CycleBatchSampler(Sampler[list[Key]]):
             yield [(slot.unit, slot.pass_index, position) for position in positions]
 
 
-class _TestImages(Dataset):
-    """The images of one split in the order of its records."""
+class SplitLoader:
+    """The plain images of one split of several units, unit by unit through one pool of processes.
 
-    def __init__(self, records: list[dict], mapper: UnitMapper) -> None:
-        self.records, self.mapper = records, mapper
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.mapper(self.records[index])
-
-
-class BatchLoader:
-    """Iterates over batches: lists of mapper outputs, all of one unit."""
-
-    def __init__(self, dataset: Dataset, batches: Sampler, num_workers: int) -> None:
-        workers = min(num_workers, len(batches))
-        self._loader = DataLoader(
-            dataset,
-            batch_sampler=batches,
-            num_workers=workers,
-            # In the processes of Detectron2's launch() the default is to spawn: each worker would import everything.
-            multiprocessing_context="fork" if workers else None,
-            collate_fn=_pack,
-            worker_init_fn=partial(_start_worker, os.getpid()),
-            # Its own generator: the loader would otherwise draw from the global one, and loading would change training.
-            generator=torch.Generator(),
-        )
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        return map(_unpack, iter(self._loader))
-
-
-def _start_worker(trainer: int, worker: int) -> None:
-    # A signal to the whole job asks the trainer to finish its step, for which it needs its loader.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey, args=(trainer,), daemon=True).start()
-    # The workers are the parallelism; threads inside them would only fight for the cores.
-    cv2.setNumThreads(0)
-
-
-def _obey(trainer: int) -> None:
-    """Ends a worker at its trainer's SIGTERM (one from elsewhere is meant for the trainer), or when that is gone.
-
-    PyTorch's own watch misses a trainer that was killed while the worker started.
+    Starting a pool takes some tenths of a second, and while a unit is scored the images of the next one are read.
     """
-    while os.getppid() == trainer:
-        received = signal.sigtimedwait({signal.SIGTERM}, 5)
-        if received and received.si_pid == trainer:
-            break
-    os._exit(0)
+
+    def __init__(self, cfg, records: Mapping[Unit, list[dict]]) -> None:
+        batches = {unit: self._batches(unit, len(entries), cfg.FX.EVAL.BATCH) for unit, entries in records.items()}
+        self.counts = {unit: len(own) for unit, own in batches.items()}
+        mappers = {unit: UnitMapper(cfg, unit, train=False) for unit in records}
+        self._loader = BatchLoader(_SplitImages(records, mappers), sum(batches.values(), []), *_pool_options(cfg))
+
+    @staticmethod
+    def _batches(unit: Unit, images: int, size: int) -> list[list[tuple[Unit, int]]]:
+        """This process's contiguous part of a unit's images; it may be none."""
+        sampler = BatchSampler(InferenceSampler(images), size, drop_last=False)
+        return [[(unit, index) for index in indices] for indices in sampler]
+
+    def __iter__(self) -> Iterator[tuple[Unit, Iterator[list[dict[str, Any]]]]]:
+        """Each unit and its batches; what is not taken of them is passed over when the next unit is asked for."""
+        stream = iter(self._loader)
+        for unit, count in self.counts.items():
+            batches = islice(stream, count)
+            yield unit, batches
+            deque(batches, maxlen=0)
 
 
-def _pack(batch: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
-    """One tensor per kind instead of one per image: each tensor that leaves a worker costs an open file."""
-    kinds = [key for key, value in batch[0].items() if isinstance(value, torch.Tensor)]
-    tensors = {key: torch.stack([entry.pop(key) for entry in batch]) for key in kinds}
-    for entry in batch:
-        if "instances" in entry:
-            truth = entry["instances"]
-            entry["instances"] = (truth.gt_boxes.tensor.numpy(), truth.gt_classes.numpy(), truth.image_size[0])
-    return batch, tensors
+class _SplitImages(Dataset):
+    """The images of several units in the order of their records, addressed by unit and index."""
+
+    def __init__(self, records: Mapping[Unit, list[dict]], mappers: Mapping[Unit, UnitMapper]) -> None:
+        self.records, self.mappers = dict(records), dict(mappers)
+
+    def __getitem__(self, key: tuple[Unit, int]) -> dict[str, Any]:
+        unit, index = key
+        return self.mappers[unit](self.records[unit][index])
 
 
-def _unpack(packed: tuple[list[dict[str, Any]], dict[str, torch.Tensor]]) -> list[dict[str, Any]]:
-    batch, tensors = packed
-    for number, entry in enumerate(batch):
-        entry.update({key: tensor[number] for key, tensor in tensors.items()})
-        if "instances" in entry:
-            entry["instances"] = make_instances(*entry["instances"])
-    return batch
+def _pool_options(cfg) -> tuple[int, bool]:
+    """Worker processes, and whether batches are put where a GPU can fetch them by itself (pinned memory)."""
+    return cfg.DATALOADER.NUM_WORKERS, cfg.MODEL.DEVICE.startswith("cuda")
 
 
 def _read(unit: Unit, split: str) -> list[dict]:
@@ -223,7 +185,7 @@ def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> Bat
     records = {unit: training_records(cfg, unit) for unit in schedule.units}
     mappers = {unit: UnitMapper(cfg, unit, train=True) for unit in schedule.units}
     images = TrainingImages(records, mappers, max(cfg.SEED, 0))
-    return BatchLoader(images, batches, cfg.DATALOADER.NUM_WORKERS)
+    return BatchLoader(images, batches, *_pool_options(cfg))
 
 
 def spread(records: list[dict], limit: int) -> list[dict]:
@@ -232,12 +194,10 @@ def spread(records: list[dict], limit: int) -> list[dict]:
     return [records[i * len(records) // number] for i in range(number)]
 
 
-def build_test_loader(cfg, unit: Unit, split: str, limit: int = 0) -> BatchLoader:
-    """The plain images of one split in order, or ``limit`` of them; each process gets one contiguous part.
+def build_test_loader(cfg, units: Sequence[Unit], split: str, limit: int = 0) -> SplitLoader:
+    """The plain images of a split of each unit in order, or ``limit`` of them; each process gets one contiguous part.
 
     Raises:
-        ValueError: the split is missing or empty.
+        ValueError: the split of a unit is missing or empty.
     """
-    records = spread(_read(unit, split), limit)
-    batches = BatchSampler(InferenceSampler(len(records)), cfg.FX.EVAL.BATCH, drop_last=False)
-    return BatchLoader(_TestImages(records, UnitMapper(cfg, unit, train=False)), batches, cfg.DATALOADER.NUM_WORKERS)
+    return SplitLoader(cfg, {unit: spread(_read(unit, split), limit) for unit in units})

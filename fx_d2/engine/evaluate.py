@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from detectron2.data import DatasetCatalog
@@ -63,8 +63,8 @@ def evaluate(
     results: Results = {name: {} for name in models}
     cases: Cases = {}
     with evaluation_mode(list(models.values())):
-        for unit in _with_split(units, split):
-            evaluators, cases[unit] = _run_unit(cfg, models, unit, split, precision, keep, limit=limit)
+        for unit, batches in _read_units(cfg, units, split, limit):
+            evaluators, cases[unit] = _run_unit(models, unit, split, batches, precision, keep, limit=limit)
             for name, evaluator in evaluators.items():
                 results[name].setdefault(unit.dataset, {})[unit.task] = evaluator.evaluate().get(unit.task, {})
     comm.synchronize()
@@ -87,12 +87,12 @@ def evaluate_fully(
     cases: Cases = {}
     with evaluation_mode(list(models.values())):
         findings = [unit for unit in units if unit.task == "cls"] if recorder.run.threshold_split else []
-        for unit in _with_split(findings, val_split):
-            evaluators, _ = _run_unit(cfg, models, unit, val_split, precision, 0)
+        for unit, batches in _read_units(cfg, findings, val_split):
+            evaluators, _ = _run_unit(models, unit, val_split, batches, precision)
             tables = {name: evaluator.table for name, evaluator in evaluators.items() if evaluator.evaluate()}
             recorder.choose_thresholds(str(unit), tables)
-        for unit in _with_split(units, split):
-            evaluators, cases[unit] = _run_unit(cfg, models, unit, split, precision, keep, options)
+        for unit, batches in _read_units(cfg, units, split):
+            evaluators, cases[unit] = _run_unit(models, unit, split, batches, precision, keep, options)
             for name, evaluator in evaluators.items():
                 if unit.task == "cls":
                     evaluator.thresholds = recorder.thresholds(name, str(unit), evaluator.classes)
@@ -118,19 +118,27 @@ def evaluation_options(cfg) -> Options:
     )
 
 
-def _with_split(units: Sequence[Unit], split: str) -> Iterator[Unit]:
-    """The units that have the split, each announced in the log."""
-    for number, unit in enumerate(units):
-        if split not in unit_metadata(unit).splits:
+def _read_units(cfg, units: Sequence[Unit], split: str, limit: int = 0) -> Iterator[tuple[Unit, Iterator[list[dict]]]]:
+    """The units that have the split, each announced in the log, with their batches."""
+    known = [unit for unit in units if split in unit_metadata(unit).splits]
+    for unit in units:
+        if unit not in known:
             logger.warning("%s has no %s split, it is not scored", unit, split)
-            continue
+    for number, (unit, batches) in enumerate(build_test_loader(cfg, known, split, limit), start=1):
         images = len(DatasetCatalog.get(split_name(unit, split)))
-        logger.info("evaluating %s on %s (%d images), unit %d of %d", unit, split, images, number + 1, len(units))
-        yield unit
+        logger.info("evaluating %s on %s (%d images), unit %d of %d", unit, split, images, number, len(known))
+        yield unit, batches
 
 
 def _run_unit(
-    cfg, models, unit: Unit, split: str, precision: Precision, keep: int, options: Options | None = None, limit: int = 0
+    models: Mapping[str, nn.Module],
+    unit: Unit,
+    split: str,
+    batches: Iterable[list[dict]],
+    precision: Precision,
+    keep: int = 0,
+    options: Options | None = None,
+    limit: int = 0,
 ) -> tuple[dict[str, UnitEvaluator], list[tuple[dict, dict]]]:
     """Runs every model over the images of a split, which are read once; so is their truth."""
     records, metadata = spread(DatasetCatalog.get(split_name(unit, split)), limit), unit_metadata(unit)
@@ -141,7 +149,7 @@ def _run_unit(
     wanted = {records[i * len(records) // keep]["image_id"] for i in range(min(keep, len(records)))} if keep else set()
     by_id = {record["image_id"]: record for record in records}
     kept = []
-    for batch in build_test_loader(cfg, unit, split, limit):
+    for batch in batches:
         truths = first.truths_of(batch)
         for name, model in models.items():
             with precision.autocast():

@@ -1,5 +1,6 @@
 """The stream of training images: every image equally often, the same whatever the processes, resumable."""
 
+import os
 from collections import Counter
 
 import cv2
@@ -12,6 +13,7 @@ from detectron2.structures import BoxMode
 from fx_d2.config import get_fx_cfg
 from fx_d2.data import loader as loader_module
 from fx_d2.data.loader import CycleBatchSampler, build_test_loader, build_train_loader, epoch_order, unit_sizes
+from fx_d2.data.mapper import UnitMapper
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 
 SIZES = {"cls": 7, "box": 5, "mask": 6}
@@ -56,6 +58,7 @@ def units(tmp_path_factory):
 @pytest.fixture
 def cfg():
     cfg = get_fx_cfg()
+    cfg.MODEL.DEVICE = "cpu"
     cfg.INPUT.SIZE = 16
     cfg.DATALOADER.NUM_WORKERS = 0
     cfg.FX.EVAL.BATCH = 4
@@ -209,14 +212,62 @@ def test_an_error_names_the_file(units, cfg, monkeypatch):
         list(build_train_loader(cfg, make_schedule(units)))
 
 
+def with_process(monkeypatch):
+    """Every mapped image says which process mapped it."""
+    real = UnitMapper.__call__
+    monkeypatch.setattr(
+        UnitMapper, "__call__", lambda self, *args: real(self, *args) | {"process": os.getpid(), "unit": str(self.unit)}
+    )
+
+
+def test_one_pool_trains_all_units(units, cfg, monkeypatch):
+    """Two processes make the batches of all units, passes and cycles, in turns: none ends or starts in between."""
+    with_process(monkeypatch)
+    cfg.DATALOADER.NUM_WORKERS = 2
+    batches = list(build_train_loader(cfg, make_schedule(units, cycles=3)))
+    makers = [{entry["process"] for entry in batch} for batch in batches]
+    assert all(len(maker) == 1 for maker in makers)
+    first, second = makers[0], makers[1]
+    assert first != second and os.getpid() not in first | second
+    assert makers == [first if number % 2 == 0 else second for number in range(len(batches))]
+    assert len({batch[0]["unit"] for batch in batches[::2]}) == len({batch[0]["unit"] for batch in batches[1::2]}) == 3
+
+
+def test_one_pool_reads_the_splits_of_all_units(units, cfg, monkeypatch):
+    with_process(monkeypatch)
+    cfg.DATALOADER.NUM_WORKERS = 2
+    makers = [batch[0]["process"] for _, batches in build_test_loader(cfg, units, "test") for batch in batches]
+    assert len(makers) == 2 + 2 + 2 and makers == makers[:2] * 3 and len(set(makers) - {os.getpid()}) == 2
+
+
+def image_ids(batches):
+    return [entry["image_id"] for batch in batches for entry in batch]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_test_images_come_in_order(units, cfg, workers):
     cfg.DATALOADER.NUM_WORKERS = workers
-    batches = list(build_test_loader(cfg, units[2], "test"))
-    assert [len(batch) for batch in batches] == [4, 2]
-    entries = [entry for batch in batches for entry in batch]
-    assert [entry["image_id"] for entry in entries] == [f"mask{i}.png" for i in range(6)]
-    assert all(entry["content"] == (0, 0, 16, 16) and "masks" not in entry for entry in entries)
+    found = [(unit, list(batches)) for unit, batches in build_test_loader(cfg, units, "test")]
+    assert tuple(unit for unit, _ in found) == units
+    assert [[len(batch) for batch in batches] for _, batches in found] == [[4, 3], [4, 1], [4, 2]]
+    for unit, batches in found:
+        assert image_ids(batches) == [f"{unit.task}{i}.png" for i in range(SIZES[unit.task])]
+        for entry in (entry for batch in batches for entry in batch):
+            assert entry["unit"] == str(unit) and entry["content"] == (0, 0, 16, 16) and "masks" not in entry
+
+
+def test_what_is_left_of_a_unit_is_not_given_to_the_next(units, cfg):
+    found = {unit: next(batches) for unit, batches in build_test_loader(cfg, units, "test")}
+    assert [image_ids([batch])[0] for batch in found.values()] == ["cls0.png", "box0.png", "mask0.png"]
+
+
+def test_no_unit_and_no_image_give_no_batch(units, cfg, monkeypatch):
+    assert list(build_test_loader(cfg, [], "test")) == []
+    monkeypatch.setattr(loader_module.comm, "get_rank", lambda: 5)
+    monkeypatch.setattr(loader_module.comm, "get_world_size", lambda: 6)
+    # Five boxes for six processes: the last one has none, but takes its turn.
+    found = {unit: image_ids(batches) for unit, batches in build_test_loader(cfg, units[1:], "test")}
+    assert found == {units[1]: [], units[2]: ["mask5.png"]}
 
 
 def test_test_images_are_shared_by_the_ranks(units, cfg, monkeypatch):
@@ -224,13 +275,13 @@ def test_test_images_are_shared_by_the_ranks(units, cfg, monkeypatch):
     for rank in range(2):
         monkeypatch.setattr(loader_module.comm, "get_rank", lambda rank=rank: rank)
         monkeypatch.setattr(loader_module.comm, "get_world_size", lambda: 2)
-        parts.append([entry["image_id"] for batch in build_test_loader(cfg, units[1], "test") for entry in batch])
-    assert parts == [["box0.png", "box1.png", "box2.png"], ["box3.png", "box4.png"]]
+        parts.append([image_ids(batches) for _, batches in build_test_loader(cfg, units[1:2], "test")])
+    assert parts == [[["box0.png", "box1.png", "box2.png"]], [["box3.png", "box4.png"]]]
 
 
 def test_missing_and_empty_splits_are_named(units, cfg):
     assert unit_sizes(units) == {unit: SIZES[unit.task] for unit in units}
     with pytest.raises(ValueError, match="stream/cls: split 'val' has no image"):
-        build_test_loader(cfg, units[0], "val")
+        build_test_loader(cfg, units, "val")
     with pytest.raises(ValueError, match="stream/cls has no split 'tset'.*did you mean 'stream_cls_test'"):
         unit_sizes(units, "tset")

@@ -1,0 +1,65 @@
+"""What crosses from a worker process to the trainer, and how it gets to a GPU."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from fx_d2.config import get_fx_cfg
+from fx_d2.data import loader
+from fx_d2.data.mapper import make_instances
+from fx_d2.data.pool import BatchLoader, Packed
+
+
+def entry(number):
+    generator = torch.Generator().manual_seed(number)
+    image = torch.randint(0, 256, (1, 4, 4), dtype=torch.uint8, generator=generator)
+    truth = make_instances(np.arange(4.0 * number).reshape(number, 4), np.arange(number), 4)
+    return {"image": image, "labels": torch.tensor([number, np.nan]), "instances": truth, "content": (0, 0, 4, 4)}
+
+
+def test_a_batch_arrives_as_it_was_sent():
+    sent = [entry(number) for number in range(3)]
+    arrived = Packed.of(copy.deepcopy(sent)).unpack()
+    for one, two in zip(sent, arrived, strict=True):
+        assert one.keys() == two.keys() and one["content"] == two["content"]
+        assert torch.equal(one["image"], two["image"])
+        assert torch.equal(one["labels"].nan_to_num(-1), two["labels"].nan_to_num(-1))
+        assert torch.equal(one["instances"].gt_boxes.tensor, two["instances"].gt_boxes.tensor)
+        assert torch.equal(one["instances"].gt_classes, two["instances"].gt_classes)
+        assert one["instances"].image_size == two["instances"].image_size
+
+
+def test_a_kind_is_one_tensor_of_which_the_images_are_views():
+    packed = Packed.of([entry(number) for number in range(3)])
+    assert packed.tensors.keys() == {"image", "labels"} and packed.tensors["image"].shape == (3, 1, 4, 4)
+    assert not any(isinstance(value, torch.Tensor) for each in packed.entries for value in each.values())
+    whole = packed.tensors["image"].untyped_storage().data_ptr()
+    assert {each["image"].untyped_storage().data_ptr() for each in packed.unpack()} == {whole}
+
+
+def test_tensors_are_pinned_and_nothing_else_changes(monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self.clone())
+    packed = Packed.of([entry(number) for number in range(2)])
+    moved = packed.pin_memory()
+    assert {id(tensor) for tensor in pinned} == {id(tensor) for tensor in packed.tensors.values()}
+    assert moved.entries is packed.entries and moved.entries[0]["content"] == (0, 0, 4, 4)
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True), ("cuda:1", True)])
+def test_batches_are_pinned_for_a_gpu(device, pinned, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loader, "BatchLoader", lambda *args: seen.append(args[2:]))
+    cfg = get_fx_cfg()
+    cfg.MODEL.DEVICE, cfg.DATALOADER.NUM_WORKERS = device, 3
+    loader.build_test_loader(cfg, [], "val")
+    assert seen == [(3, pinned)]
+
+
+def test_the_loader_of_pytorch_is_told(monkeypatch):
+    told = {}
+    monkeypatch.setattr("fx_d2.data.pool.DataLoader", lambda *args, **options: told.update(options))
+    BatchLoader([], [[0], [1]], 4, pin=True)
+    assert told["pin_memory"] and told["num_workers"] == 2 and told["multiprocessing_context"] == "fork"
