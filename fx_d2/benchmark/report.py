@@ -12,6 +12,7 @@ from .clock import check_clock
 from .machine import describe
 from .options import Options
 from .others import backbone_rows, data_rows, ema_rows, inference_rows
+from .sampling import sampling_rows
 from .scoring import evaluation_rows
 from .training import step_rows
 
@@ -20,6 +21,7 @@ TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
     "step": {
         "Training step beside the published one, of plain parts and of our fast ones": step_rows,
         "Backbone, forward and backward": backbone_rows,
+        "Deformable sampling of one layer, forward and backward": sampling_rows,
     },
     "data": {"Reading JPEG 2000 DICOM files of 2500 x 2500": data_rows},
     "ema": {"Average of the whole network": ema_rows},

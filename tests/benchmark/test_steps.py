@@ -120,10 +120,11 @@ def test_the_tool_writes_what_it_prints(cfg, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", *arguments, "--kinds", "cls,box", "--json", str(written)])
     benchmark.main()
     found = json.loads(written.read_text())
-    steps, backbone, predictions = found["tables"].values()
+    steps, backbone, sampling, predictions = found["tables"].values()
     assert [row["kind"] for row in steps] == ["cls released", "box locked", "box released"]
     assert all(row["share"] > 0 and row[f"{parts}: times as fast"] > 0 for row in steps for parts in PARTS)
     assert backbone[0]["times as fast"] == 1 and [row["task"] for row in predictions] == ["cls", "box", "mask"]
+    assert [row["case"].split(":")[0] for row in sampling[::2]] == ["encoder, 85 queries", "decoder, 18 queries"]
     assert "times as fast" in capsys.readouterr().out
 
 
