@@ -22,6 +22,7 @@ from ..data.loader import build_train_loader, training_records
 from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule, Unit
 from .checkpoint import FXCheckpointer
+from .compilation import compile_if_asked
 from .evaluate import Results, evaluate
 from .files import check_writable, set_aside
 from .hooks import (
@@ -77,7 +78,9 @@ def build_precision(cfg) -> Precision:
 def build_networks(cfg) -> tuple[FoundationX, ModelEMA]:
     """Student and teacher on the configured device, all parameters trainable, the teacher not initialised."""
     model = build_model(cfg)
-    return model, ModelEMA(model).to(cfg.MODEL.DEVICE)
+    teacher = ModelEMA(model).to(cfg.MODEL.DEVICE)
+    compile_if_asked(cfg, (model, teacher.model), comm.get_world_size())
+    return model, teacher
 
 
 def build_trainer(cfg, resume: bool) -> CyclicTrainer:

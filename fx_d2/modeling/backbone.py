@@ -39,15 +39,28 @@ def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
     return x.transpose(2, 3).reshape(-1, h, w, windows.shape[-1])
 
 
-@lru_cache(maxsize=64)
 def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
-    """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
-    rows, columns = torch.zeros(h, dtype=torch.int64), torch.zeros(w, dtype=torch.int64)
-    for labels, offset in ((rows, shift[0]), (columns, shift[1])):
-        if offset:
-            labels[-side:-offset], labels[-offset:] = 1, 2
+    """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2).
+
+    Kept from call to call, but inside a compiled trunk, where a few comparisons vanish in its kernels.
+    """
+    make = _make_shift_mask if torch.compiler.is_compiling() else _kept_shift_mask
+    return make(h, w, side, shift, device)
+
+
+def _make_shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
+    # Three regions a side: before the last window, in it, and what the shift brought there; without a shift the last
+    # window is a region as a whole, which changes nothing.
+    rows, columns = (
+        (place >= extent - side).int() + (place >= extent - offset).int()
+        for extent, offset in zip((h, w), shift, strict=True)
+        for place in [torch.arange(extent, device=device)]
+    )
     regions = to_windows((3 * rows[:, None] + columns)[None, :, :, None], side).squeeze(-1)
-    return (regions[:, :, None] == regions[:, None, :]).to(device)
+    return regions[:, :, None] == regions[:, None, :]
+
+
+_kept_shift_mask = lru_cache(maxsize=64)(_make_shift_mask)
 
 
 def relative_position_index(side: int) -> Tensor:

@@ -1,0 +1,43 @@
+"""``torch.compile`` of the trunk, for the batch size that nearly all steps have."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from types import MethodType
+
+import torch
+
+from ..modeling import FoundationX
+
+logger = logging.getLogger(__name__)
+
+
+def compile_trunks(networks: Iterable[FoundationX], batch_size: int, backend: str = "inductor") -> None:
+    """Compiles the backbones for batches of ``batch_size`` images, in place; other batches run as before.
+
+    Names, weights and checkpoints stay as they are. Static shapes: a compiled form for each of training, locked
+    trunk and teacher, about a minute each at its first step. Heads are left alone: their shapes follow the boxes.
+    """
+    for network in networks:
+        _compile(network.backbone, batch_size, backend)
+
+
+def _compile(trunk: torch.nn.Module, batch_size: int, backend: str) -> None:
+    plain = type(trunk).forward
+    compiled = torch.compile(plain, dynamic=False, backend=backend)
+
+    def forward(self: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return (compiled if len(images) == batch_size else plain)(self, images)
+
+    trunk.forward = MethodType(forward, trunk)  # a method, so that a copy of the trunk runs with its own weights
+
+
+def compile_if_asked(cfg, networks: Iterable[FoundationX], processes: int) -> None:
+    """``FX.COMPILE``; on the CPU it is left out: a compiled step is no faster there and takes minutes to build."""
+    if not cfg.FX.COMPILE:
+        return
+    if torch.device(cfg.MODEL.DEVICE).type != "cuda":
+        logger.warning("FX.COMPILE is for GPUs and left out on %s", cfg.MODEL.DEVICE)
+        return
+    compile_trunks(networks, cfg.SOLVER.IMS_PER_BATCH // processes // cfg.SOLVER.ACCUMULATE)
