@@ -1,6 +1,6 @@
 """Walks the imports of the repository and asserts who may import whom.
 
-    floor 0   config, config_check, config_node, safe_yaml, schedule, data/labels, data/options
+    floor 0   config, config_check, config_node, machine, safe_yaml, schedule, data/labels, data/options
     floor 1   data/*            modeling/*          siblings: neither imports the other
     floor 2   evaluation/*      checkpoint/*        visualization/*
     floor 3   engine/*            tooling (what the tools share)
@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
-GROUND = {"config", "config_check", "config_node", "safe_yaml", "schedule", "data.labels", "data.options"}
+GROUND = {"config", "config_check", "config_node", "machine", "safe_yaml", "schedule", "data.labels", "data.options"}
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
 FLOORS |= {"prediction": 4, "parity": 4, "benchmark": 4, "export": 5, "demo": 5}
 ALONE = {"", "doctor"}

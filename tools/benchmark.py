@@ -50,6 +50,8 @@ def main() -> None:
     cfg = config_from_args(args)
     if cfg.MODEL.DEVICE != args.device:
         raise ValueError("--device cuda: PyTorch finds no GPU here")
+    if cfg.SOLVER.AMP.ENABLED != (args.precision == "bf16"):
+        raise ValueError("--precision bf16: this processor has no bfloat16 instructions")
     options = Options(
         batch=args.batch,
         repeats=args.repeats,

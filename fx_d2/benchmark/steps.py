@@ -43,8 +43,10 @@ class Bench:
             torch.set_num_threads(threads)
         prepare(cfg)
         torch.manual_seed(0)
-        self.cfg, self.batch_size = cfg, batch_size
-        self.student, self.teacher = build_networks(cfg)
+        self.cfg, self.batch_size = cfg.clone(), batch_size
+        self.cfg.defrost()
+        self.cfg.SOLVER.IMS_PER_BATCH = batch_size  # FX.COMPILE goes by it
+        self.student, self.teacher = build_networks(self.cfg)
         self.teacher.copy_from(self.student)
         self.student.train()
         self.optimizer, self.precision = build_optimizer(cfg, self.student), build_precision(cfg)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from detectron2.config import CfgNode
 
 from ..config import get_fx_cfg
 from ..data.errors import nearest
+from ..machine import fit_to_machine
 from ..modeling import FoundationX
 from ..schedule import Unit
 from .weights import MODELS
 
 
 def read_config(config: str | Path | CfgNode, weights: str | Path = "") -> CfgNode:
-    """A configuration, from a file where it is none yet, with other weights and on the CPU where there is no GPU."""
+    """A configuration, from a file where it is none yet, with other weights and fitted to this machine."""
     if isinstance(config, CfgNode):
         cfg = config.clone()
         cfg.defrost()
@@ -25,8 +25,7 @@ def read_config(config: str | Path | CfgNode, weights: str | Path = "") -> CfgNo
         cfg.merge_from_file(str(config))
     if weights:
         cfg.MODEL.WEIGHTS = str(weights)
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    fit_to_machine(cfg)
     cfg.freeze()
     return cfg
 

@@ -1,0 +1,26 @@
+"""Fits a configuration to the machine it runs on."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from detectron2.config import CfgNode
+
+logger = logging.getLogger(__name__)
+
+
+def fit_to_machine(cfg: CfgNode) -> None:
+    """``MODEL.DEVICE cuda`` becomes the CPU where there is no GPU, and bfloat16 becomes float32 on a processor without
+    instructions for it, where a product took 40 times as long."""
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    amp = cfg.SOLVER.AMP
+    if cfg.MODEL.DEVICE == "cpu" and amp.ENABLED and amp.DTYPE == "bfloat16" and not cpu_has_bfloat16():
+        logger.warning("SOLVER.AMP is left off: this processor has no bfloat16 instructions, float32 is faster on it")
+        amp.ENABLED = False
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether PyTorch's matrix library computes products in bfloat16 by instructions of this processor."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

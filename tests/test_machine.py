@@ -1,0 +1,40 @@
+"""What a configuration becomes on the machine at hand."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from fx_d2 import machine
+from fx_d2.config import get_fx_cfg
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bfloat16", "dtype", "device", "enabled"),
+    [
+        (True, False, "bfloat16", "cuda", True),
+        (False, True, "bfloat16", "cpu", True),
+        (False, False, "bfloat16", "cpu", False),
+        (False, False, "float16", "cpu", True),  # not what was asked about
+    ],
+)
+def test_device_and_precision(gpu, bfloat16, dtype, device, enabled, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(machine, "cpu_has_bfloat16", lambda: bfloat16)
+    cfg = get_fx_cfg()
+    cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE = "cuda", True, dtype
+    with caplog.at_level(logging.WARNING):
+        machine.fit_to_machine(cfg)
+    assert (cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED) == (device, enabled)
+    assert ("SOLVER.AMP is left off" in caplog.text) == (not enabled)
+
+
+def test_the_processor_is_asked():
+    """AVX512-BF16 or AMX in the kernel's list of flags, where it has one, mean that the answer is yes."""
+    file = Path("/proc/cpuinfo")
+    flags = file.read_text(encoding="utf-8") if file.exists() else "bf16 unknown"
+    if "avx512_bf16" in flags or "amx_bf16" in flags:
+        assert machine.cpu_has_bfloat16()
+    elif "avx512f" not in flags and "bf16" not in flags:
+        assert not machine.cpu_has_bfloat16()
