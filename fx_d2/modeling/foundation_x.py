@@ -111,7 +111,7 @@ class FoundationX(nn.Module):
     def normalise(self, images: Tensor, task: str) -> Tensor:
         """(..., 1 or 3, H, W) of bytes -> float32 (..., 3, H, W); a grey image fills all three channels."""
         mean, std = getattr(self, f"pixel_mean_{task}"), getattr(self, f"pixel_std_{task}")
-        normalised = (images.to(self.device, non_blocking=True).float() - mean) / std
+        normalised = (images.to(self.device).float() - mean) / std
         return normalised.expand(*images.shape[:-3], 3, -1, -1)
 
     def encode(self, batch: Batch, unit: Unit, view: str = "image"):
@@ -119,7 +119,8 @@ class FoundationX(nn.Module):
 
         Images of several sizes are padded after normalisation; only the box head can leave padding out.
         """
-        images = [entry.get(view, entry["image"]) for entry in batch]
+        # Each by itself: stacked here they would lie in ordinary memory, from which a copy to a GPU has to wait.
+        images = [entry.get(view, entry["image"]).to(self.device, non_blocking=True) for entry in batch]
         head = self.heads[unit.task]
         if len({image.shape for image in images}) == 1:
             return head.encode(self.backbone(self.normalise(torch.stack(images), unit.task)))

@@ -211,7 +211,7 @@ class Pass:
 
     def _compare_parts(self, batch: list[dict]) -> None:
         head = self.student.heads["box"]
-        targets = [head.targets(entry, entry["image"].device) for entry in batch]
+        targets = [head.targets(entry) for entry in batch]
         noise = _noise(head, self.dataset, targets)
         with torch.no_grad():
             out = head.decode(self.student.encode(batch, Unit(self.dataset, "box")), self.dataset, noise)

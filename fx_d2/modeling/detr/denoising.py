@@ -18,6 +18,14 @@ class BoxTargets:
     boxes: Tensor
 
 
+def to_device(targets: list[BoxTargets], device: torch.device) -> list[BoxTargets]:
+    """The same on the device, in two transfers for all images."""
+    counts = [len(truth.labels) for truth in targets]
+    labels = torch.cat([truth.labels for truth in targets]).to(device, non_blocking=True)
+    boxes = torch.cat([truth.boxes for truth in targets]).to(device, non_blocking=True)
+    return [BoxTargets(*truth) for truth in zip(labels.split(counts), boxes.split(counts), strict=True)]
+
+
 @dataclass
 class Denoising:
     """Noised queries of a batch.

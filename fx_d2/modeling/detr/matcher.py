@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -40,17 +41,16 @@ def match(
     Returns:
         four int64 tensors (M,): layer, image, query and target index (within the image) of every matched pair.
     """
-    layers, images, queries, truths = [], [], [], []
-    for image, truth in enumerate(targets):
-        if len(truth.labels) == 0:
-            continue
-        cost = match_costs(logits[:, image], boxes[:, image], truth, cost_class, cost_box, cost_giou)
-        for layer, matrix in enumerate(cost.cpu().numpy()):
+    shape = logits.shape[0], logits.shape[2]
+    costs = [
+        match_costs(logits[:, image], boxes[:, image], truth, cost_class, cost_box, cost_giou).flatten()
+        for image, truth in enumerate(targets)
+    ]
+    # One transfer: a GPU would otherwise wait for the processor once an image.
+    parts = torch.cat(costs).cpu().split([len(cost) for cost in costs])
+    pairs = [np.zeros((4, 0), dtype=np.int64)]
+    for image, (truth, part) in enumerate(zip(targets, parts, strict=True)):
+        for layer, matrix in enumerate(part.view(*shape, len(truth.labels)).numpy()):
             query, target = linear_sum_assignment(matrix)
-            layers += [layer] * len(query)
-            images += [image] * len(query)
-            queries += query.tolist()
-            truths += target.tolist()
-    return tuple(
-        torch.tensor(index, dtype=torch.int64, device=boxes.device) for index in (layers, images, queries, truths)
-    )
+            pairs.append(np.stack([np.full_like(query, layer), np.full_like(query, image), query, target]))
+    return torch.from_numpy(np.concatenate(pairs, axis=1)).to(boxes.device).unbind(0)

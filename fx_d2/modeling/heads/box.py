@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoded, Decoder
-from ..detr.denoising import BoxTargets, Denoising, make_denoising
+from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
 from ..detr.encoder import Encoder
 from ..detr.layers import box_layers, class_layer, map_positions, xavier_init
 from ..detr.matcher import match
@@ -194,7 +194,8 @@ class BoxHead(TaskHead):
     def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
         """Losses of all decoder layers, of the proposals and of the denoising, weighted and named apart."""
         o = self.options
-        targets = [self.targets(entry, encoded.memory.device) for entry in batch]
+        targets = [self.targets(entry) for entry in batch]
+        targets = to_device(targets, encoded.memory.device)
         num_logits = self.branches[dataset].class_head.out_features
         noise = make_denoising(targets, num_logits, o.denoising_queries, o.label_noise, o.box_noise, o.denoising_groups)
         out = self.decode(encoded, dataset, noise)
@@ -221,13 +222,13 @@ class BoxHead(TaskHead):
         weights = dict(zip(("class", "box", "giou"), self.options.weights, strict=True))
         return {f"loss_{name}{suffix}": weights[name] * value for name, value in losses.items()}
 
-    def targets(self, entry: dict, device: torch.device) -> BoxTargets:
-        """``instances`` of the mapper (corners in input pixels) -> targets in 0..1."""
+    def targets(self, entry: dict) -> BoxTargets:
+        """``instances`` of the mapper (corners in input pixels) -> targets in 0..1, where the instances are."""
         instances = entry["instances"]
         height, width = entry["image"].shape[-2:]
-        corners = instances.gt_boxes.tensor.to(device).float()
+        corners = instances.gt_boxes.tensor.float()
         corners = corners / corners.new_tensor([width, height] * 2)
-        return BoxTargets(instances.gt_classes.to(device) + self.options.first_class, to_centre(corners))
+        return BoxTargets(instances.gt_classes + self.options.first_class, to_centre(corners))
 
     def tensors(self, encoded: Encoded, dataset: str, size: int) -> dict[str, Tensor]:
         """The N best (query, class) pairs, best first, no suppression.

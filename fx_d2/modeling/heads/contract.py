@@ -45,4 +45,4 @@ class TaskHead(nn.Module):
 
 def stack_targets(batch: Batch, key: str, device: torch.device) -> Tensor:
     """Stacks one entry of every image on the model's device."""
-    return torch.stack([entry[key] for entry in batch]).to(device, non_blocking=True)
+    return torch.stack([entry[key].to(device, non_blocking=True) for entry in batch])
