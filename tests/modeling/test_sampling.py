@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fx_d2.modeling.detr.attention import DeformableAttention
-from fx_d2.modeling.detr.sampling import load_triton, ms_deform_attn, sample_levels, sample_tokens
+from fx_d2.modeling.detr.sampling import level_gradients, load_triton, ms_deform_attn, sample_levels
+from fx_d2.modeling.detr.sampling_tokens import corners, token_gradients
 from fx_d2.modeling.heads.box import BoxHead, BoxOptions
 from tests.tiny import CLASSES, OPTIONS
 
@@ -25,15 +26,41 @@ def case(device: str = "cpu"):
     return [tensor.to(device).requires_grad_() for tensor in tensors]
 
 
-@pytest.mark.parametrize("sample", [ms_deform_attn, sample_tokens])
-def test_values_and_gradients_of_the_plain_way(sample):
+def test_values_of_the_plain_way():
     value, locations, weights = case()
-    plain, other = (f(value, SHAPES, locations, weights) for f in (sample_levels, sample))
+    plain, other = (f(value, SHAPES, locations, weights) for f in (sample_levels, ms_deform_attn))
     torch.testing.assert_close(other, plain, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("gradients", [token_gradients, level_gradients])
+def test_gradients_of_the_plain_way(gradients):
+    value, locations, weights = case()
+    plain = sample_levels(value, SHAPES, locations, weights)
     gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(1))
-    expected, found = (torch.autograd.grad(out, (value, locations, weights), gradient) for out in (plain, other))
+    expected = torch.autograd.grad(plain, (value, locations, weights), gradient)
+    with torch.no_grad():
+        found = gradients(gradient, value, SHAPES, locations, weights)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_at_the_centres_of_cells():
+    """There they jump, so both ways must choose the same cell of the two: places are rounded alike."""
+    value, _, weights = case()
+    cell = torch.randint(-1, 8, (2, 9, 3, len(SHAPES), 2, 2), generator=torch.Generator().manual_seed(0))
+    locations = ((cell + 0.5) / torch.tensor([(w, h) for h, w in SHAPES])[:, None]).requires_grad_()
+    ways = [f(value, SHAPES, locations, weights).square().sum() for f in (sample_levels, ms_deform_attn)]
+    expected, found = (torch.autograd.grad(total, locations)[0] for total in ways)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_the_corners_of_one_location_by_hand():
+    """Second of two heads on the second of two levels (2 x 3 after 1 x 1): x = 0.6 * 3 - 0.5 = 1.3, y = 0.1 * 2 - 0.5 =
+    -0.3, so the row above is outside; tokens 1 + (0, 1, 2), two rows of value each."""
+    locations = torch.tensor([0.6, 0.1]).expand(1, 1, 2, 2, 1, 2)
+    found = corners(((1, 1), (2, 3)), locations)
+    assert found.rows[1, :, 1].tolist() == [2 * (1 + 1) + 1, 2 * (1 + 2) + 1] * 2
+    torch.testing.assert_close(found.shares[1, :, 1], torch.tensor([0.0, 0.0, 0.7 * 0.7, 0.3 * 0.7]))
 
 
 def test_bfloat16_is_sampled_in_float32():

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Height and width of each level, coarsest last.
-LevelShapes = tuple[tuple[int, int], ...]
+from .sampling_tokens import LevelShapes, sample_tokens, token_gradients
 
 
 def ms_deform_attn(
@@ -68,66 +67,44 @@ def sample_levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights
     return torch.stack(sums).sum(0).reshape(b, heads * d, -1).transpose(1, 2)
 
 
-def corners(shapes: LevelShapes, locations: Tensor) -> tuple[Tensor, Tensor]:
-    """The four tokens round each location: their number 0..S-1 and bilinear weight, both (..., levels, points, 4)."""
-    device = locations.device
-    sides = torch.tensor([(w, h) for h, w in shapes], device=device)[:, None, None]  # (levels, 1, 1, 2)
-    starts = torch.tensor([0, *(h * w for h, w in shapes[:-1])], device=device).cumsum(0)[:, None, None]
-    # Rounded as grid_sample rounds it, whose grid is -1..1: recorded outputs then agree ten times as closely.
-    place = ((2.0 * locations - 1.0 + 1.0) * sides[:, 0] - 1.0) / 2.0
-    low = place.floor()
-    high_share = (place - low)[..., None, :]
-    cell = low.long()[..., None, :] + torch.tensor([[0], [1]], device=device)  # (..., 2, 2): before and after; x, y
-    inside = (cell >= 0) & (cell < sides)
-    share = torch.cat([1 - high_share, high_share], dim=-2) * inside
-    x, y = cell.clamp(min=0).minimum(sides - 1).unbind(-1)
-    number = starts[..., None] + y[..., :, None] * sides[..., :1] + x[..., None, :]
-    return number.flatten(-2), (share[..., :, None, 1] * share[..., None, :, 0]).flatten(-2)
-
-
-def sample_tokens(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """By weighted sums of tokens, each D numbers in a row of memory: twice as fast as maps on a CPU, without a
-    gradient (its backward pass would be slower)."""
+def level_gradients(
+    gradient: Tensor, value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of value, locations and weights, from that of the result: samples again, one level at a time."""
     b, tokens, heads, d = value.shape
-    number, share = corners(shapes, locations)
-    first = torch.arange(b, device=value.device)[:, None] * tokens * heads + torch.arange(heads, device=value.device)
-    rows = number.flatten(3) * heads + first[:, None, :, None]  # (B, Q, heads, levels * points * 4)
-    share = (share * weights[..., None]).flatten(3)
-    flat = rows.flatten(0, 2), share.flatten(0, 2)
-    out = F.embedding_bag(flat[0], value.reshape(-1, d), mode="sum", per_sample_weights=flat[1])
-    return out.view(b, -1, heads * d)
+    queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
+    gradient = gradient.view(b, queries, heads, d).permute(0, 2, 3, 1).reshape(b * heads, d, queries, 1)
+    maps, grids, shares = [], [], []
+    for level, grid, share in _levels(value, shapes, locations, weights):
+        sampled = F.grid_sample(level, grid, align_corners=False)
+        shares.append(sampled.mul_(gradient).sum(1))
+        torch.mul(gradient, share, out=sampled)
+        # bilinear, zeros outside, corners not aligned, both gradients
+        of_map, of_grid = torch.ops.aten.grid_sampler_2d_backward(sampled, level, grid, 0, 0, False, (True, True))
+        maps.append(of_map.flatten(2))
+        grids.append(of_grid)
+    of_value = torch.cat(maps, dim=2).view(b, heads, d, tokens).permute(0, 3, 1, 2)
+    of_locations = 2.0 * torch.stack(grids).view(levels, b, heads, queries, points, 2).permute(1, 3, 2, 0, 4, 5)
+    of_weights = torch.stack(shares).view(levels, b, heads, queries, points).permute(1, 3, 2, 0, 4)
+    return of_value, of_locations, of_weights
 
 
 class _Sampling(torch.autograd.Function):
-    """Keeps its inputs alone and samples again in the backward pass, one level at a time.
+    """Keeps its inputs alone: by tokens on a CPU, by levels on other devices.
 
-    What :func:`sample_levels` would keep for it, D numbers for every sample, is most of a box step's memory.
+    What :func:`sample_levels` would keep for autograd, D numbers for every sample, is most of a box step's memory.
     """
 
     @staticmethod
     def forward(ctx, value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
         ctx.save_for_backward(value, locations, weights)
         ctx.shapes = shapes
-        sample = sample_levels if value.is_cuda else sample_tokens
+        sample = sample_tokens if value.device.type == "cpu" else sample_levels
         return sample(value, shapes, locations, weights)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor):
         value, locations, weights = ctx.saved_tensors
-        b, tokens, heads, d = value.shape
-        queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
-        gradient = gradient.view(b, queries, heads, d).permute(0, 2, 3, 1).reshape(b * heads, d, queries, 1)
-        maps, grids, shares = [], [], []
-        for level, grid, share in _levels(value, ctx.shapes, locations, weights):
-            sampled = F.grid_sample(level, grid, align_corners=False)
-            shares.append(sampled.mul_(gradient).sum(1))
-            torch.mul(gradient, share, out=sampled)
-            # bilinear, zeros outside, corners not aligned, both gradients
-            of_map, of_grid = torch.ops.aten.grid_sampler_2d_backward(sampled, level, grid, 0, 0, False, (True, True))
-            maps.append(of_map.flatten(2))
-            grids.append(of_grid)
-        of_value = torch.cat(maps, dim=2).view(b, heads, d, tokens).permute(0, 3, 1, 2)
-        of_locations = 2.0 * torch.stack(grids).view(levels, b, heads, queries, points, 2).permute(1, 3, 2, 0, 4, 5)
-        of_weights = torch.stack(shares).view(levels, b, heads, queries, points).permute(1, 3, 2, 0, 4)
-        return of_value, of_locations, of_weights, None
+        gradients = token_gradients if value.device.type == "cpu" else level_gradients
+        return *gradients(gradient, value, ctx.shapes, locations, weights), None

@@ -43,7 +43,7 @@ def _level(levels, level):
 def _place(locations, sample, axis: tl.constexpr, side, there):
     """On one axis: the cell before a location, and the share of the cell after it.
 
-    Rounded as :func:`.sampling.corners` rounds it, see ``COMPILER``.
+    Rounded as :func:`.sampling_tokens.axis_cells` rounds it, see ``COMPILER``.
     """
     location = tl.load(locations + 2 * sample + axis, mask=there, other=0.0)
     place = ((2.0 * location - 1.0 + 1.0) * side - 1.0) * 0.5
