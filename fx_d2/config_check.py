@@ -86,6 +86,7 @@ _AT_LEAST = {
     "SOLVER.BASE_LR": 0,
     "INPUT.SIZE": 1,
     "DATALOADER.NUM_WORKERS": 0,
+    "DATALOADER.PREFETCH": 1,
 }
 
 

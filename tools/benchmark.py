@@ -32,6 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch on the CPU; 0: its own choice")
+    parser.add_argument(
+        "--device-images-per-second", type=float, default=100, help="of the acted accelerator (default: %(default)s)"
+    )
     parser.add_argument("--detections", type=int, default=300_000, help="of the COCO comparison")
     parser.add_argument(
         "--reference",
@@ -61,6 +64,7 @@ def main() -> None:
         memory=not args.no_memory,
         threads=args.threads,
         detections=args.detections,
+        device_rate=args.device_images_per_second,
     )
     found = {"machine": heading(cfg, options), "tables": {}}
     print(", ".join(f"{key} {value}" for key, value in found["machine"].items()), end="\n\n")

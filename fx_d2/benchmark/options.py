@@ -16,6 +16,7 @@ class Options:
         reference: parts of the published step that is measured beside ours (:mod:`.published`), ``plain`` and ``fast``.
         memory: measure peaks in processes of their own.
         threads: of PyTorch, 0 for its own choice. detections: boxes of the COCO comparison.
+        device_rate: of the acted accelerator, images a second.
     """
 
     batch: int = 4
@@ -26,6 +27,7 @@ class Options:
     memory: bool = True
     threads: int = 0
     detections: int = 300_000
+    device_rate: float = 100.0
 
     def wants(self, kind: Kind) -> bool:
         return not self.kinds or str(kind).startswith(self.kinds)

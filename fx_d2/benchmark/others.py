@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 from detectron2.modeling.backbone.swin import SwinTransformer
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..data.caching.reader import ImageReader
-from ..data.formats.writing import write_dicom
 from .clock import interleave, ratio
 from .options import Options
 from .steps import Bench, kinds
@@ -88,27 +83,4 @@ def inference_rows(cfg, options: Options) -> list[dict]:
 
         times = interleave({"run": run}, options.repeats, bench.device, options.clock)["run"]
         rows.append({"task": unit.task, "seconds": median(times), "images/s": options.batch / median(times)})
-    return rows
-
-
-def data_rows(cfg, options: Options, count: int = 4, side: int = 2500) -> list[dict]:
-    """Reading of JPEG 2000 DICOM radiographs: decoded each time, and from the cache (both from the system's memory)."""
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as name:
-        folder, smooth = Path(name), np.add.outer(np.arange(side), np.arange(side)) * (3000 / (2 * side))
-        files = [folder / f"{i}.dcm" for i in range(count)]
-        for file in files:
-            noisy = np.clip(smooth + 8 * rng.standard_normal((side, side)), 0, 4095).astype(np.uint16)
-            write_dicom(file, noisy, 12, "jpeg2000")
-        cached, plain = (
-            ImageReader(cfg.INPUT.READ_SIDE, "auto", folder / "cache", 10**12),
-            ImageReader(cfg.INPUT.READ_SIDE),
-        )
-        cases = {
-            "cached": lambda: [cached(file) for file in files],
-            "decoded each time": lambda: [plain(file) for file in files],
-        }
-        rows = compared(cases, "cached", options, torch.device("cpu"))
-    for row in rows:
-        row["images/s"] = count / row["seconds"]
     return rows

@@ -9,9 +9,11 @@ import torch
 from tabulate import tabulate
 
 from .clock import check_clock
+from .cycle import cycle_rows
+from .loading import data_rows, stage_rows, unit_rows, worker_rows
 from .machine import describe
 from .options import Options
-from .others import backbone_rows, data_rows, ema_rows, inference_rows
+from .others import backbone_rows, ema_rows, inference_rows
 from .sampling import sampling_rows
 from .scoring import evaluation_rows
 from .training import step_rows
@@ -23,7 +25,13 @@ TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
         "Backbone, forward and backward": backbone_rows,
         "Deformable sampling of one layer, forward and backward": sampling_rows,
     },
-    "data": {"Reading JPEG 2000 DICOM files of 2500 x 2500": data_rows},
+    "data": {
+        "Mapping a training image on one core, ms": unit_rows,
+        "Stages of mapping, ms": stage_rows,
+        "One worker process": worker_rows,
+        "A cycle for an acted accelerator": cycle_rows,
+        "Reading JPEG 2000 DICOM files of 2500 x 2500": data_rows,
+    },
     "ema": {"Average of the whole network": ema_rows},
     "eval": {"COCO precision": evaluation_rows},
     "infer": {"Prediction": inference_rows},

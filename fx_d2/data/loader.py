@@ -106,7 +106,7 @@ class SplitLoader:
         batches = {unit: self._batches(unit, len(entries), cfg.FX.EVAL.BATCH) for unit, entries in records.items()}
         self.counts = {unit: len(own) for unit, own in batches.items()}
         mappers = {unit: UnitMapper(cfg, unit, train=False) for unit in records}
-        self._loader = BatchLoader(_SplitImages(records, mappers), sum(batches.values(), []), *_pool_options(cfg))
+        self._loader = BatchLoader(_SplitImages(records, mappers), sum(batches.values(), []), *pool_options(cfg))
 
     @staticmethod
     def _batches(unit: Unit, images: int, size: int) -> list[list[tuple[Unit, int]]]:
@@ -134,9 +134,9 @@ class _SplitImages(Dataset):
         return self.mappers[unit](self.records[unit][index])
 
 
-def _pool_options(cfg) -> tuple[int, bool]:
-    """Worker processes, and whether batches are put where a GPU can fetch them by itself (pinned memory)."""
-    return cfg.DATALOADER.NUM_WORKERS, cfg.MODEL.DEVICE.startswith("cuda")
+def pool_options(cfg) -> tuple[int, int, bool]:
+    """What a :class:`BatchLoader` takes beside keys and images; pinned memory is for a GPU."""
+    return cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.PREFETCH, cfg.MODEL.DEVICE.startswith("cuda")
 
 
 def _read(unit: Unit, split: str) -> list[dict]:
@@ -185,7 +185,7 @@ def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> Bat
     records = {unit: training_records(cfg, unit) for unit in schedule.units}
     mappers = {unit: UnitMapper(cfg, unit, train=True) for unit in schedule.units}
     images = TrainingImages(records, mappers, max(cfg.SEED, 0))
-    return BatchLoader(images, batches, *_pool_options(cfg))
+    return BatchLoader(images, batches, *pool_options(cfg))
 
 
 def spread(records: list[dict], limit: int) -> list[dict]:

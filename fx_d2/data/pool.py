@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -22,20 +23,26 @@ class BatchLoader:
 
     Args:
         batches: the keys of each batch. One pool serves them all, whatever their units.
-        num_workers: processes; 0: this one reads.
+        num_workers: processes; 0: this one reads. prefetch: batches that each process reads ahead.
         pin: put the tensors of a batch into pinned memory, from which a copy to a GPU runs beside the computation.
             The images of a batch are views of one pinned tensor, so move each of them, then stack: stacking first
             makes a copy that is not pinned.
     """
 
     def __init__(
-        self, dataset: Dataset, batches: Sampler[list] | list[list], num_workers: int, pin: bool = False
+        self,
+        dataset: Dataset,
+        batches: Sampler[list] | list[list],
+        num_workers: int,
+        prefetch: int = 2,
+        pin: bool = False,
     ) -> None:
         workers = min(num_workers, len(batches))
         self._loader = DataLoader(
             dataset,
             batch_sampler=batches,
             num_workers=workers,
+            prefetch_factor=prefetch if workers else None,
             # In the processes of Detectron2's launch() the default is to spawn: each worker would import everything.
             multiprocessing_context="fork" if workers else None,
             collate_fn=Packed.of,
@@ -54,29 +61,49 @@ class BatchLoader:
 
 @dataclass
 class Packed:
-    """A batch on its way: one tensor per kind instead of one per image, each tensor that leaves a worker costs an
-    open file; the rest as plain numbers and arrays."""
+    """A batch on its way: its tensors in one piece of memory, the rest as plain numbers and arrays.
+
+    Each tensor that leaves a worker costs the trainer an open file and some 0.6 ms of its time.
+
+    Attributes:
+        entries: mapper outputs without their tensors. memory: uint8 (bytes,).
+        layout: of each kind of tensor the type, and the shape with the images first.
+    """
 
     entries: list[dict[str, Any]]
-    tensors: dict[str, torch.Tensor]
+    memory: torch.Tensor
+    layout: dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
     @classmethod
     def of(cls, batch: list[dict[str, Any]]) -> Packed:
-        kinds = [key for key, value in batch[0].items() if isinstance(value, torch.Tensor)]
-        tensors = {key: torch.stack([entry.pop(key) for entry in batch]) for key in kinds}
+        kinds = {key: value for key, value in batch[0].items() if isinstance(value, torch.Tensor)}
+        # Largest elements first: each kind then begins at a multiple of its own.
+        order = sorted(kinds, key=lambda key: -kinds[key].itemsize)
+        layout = {key: (kinds[key].dtype, (len(batch), *kinds[key].shape)) for key in order}
+        memory = torch.empty(len(batch) * sum(value.nbytes for value in kinds.values()), dtype=torch.uint8)
+        packed = cls(batch, memory, layout)
+        for key, whole in packed.tensors().items():
+            torch.stack([entry.pop(key) for entry in batch], out=whole)
         for entry in batch:
             if "instances" in entry:
                 truth = entry["instances"]
                 entry["instances"] = (truth.gt_boxes.tensor.numpy(), truth.gt_classes.numpy(), truth.image_size[0])
-        return cls(batch, tensors)
+        return packed
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Of each kind the tensor of all images, a view of the memory."""
+        sizes = [math.prod(shape) * dtype.itemsize for dtype, shape in self.layout.values()]
+        parts = zip(self.layout.items(), self.memory.split(sizes), strict=True)
+        return {key: part.view(dtype).view(shape) for (key, (dtype, shape)), part in parts}
 
     def pin_memory(self) -> Packed:
         """What PyTorch's loader calls where it pins."""
-        return Packed(self.entries, {key: tensor.pin_memory() for key, tensor in self.tensors.items()})
+        return Packed(self.entries, self.memory.pin_memory(), self.layout)
 
     def unpack(self) -> list[dict[str, Any]]:
+        tensors = self.tensors()
         for number, entry in enumerate(self.entries):
-            entry.update({key: tensor[number] for key, tensor in self.tensors.items()})
+            entry.update({key: tensor[number] for key, tensor in tensors.items()})
             if "instances" in entry:
                 entry["instances"] = make_instances(*entry["instances"])
         return self.entries

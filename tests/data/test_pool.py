@@ -31,21 +31,35 @@ def test_a_batch_arrives_as_it_was_sent():
         assert one["instances"].image_size == two["instances"].image_size
 
 
-def test_a_kind_is_one_tensor_of_which_the_images_are_views():
+def test_a_batch_is_one_piece_of_memory_of_which_the_images_are_views():
     packed = Packed.of([entry(number) for number in range(3)])
-    assert packed.tensors.keys() == {"image", "labels"} and packed.tensors["image"].shape == (3, 1, 4, 4)
+    # Three images of 16 bytes and three times two labels of 4, which come first.
+    assert packed.memory.dtype == torch.uint8 and packed.memory.shape == (3 * 16 + 3 * 2 * 4,)
+    assert list(packed.layout.values()) == [(torch.float32, (3, 2)), (torch.uint8, (3, 1, 4, 4))]
     assert not any(isinstance(value, torch.Tensor) for each in packed.entries for value in each.values())
-    whole = packed.tensors["image"].untyped_storage().data_ptr()
-    assert {each["image"].untyped_storage().data_ptr() for each in packed.unpack()} == {whole}
+    assert packed.memory[24:40].tolist() == entry(0)["image"].flatten().tolist()
+    whole = packed.memory.untyped_storage().data_ptr()
+    found = packed.unpack()
+    assert {each[key].untyped_storage().data_ptr() for each in found for key in ("image", "labels")} == {whole}
 
 
-def test_tensors_are_pinned_and_nothing_else_changes(monkeypatch):
+def test_a_batch_without_a_tensor():
+    assert Packed.of([{"image_id": "a"}, {"image_id": "b"}]).unpack() == [{"image_id": "a"}, {"image_id": "b"}]
+
+
+def test_images_of_two_sizes_are_refused():
+    with pytest.raises(RuntimeError, match="equal size"):
+        Packed.of([{"image": torch.zeros(1, 2, 2)}, {"image": torch.zeros(1, 3, 2)}])
+
+
+def test_the_memory_is_pinned_and_nothing_else_changes(monkeypatch):
     pinned = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self.clone())
     packed = Packed.of([entry(number) for number in range(2)])
     moved = packed.pin_memory()
-    assert {id(tensor) for tensor in pinned} == {id(tensor) for tensor in packed.tensors.values()}
+    assert len(pinned) == 1 and pinned[0] is packed.memory
     assert moved.entries is packed.entries and moved.entries[0]["content"] == (0, 0, 4, 4)
+    assert torch.equal(moved.unpack()[1]["image"], entry(1)["image"])
 
 
 @pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("cuda", True), ("cuda:1", True)])
@@ -53,13 +67,16 @@ def test_batches_are_pinned_for_a_gpu(device, pinned, monkeypatch):
     seen = []
     monkeypatch.setattr(loader, "BatchLoader", lambda *args: seen.append(args[2:]))
     cfg = get_fx_cfg()
-    cfg.MODEL.DEVICE, cfg.DATALOADER.NUM_WORKERS = device, 3
+    cfg.MODEL.DEVICE, cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.PREFETCH = device, 3, 5
     loader.build_test_loader(cfg, [], "val")
-    assert seen == [(3, pinned)]
+    assert seen == [(3, 5, pinned)]
 
 
 def test_the_loader_of_pytorch_is_told(monkeypatch):
     told = {}
     monkeypatch.setattr("fx_d2.data.pool.DataLoader", lambda *args, **options: told.update(options))
-    BatchLoader([], [[0], [1]], 4, pin=True)
+    BatchLoader([], [[0], [1]], 4, 6, True)
     assert told["pin_memory"] and told["num_workers"] == 2 and told["multiprocessing_context"] == "fork"
+    assert told["prefetch_factor"] == 6
+    BatchLoader([], [[0], [1]], 0)
+    assert told["prefetch_factor"] is None and not told["pin_memory"]
