@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from detectron2.engine import HookBase, TrainerBase
@@ -30,6 +32,23 @@ def seed_step(seed: int, iteration: int, part: int = 0, parts: int = 1) -> None:
     """
     number = (max(seed, 0) * 1_000_003 + iteration) * comm.get_world_size() + comm.get_rank()
     torch.manual_seed(number * parts + part)
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """What the host knows of a step.
+
+    Attributes:
+        bad: it must not be taken, on any process. guilty: the fault may be this process's.
+        stop: some process was asked to stop. norm: of the gradient, before clipping.
+        losses: means over the processes, on the main one.
+    """
+
+    bad: bool
+    guilty: bool
+    stop: bool
+    norm: float
+    losses: dict[str, float]
 
 
 class CyclicTrainer(TrainerBase):
@@ -148,10 +167,14 @@ class CyclicTrainer(TrainerBase):
         self.after_backward()
         norm = self._clip(slot)
         self.storage.put_scalar("data_time", data_time)
-        if self._is_usable(losses, norm, batch):
+        facts = self._read(losses, norm)
+        self.stopping = facts.stop
+        if facts.bad:
+            self.nonfinite.handle(self, batch, losses, norm, facts.guilty)
+        else:
             self.precision.scaler.step(self.optimizer)
             self.precision.scaler.update()
-            self._record(slot, losses, norm)
+            self._record(slot, facts)
 
     def _backward(self, batch: list[dict], slot: Slot) -> dict[str, Tensor]:
         """Leaves the gradient of the whole batch on the parameters; returns the losses (means over micro-batches)."""
@@ -187,29 +210,28 @@ class CyclicTrainer(TrainerBase):
         # Without a limit the norm is wanted all the same: it tells whether every gradient is finite.
         return torch.nn.utils.clip_grad_norm_(trained, self.clip_norms[slot.unit.task] or float("inf"))
 
-    def _is_usable(self, losses: dict[str, Tensor], norm: Tensor, batch: Sequence[dict]) -> bool:
-        """Whether the step may be taken; all processes agree. Learns on the way whether one was asked to stop."""
+    def _read(self, losses: dict[str, Tensor], norm: Tensor) -> StepFacts:
+        """Before the optimizer's step and in one transfer: the host waits for a GPU once, and runs ahead from there."""
         scaler = self.precision.scaler
         finite_loss = torch.isfinite(sum(losses.values()))
         # float16 overflows now and then; its scaler skips the step and lowers the scale, which cannot go on for ever.
         overflow = scaler.is_enabled() and scaler.get_scale() > 1.0
         bad = ~finite_loss if overflow else ~(finite_loss & torch.isfinite(norm))
         flags = torch.stack([~finite_loss, bad, bad.new_tensor(bool(self.stop.received))]).float()
+        means = losses
         if comm.get_world_size() > 1:
             torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
-        any_loss, any_bad, self.stopping = flags.bool().tolist()
-        if any_bad:
-            guilty = not any_loss or not bool(finite_loss)
-            self.nonfinite.handle(self, batch, losses, norm, guilty)
-        return not any_bad
+            means = comm.reduce_dict(losses)  # right on the main process, which alone records them
+        numbers = torch.stack([~finite_loss, norm, *means.values()]).float()
+        bad_loss, bad, stop, own, norm, *values = torch.cat([flags, numbers]).tolist()
+        return StepFacts(bool(bad), not bad_loss or bool(own), bool(stop), norm, dict(zip(means, values, strict=True)))
 
-    def _record(self, slot: Slot, losses: dict[str, Tensor], norm: Tensor) -> None:
-        values = comm.reduce_dict(losses) if comm.get_world_size() > 1 else losses
+    def _record(self, slot: Slot, facts: StepFacts) -> None:
         if comm.is_main_process():
-            scalars = {f"{slot.unit}/{name}": float(value) for name, value in values.items()}
+            scalars = {f"{slot.unit}/{name}": value for name, value in facts.losses.items()}
             scalars["total_loss"] = scalars[f"{slot.unit}/total_loss"] = sum(scalars.values())
-            if torch.isfinite(norm):
-                scalars["grad_norm"] = float(norm)
+            if math.isfinite(facts.norm):
+                scalars["grad_norm"] = facts.norm
             # As they are: a running median would mix units, and would start anew on resume.
             self.storage.put_scalars(**scalars, smoothing_hint=False)
 
