@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..data.images import pixel_spacing
-from ..data.masks import UNKNOWN, decode_masks
+from ..data.masks import decode_drawn
 from .base import UnitEvaluator
 from .estimates import UnitScore
 from .regions import split_regions
@@ -24,9 +24,9 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Truth:
-    """Of one image: masks (K, H, W) uint8: 1 inside, 0 outside, 255 unknown; the image with its spacing."""
+    """Of one image: bool (H, W) of each class that is drawn; the image with its spacing and its unknown classes."""
 
-    masks: torch.Tensor
+    drawn: dict[int, np.ndarray]
     image: ImageRow
 
 
@@ -39,20 +39,24 @@ class MaskEvaluator(UnitEvaluator):
         row = ImageRow.from_record(record)
         if self.options is not None and row.spacing is None and Path(record["file_name"]).is_file():
             row = replace(row, spacing=pixel_spacing(record["file_name"]))  # DICOM and MetaImage may say
-        return Truth(torch.from_numpy(decode_masks(record, len(self.classes))), row)
+        return Truth(decode_drawn(record), row)
 
     def measure(self, record: dict, output: Mapping, truth: Truth) -> MaskMeasure:
         probabilities = output["masks"].detach()
         expected = (len(self.classes), record["height"], record["width"])
         if tuple(probabilities.shape) != expected:
             raise self.fault(record, f"masks of shape {tuple(probabilities.shape)}, expected {expected}")
-        if not torch.isfinite(probabilities).all():
+        # A value that is not finite goes through both; looking for one took 24 times as long.
+        if not torch.stack(torch.aminmax(probabilities)).isfinite().all():
             raise self.fault(record, "a mask probability is not finite; the network has diverged")
-        target = truth.masks.to(probabilities.device)
-        known, inside = target != UNKNOWN, target == 1
-        predicted = (probabilities >= THRESHOLD) & known
-        counts = torch.stack([(predicted & inside).sum((1, 2)), predicted.sum((1, 2)), inside.sum((1, 2))], dim=1)
-        counts[~known.any(2).any(1)] = UNKNOWN_COUNTS
+        predicted = probabilities >= THRESHOLD
+        counts = predicted.new_zeros((len(self.classes), 3), dtype=torch.int64)
+        for category, channel in enumerate(predicted):  # counting one by one takes a sixteenth of a sum over all
+            counts[category, 1] = channel.count_nonzero()
+            if category in truth.drawn:
+                inside = torch.from_numpy(truth.drawn[category]).to(channel.device)
+                counts[category, 0], counts[category, 2] = (channel & inside).count_nonzero(), inside.count_nonzero()
+        counts[list(truth.image.unknown_classes)] = UNKNOWN_COUNTS
         measure = MaskMeasure(counts.cpu().numpy())
         if self.options is not None:
             self._add_details(measure, truth, predicted, probabilities)
@@ -65,7 +69,7 @@ class MaskEvaluator(UnitEvaluator):
         measure.image = truth.image
         measure.distances = np.full((len(self.classes), len(DISTANCES)), np.nan)
         for category, (_, found, true) in enumerate(measure.counts):
-            drawn = truth.masks[category].numpy() == 1
+            drawn = truth.drawn.get(category)
             measure.truth.extend(split_regions(drawn, category) if true > 0 else [])
             if found > 0:
                 inside, probability = predicted[category].cpu().numpy(), probabilities[category].float().cpu().numpy()

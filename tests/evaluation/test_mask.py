@@ -111,6 +111,35 @@ def test_malformed_masks_name_the_image():
         evaluator.process([{"image_id": "a"}], [{"masks": torch.full((1, 4, 4), torch.nan)}])
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", [0, 37, 2 * 6 * 7 - 1])
+def test_one_value_that_is_not_finite_is_found_wherever_it_is(value, place):
+    masks = np.ones((2, 6, 7), np.uint8)
+    probabilities = torch.rand(2, 6, 7, generator=torch.Generator().manual_seed(0))
+    probabilities.view(-1)[place] = value
+    evaluator = MaskEvaluator([record("a", masks)], CLASSES[:2])
+    with pytest.raises(ValueError, match="'a': a mask probability is not finite"):
+        evaluator.process([{"image_id": "a"}], [{"masks": probabilities}])
+
+
+def test_counts_of_half_precision_by_loops():
+    """Drawn, drawn as nothing, undrawn and unknown channels; bfloat16 as autocast gives it."""
+    rng = np.random.default_rng(3)
+    masks = (rng.random((4, 8, 5)) < 0.5).astype(np.uint8)
+    masks[1:3] = 0
+    probabilities = torch.as_tensor(rng.random((4, 8, 5))).bfloat16()
+    image = record("a", masks, unknown=[3])
+    image["annotations"].append({"segmentation": coco_mask.encode(np.asfortranarray(masks[1])), "category_id": 1})
+    evaluator = MaskEvaluator([image], (*CLASSES, "spine"))
+    measure = evaluator.measure(image, {"masks": probabilities}, evaluator.truth_of(image))
+    expected = np.zeros((4, 3), int)
+    for k, y, x in np.ndindex(3, 8, 5):
+        inside, drawn = float(probabilities[k, y, x]) >= 0.5, bool(masks[k, y, x])
+        expected[k] += inside and drawn, inside, drawn
+    expected[3] = -1
+    assert measure.counts.dtype == np.int64 and np.array_equal(measure.counts, expected)
+
+
 def full(records, probabilities, classes, options):
     evaluator = MaskEvaluator(records, classes, options=options)
     evaluator.process(records, [{"masks": torch.as_tensor(p, dtype=torch.float32)} for p in probabilities])
