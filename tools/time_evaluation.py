@@ -19,12 +19,12 @@ from collections.abc import Callable
 import numpy as np
 from tabulate import tabulate
 
+from fx_d2.benchmark.scoring import box_table, finding_table, mask_table
 from fx_d2.evaluation import coco
 from fx_d2.evaluation.detections import region_sets, score_boxes
 from fx_d2.evaluation.findings import score_findings
-from fx_d2.evaluation.regions import split_regions
 from fx_d2.evaluation.segmentations import measure_table, score_masks
-from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, MaskTable, Options
+from fx_d2.evaluation.tables import Options
 
 Row = tuple[str, float]
 
@@ -35,16 +35,8 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def images_of(args: argparse.Namespace, side: int = 1024) -> list[ImageRow]:
-    """Nine images a patient, as in the test part of ChestX-ray14."""
-    return [ImageRow(f"{i}.png", f"p{i // 9}", side, side, (0.14, 0.14)) for i in range(args.images)]
-
-
 def time_findings(args: argparse.Namespace, rng: np.random.Generator) -> list[Row]:
-    shape = (args.images, args.classes)
-    labels = (rng.random(shape) < rng.uniform(0.01, 0.2, args.classes)).astype(float)
-    scores = 1 / (1 + np.exp(2 - 1.5 * labels - rng.normal(size=shape)))
-    table = FindingTable(images_of(args), tuple(map(str, range(args.classes))), labels, scores)
+    table = finding_table(args.images, args.classes, rng)
     return [
         ("AUROC and AP, no interval", seconds(lambda: score_findings(table))),
         ("all, DeLong only", seconds(lambda: score_findings(table, Options(bootstraps=0)))),
@@ -53,19 +45,7 @@ def time_findings(args: argparse.Namespace, rng: np.random.Generator) -> list[Ro
 
 
 def time_boxes(args: argparse.Namespace, rng: np.random.Generator) -> list[Row]:
-    def draw(count: int) -> np.ndarray:
-        sides = 20 + 300 * rng.random((count, 2)) ** 2
-        corners = rng.random((count, 2)) * (1024 - sides)
-        return np.column_stack([np.sort(rng.integers(0, args.images, count)), corners, sides])
-
-    truth, found = draw(args.images), draw(args.detections)
-    truth = np.column_stack([truth, rng.integers(0, args.classes, len(truth)), np.zeros(len(truth))])
-    found = np.column_stack([found, rng.integers(0, args.classes, len(found)), rng.random(len(found))])
-    near = rng.choice(len(found), args.images, replace=False)  # some detections near a truth of their image
-    first = np.searchsorted(truth[:, 0], found[near, 0]).clip(max=len(truth) - 1)
-    found[near, 1:6] = truth[first, 1:6]
-    found[near, 1:5] += rng.normal(0, 8, (len(near), 4))
-    table = BoxTable(images_of(args), tuple(map(str, range(args.classes))), truth, found)
+    table = box_table(args.images, args.classes, args.detections, rng)
     sets, rows, results = region_sets(table), [], []
     for name in coco.BACK_ENDS:
         rows.append((f"COCO AP, four sizes, {name}", seconds(lambda n=name: results.append(_precision(args, sets, n)))))
@@ -79,17 +59,7 @@ def _precision(args: argparse.Namespace, sets, name: str) -> np.ndarray:
 
 
 def time_masks(args: argparse.Namespace, rng: np.random.Generator) -> list[Row]:
-    rows, columns = np.mgrid[: args.side, : args.side]
-
-    def blob() -> np.ndarray:
-        y, x, a, b = rng.uniform(0.3, 0.6, 2).tolist() + rng.uniform(0.1, 0.3, 2).tolist()
-        return ((rows / args.side - y) / a) ** 2 + ((columns / args.side - x) / b) ** 2 < 1
-
-    regions = [
-        [[row for k in range(args.classes) for row in split_regions(blob(), k)] for _ in range(args.images)]
-        for _ in range(2)
-    ]
-    table = MaskTable(images_of(args, args.side), tuple(map(str, range(args.classes))), *regions)
+    table = mask_table(args.images, args.classes, args.side, rng)
     times, measures = [], []
     for name, distances in (("overlap of stored masks", False), ("the same and surface distances, px and mm", True)):
         options = Options(distances=distances)

@@ -94,18 +94,18 @@ class _Mapped(torch.utils.data.Dataset):
         return self.mapper(self.records[number % len(self.records)], np.random.default_rng(number))
 
 
-def worker_rows(cfg, options: Options, batches: int = 12) -> list[dict]:
+def worker_rows(cfg, options: Options, batches: int = 40) -> list[dict]:
     """Images a second through one worker process from the cache, and what they cost it; both teacher and student
-    views. The start of the process is not counted in images a second, but in its time."""
+    views, batches of the published size. Starting the process is a part of its time, not of the rate."""
     prepare(cfg)
-    rows = []
+    rows, size = [], cfg.SOLVER.IMS_PER_BATCH
     with tempfile.TemporaryDirectory() as name:
         own = cached(cfg, Path(name))
         for unit in _of_each_task(cfg):
             for train in (True, False):
                 records = records_of(unit, Path(name))
                 dataset = _Mapped(UnitMapper(own, unit, train=train), records)
-                keys = [list(range(i * options.batch, (i + 1) * options.batch)) for i in range(batches)]
+                keys = [list(range(i * size, (i + 1) * size)) for i in range(batches)]
                 list(BatchLoader(dataset, keys[:1], 0))  # fills the cache
                 rows.append({"case": f"{unit} {'training' if train else 'test'}", **_one_worker(dataset, keys)})
     return rows

@@ -48,8 +48,11 @@ FORMS = {
 }
 
 
-def make_records(unit: Unit, classes: int, folder: Path, count: int) -> list[dict]:
-    """Dataset dicts of ``count`` images; the files, which the units of a dataset share, are written where missing.
+def make_records(unit: Unit, classes: int, folder: Path | None, count: int) -> list[dict]:
+    """Dataset dicts of ``count`` images.
+
+    Args:
+        folder: of the files, which the units of a dataset share and which are written where missing; None: no file.
 
     Raises:
         ValueError: the dataset's form is not known.
@@ -58,8 +61,8 @@ def make_records(unit: Unit, classes: int, folder: Path, count: int) -> list[dic
         raise ValueError(f"FX.CYCLE.UNITS: no form of {unit.dataset} is known here, only of {', '.join(FORMS)}")
     form, records = FORMS[unit.dataset], []
     for number in range(count):
-        path = folder / unit.dataset / f"{number}{form.suffix}"
-        if not path.exists():
+        path = (folder or Path()) / unit.dataset / f"{number}{form.suffix}"
+        if folder is not None and not path.exists():
             _write(path, form)
         record = {"file_name": str(path), "image_id": path.name, "height": form.height, "width": form.width}
         regions = round(form.regions * (number + 1)) - round(form.regions * number)

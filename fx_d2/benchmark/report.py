@@ -10,12 +10,13 @@ from tabulate import tabulate
 
 from .clock import check_clock
 from .cycle import cycle_rows
+from .evaluating import evaluator_rows, share_rows
 from .loading import data_rows, stage_rows, unit_rows, worker_rows
 from .machine import describe
 from .options import Options
 from .others import backbone_rows, ema_rows, inference_rows
 from .sampling import sampling_rows
-from .scoring import evaluation_rows
+from .scoring import coco_rows, finding_rows
 from .training import step_rows
 
 # --what, the tables that it stands for, and what each is about
@@ -33,7 +34,12 @@ TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
         "Reading JPEG 2000 DICOM files of 2500 x 2500": data_rows,
     },
     "ema": {"Average of the whole network": ema_rows},
-    "eval": {"COCO precision": evaluation_rows},
+    "eval": {
+        "Evaluators, both models": evaluator_rows,
+        "Evaluation of all units beside a cycle of training": share_rows,
+        "COCO precision": coco_rows,
+        "Findings of 25,596 images, 14 classes": finding_rows,
+    },
     "infer": {"Prediction": inference_rows},
 }
 _COLUMNS = ("kind", "case", "task", "plain: times as fast", "fast: times as fast", "times as fast")

@@ -131,7 +131,7 @@ def test_the_tool_writes_what_it_prints(cfg, tmp_path, monkeypatch, capsys):
 def test_other_tables(cfg, monkeypatch):
     monkeypatch.setitem(report.TABLES, "data", {"reading": lambda c, o: report.data_rows(c, o, count=1, side=64)})
     options = Options(batch=1, repeats=1, memory=False, detections=500)
-    tables = dict(report.measure(cfg, options, ["data", "ema", "eval"]))
+    tables = dict(report.measure(cfg, options, ["data", "ema"]))
     assert [len(rows) for rows in tables.values()][:2] == [2, 3]
     assert all(row["seconds"] > 0 for rows in tables.values() for row in rows)
     with pytest.raises(ValueError, match="step, data, ema"):
