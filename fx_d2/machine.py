@@ -11,12 +11,19 @@ logger = logging.getLogger(__name__)
 
 
 def fit_to_machine(cfg: CfgNode) -> None:
-    """``MODEL.DEVICE cuda`` becomes the CPU where there is no GPU, and bfloat16 becomes float32 on a processor without
-    instructions for it, where a product took 40 times as long."""
+    """``MODEL.DEVICE cuda`` becomes the CPU where there is no GPU, and then what needs one is left out.
+
+    So is bfloat16 on a processor without instructions for it, where a product took 40 times as long as in float32.
+    """
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
+    if cfg.MODEL.DEVICE != "cpu":
+        return
+    if cfg.MODEL.BOX.SAMPLING == "triton":
+        logger.warning("MODEL.BOX.SAMPLING triton runs on GPUs; on the CPU boxes are sampled the plain way")
+        cfg.MODEL.BOX.SAMPLING = "plain"
     amp = cfg.SOLVER.AMP
-    if cfg.MODEL.DEVICE == "cpu" and amp.ENABLED and amp.DTYPE == "bfloat16" and not cpu_has_bfloat16():
+    if amp.ENABLED and amp.DTYPE == "bfloat16" and not cpu_has_bfloat16():
         logger.warning("SOLVER.AMP is left off: this processor has no bfloat16 instructions, float32 is faster on it")
         amp.ENABLED = False
 

@@ -30,6 +30,15 @@ def test_device_and_precision(gpu, bfloat16, dtype, device, enabled, monkeypatch
     assert ("SOLVER.AMP is left off" in caplog.text) == (not enabled)
 
 
+def test_kernels_for_gpus_are_left_out_on_the_cpu(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = get_fx_cfg()
+    cfg.MODEL.DEVICE, cfg.MODEL.BOX.SAMPLING = "cuda", "triton"
+    with caplog.at_level(logging.WARNING):
+        machine.fit_to_machine(cfg)
+    assert cfg.MODEL.BOX.SAMPLING == "plain" and "MODEL.BOX.SAMPLING triton" in caplog.text
+
+
 def test_the_processor_is_asked():
     """AVX512-BF16 or AMX in the kernel's list of flags, where it has one, mean that the answer is yes."""
     file = Path("/proc/cpuinfo")
