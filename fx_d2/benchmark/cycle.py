@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -47,19 +49,28 @@ def simulated_schedule(cfg) -> CycleSchedule:
     return CycleSchedule(cycle_units(cfg), cycle_passes(cfg), sizes, batch, 1)
 
 
-def consume(loader: BatchLoader, rate: float) -> Waits:
+def fetched_ahead(loader: BatchLoader) -> Iterator[list[dict]]:
+    """The batches, each taken from the processes by a thread while the one before is used: what PyTorch's pinning
+    thread does where there is a GPU."""
+    stream = iter(loader)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, stream, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, stream, None)
+            yield batch
+
+
+def consume(stream: Iterator[list[dict]], rate: float) -> Waits:
     """Takes all batches, each of which keeps the accelerator busy for its images over ``rate`` (images a second)."""
-    start = time.perf_counter()
-    stream, unit, images = iter(loader), None, 0
+    start = begin = time.perf_counter()
+    unit, images = None, 0
     waits: dict[str, list[float]] = {"first": [], "changes": [], "others": []}
-    for _ in range(len(loader)):
-        begin = time.perf_counter()
-        batch = next(stream)
-        waited = time.perf_counter() - (begin if unit else start)
+    for batch in stream:
         kind = "first" if unit is None else "others" if batch[0]["unit"] == unit else "changes"
-        waits[kind].append(waited)
+        waits[kind].append(time.perf_counter() - begin)
         unit, images = batch[0]["unit"], images + len(batch)
         time.sleep(len(batch) / rate)
+        begin = time.perf_counter()
     seconds = time.perf_counter() - start - waits["first"][0]
     return Waits(waits["first"][0], waits["changes"], waits["others"], seconds, images)
 
@@ -81,7 +92,8 @@ def cycle_rows(cfg, options: Options) -> list[dict]:
 
 def _row(images: TrainingImages, schedule: CycleSchedule, cfg, options: Options) -> dict:
     before = children_seconds()
-    waits = consume(BatchLoader(images, CycleBatchSampler(schedule, 0, 0, 1), *pool_options(cfg)), options.device_rate)
+    loader = BatchLoader(images, CycleBatchSampler(schedule, 0, 0, 1), *pool_options(cfg))
+    waits = consume(fetched_ahead(loader), options.device_rate)
     return {
         "case": f"{cfg.DATALOADER.NUM_WORKERS} workers, {cfg.DATALOADER.PREFETCH} batches ahead",
         "accelerator, images/s": options.device_rate,

@@ -1,5 +1,7 @@
 """The acted accelerator: waits by hand on a clock of our own, and the real loader behind it."""
 
+import threading
+
 import pytest
 
 from fx_d2.benchmark import cycle, loading
@@ -32,17 +34,39 @@ def test_waits_by_hand(monkeypatch):
     clock, script = Clock(), [("a", 3.0), ("a", 0.25), ("b", 1.0), ("b", 0.5)]
     monkeypatch.setattr(cycle, "time", clock)
 
-    class Loader:
-        def __len__(self):
-            return len(script)
+    def stream():
+        for unit, delay in script:
+            clock.sleep(delay)
+            yield [{"unit": unit}] * 2
 
-        def __iter__(self):
-            for unit, delay in script:
-                clock.sleep(delay)
-                yield [{"unit": unit}] * 2
-
-    found = cycle.consume(Loader(), 4.0)
+    found = cycle.consume(stream(), 4.0)
     assert found == cycle.Waits(first=3.0, changes=[1.0], others=[0.25, 0.5], seconds=0.5 * 4 + 1.75, images=8)
+
+
+def test_a_batch_is_fetched_while_the_one_before_is_used():
+    taken, asked = [], threading.Event()
+
+    def stream():
+        for number in range(3):
+            taken.append(number)
+            if number == 1:
+                asked.set()
+            yield [number]
+
+    batches = cycle.fetched_ahead(stream())
+    assert next(batches) == [0] and asked.wait(10) and taken[:2] == [0, 1]
+    assert list(batches) == [[1], [2]]
+
+
+def test_an_error_of_the_loader_is_not_lost():
+    def stream():
+        yield [0]
+        raise OSError("a loader process ended")
+
+    batches = cycle.fetched_ahead(stream())
+    assert next(batches) == [0]
+    with pytest.raises(OSError, match="a loader process ended"):
+        next(batches)
 
 
 def test_the_cycle_has_the_published_order_and_proportions(cfg):
