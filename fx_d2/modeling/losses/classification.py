@@ -11,7 +11,8 @@ from ..reduce import global_sum
 
 def _mean_over_known(values: Tensor, known: Tensor) -> Tensor:
     """Mean of ``values`` where ``known``, over all processes; 0 (with a gradient of 0) where nothing is known."""
-    total = global_sum(torch.stack([values[known].sum(), known.sum().to(values.dtype)]))
+    # Not values[known], whose size a GPU would have to tell the processor first.
+    total = global_sum(torch.stack([values.where(known, 0.0).sum(), known.sum().to(values.dtype)]))
     return total[0] / total[1].detach().clamp(min=1)
 
 

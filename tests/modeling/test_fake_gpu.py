@@ -1,0 +1,38 @@
+"""A training forward on a GPU that is not there: PyTorch's fake tensors have a device and a shape, and no numbers.
+
+An operation between tensors of two devices fails, and so does one whose result's size or value the processor would have
+to wait for. Left out are the two places that do wait: the assignment, and the number of boxes.
+"""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from fx_d2.modeling.heads import box
+from tests.tiny import make_batch, make_model
+
+
+@pytest.fixture
+def overwritten_parameters():
+    before = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    yield
+    torch.__future__.set_overwrite_module_params_on_conversion(before)
+
+
+def no_assignment(logits, boxes, targets, *costs):
+    assert logits.device.type == boxes.device.type == "cuda"
+    assert all(truth.boxes.device.type == truth.labels.device.type == "cuda" for truth in targets)
+    return (torch.zeros(3, dtype=torch.int64, device=boxes.device),) * 4
+
+
+@pytest.mark.parametrize("unit", ["two/cls", "two/box", "two/mask"])
+def test_everything_is_on_the_gpu_and_nothing_waits(unit, overwritten_parameters, monkeypatch):
+    monkeypatch.setattr(box, "match", no_assignment)
+    monkeypatch.setattr(box, "boxes_per_process", lambda count, device: float(max(1, count)))
+    model, batch = make_model(drop_path=0.1).train(), make_batch(unit)
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        model._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
+        losses = model(batch, teacher=model.consistency_features(batch))
+    assert all(loss.device.type == "cuda" and loss.shape == () for loss in losses.values())
+    assert "loss_consistency" in losses
