@@ -94,6 +94,15 @@ def test_memory_is_counted_and_printed_again(tmp_path, monkeypatch, capsys):
     assert "Settings with which a batch of 24" in first and first.count("cls released") == 2 * 4
 
 
+def test_measured_peaks_grow_on_a_cpu(tmp_path, monkeypatch, capsys):
+    cfg = tiny_config(tmp_path, tmp_path, **{"DATASETS.FILES": [], "FX.CYCLE.UNITS": ["chexpert/cls", "node21/box"]})
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    out = run(plan_memory, monkeypatch, capsys, "--config-file", str(tmp_path / "config.yaml"), "--measure", "2")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()[4:]]
+    assert [row[:2] for row in rows] == [["cls released", "2"], ["box locked", "2"], ["box released", "2"]]
+    assert 0.1 < float(rows[0][2]) <= float(rows[1][2]) <= float(rows[2][2]) < 24
+
+
 def test_wheels_are_what_setup_asks_for():
     wanted = [fetch_wheels.normal(item) for item in fetch_wheels.requirements()]
     assert not {"torch", "torchvision", "triton"} & set(wanted)
@@ -133,5 +142,15 @@ def test_the_parts_of_the_gpu_check_fit_into_ten_minutes():
     text = (ROOT / "tools" / "gpu_check.sh").read_text()
     assert subprocess.run(["sh", "-n", str(ROOT / "tools" / "gpu_check.sh")], check=False).returncode == 0
     limits = dict(re.findall(r"(?:part|measure) ([a-z0-9-]+) (\d+) ", text))
-    assert set(limits) == {"install", "machine", "tests", "step", "step-fp32", "memory", "others", "hours"}
+    assert set(limits) == {
+        "install",
+        "machine",
+        "tests",
+        "step",
+        "step-fp32",
+        "memory",
+        "memory-box",
+        "others",
+        "hours",
+    }
     assert sum(map(int, limits.values())) <= 590

@@ -72,7 +72,7 @@ if [ -d "$wheels" ]; then
         done' install "$wheels" "$python" "$folder/site" || exit 2
 fi
 
-part machine 30 "$python" -W ignore -m fx_d2.doctor
+part machine 20 "$python" -W ignore -m fx_d2.doctor
 "$python" -c "import sys, torch; sys.exit(sys.argv[1] == 'cuda' and not torch.cuda.is_available())" "$device" || {
     echo "gpu_check: $python finds no PyTorch with a GPU; PYTHON names another interpreter" >&2
     exit 2
@@ -81,11 +81,14 @@ part machine 30 "$python" -W ignore -m fx_d2.doctor
 part tests 140 "$python" -W ignore -m pytest -q -rs -p no:cacheprovider tests/gpu tests/modeling/test_sampling*.py \
     tests/modeling/test_self_attention.py
 # bf16 beside the published step, then fp32 as PyTorch computes it by default (no TF32): the ratio of the two tables'
-# images/s is the aim of 3. Peaks take a process each, so they are measured apart and for ours alone.
+# images/s is the aim of 3. Peaks: ours of all kinds in one process; of the box step beside the published one, each in
+# a process of its own.
 measure step 130 "$precision" --what step --repeats 5 --no-memory
 measure step-fp32 80 fp32 --what step --repeats 3 --no-memory --reference none
-measure memory 100 "$precision" --what step --repeats 1 --reference none
-measure others 50 "$precision" --what ema,infer --repeats 5
+part memory 40 "$python" -W ignore tools/plan_memory.py --config-file "$config" --measure "$batch" \
+    MODEL.DEVICE "$device" $opts
+measure memory-box 80 "$precision" --what step --kinds "box released" --repeats 1
+measure others 40 "$precision" --what ema,infer --repeats 5
 # Hours of a training from these rates; without a file of rates there is nothing to plan.
 [ ! -s "$folder/step.json" ] || part hours 20 "$python" -W ignore tools/plan_training.py --config-file "$config" \
     --rates "$folder/step.json" --batch-per-gpu "$batch"

@@ -5,7 +5,8 @@ python tools/plan_memory.py --config-file configs/foundation_x_swin_b.yaml --jso
 
 Runs each kind of step on the CPU, some minutes for Swin-B, in float32 and with bfloat16 autocast (products in float32,
 tensors in the types of a GPU), with and without CHECKPOINT, and counts the bytes that live at once. --from FILE prints
-the tables of an earlier count. What is assumed stands in the first line.
+the tables of an earlier count. What is assumed stands in the first line. --measure B measures the peaks of steps of B
+images instead, on MODEL.DEVICE and in the configuration's precision.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from fx_d2.benchmark.fitting import CONTEXT_BYTES, FRAGMENTATION, GIB, Network, cheapest_setting, largest_batch
 from fx_d2.benchmark.footprint import Transient, count_transient, count_work
+from fx_d2.benchmark.peaks import measured_peaks
 from fx_d2.benchmark.report import markdown
 from fx_d2.benchmark.steps import Bench, kinds
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
@@ -32,6 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser = config_argument_parser(__doc__)
     parser.add_argument("--from", dest="earlier", metavar="FILE", help="an earlier --json instead of counting")
     parser.add_argument("--json", metavar="FILE", help="write the counts there")
+    parser.add_argument("--measure", type=int, default=0, metavar="B", help="measure steps of B images, count nothing")
     parser.add_argument("--batch", type=int, default=24, help="the batch to fit (default: %(default)s)")
     parser.add_argument("--gib", default=",".join(map(str, CARDS)), help="sizes of cards (default: %(default)s)")
     return parser.parse_args()
@@ -89,9 +92,21 @@ def tables(found: dict, cards: list[float], batch: int) -> str:
     )
 
 
+def measure(cfg, batch: int) -> str:
+    """A table of measured peaks; each row is logged as soon as it is there."""
+    rows = []
+    for row in measured_peaks(cfg, batch):
+        logger.info("%s", row)
+        rows.append(row)
+    return markdown("Measured peak of a step", rows)
+
+
 def main() -> None:
     args = parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.measure:
+        print(measure(config_from_args(args), args.measure))
+        return
     found = (
         json.loads(Path(args.earlier).read_text(encoding="utf-8")) if args.earlier else count(config_from_args(args))
     )

@@ -67,6 +67,7 @@ def assumptions(args: argparse.Namespace) -> str:
 
 def main() -> None:
     args = parse_args()
+    args.opts += ["SOLVER.AMP.ENABLED", "False"]  # nothing is computed here, so nothing need be said of this machine
     cfg = config_from_args(args)
     rates = rates_of(args)
     machine = Machine(1, args.bandwidth * 1e9, args.cores, args.loader_rate, args.price, args.pass_seconds)

@@ -46,7 +46,7 @@ def run_rows(cfg, rates: Rates, machine: Machine, gpus: Sequence[int], per_gpu: 
             row[f"hours of {cycles} cycles"] = cycles * seconds / _HOUR
             row[f"price of {cycles}"] = cycles * seconds / _HOUR * count * machine.price
         row |= {"times as fast as one": alone / seconds, "efficiency": alone / seconds / count}
-        rows.append(row | {"time goes to": shares(times)})
+        rows.append(row | {"time goes to": shares(times, machine)})
     return rows
 
 
@@ -55,9 +55,10 @@ def _cycle(cfg, rates: Rates, machine: Machine, batch: int) -> tuple[list[PassTi
     return times, cycle_seconds(times, machine)
 
 
-def shares(times: Sequence[PassTime]) -> str:
+def shares(times: Sequence[PassTime], machine: Machine) -> str:
     """Where the time goes, most first, what is below one percent left out: ``compute 80 %, exchange 20 %``."""
     sums = {name: sum(getattr(time.seconds, name) for time in times) for name in RESOURCES}
+    sums["change of pass"] = len(times) * machine.pass_seconds
     total = sum(sums.values())
     ordered = sorted(sums.items(), key=lambda item: -item[1])
     return ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in ordered if value >= 0.01 * total)
@@ -72,7 +73,7 @@ def kind_rows(cfg, rates: Rates, machine: Machine, batch: int) -> list[dict]:
         kinds.setdefault(f"{time.unit.task} {name_of(time.plan.train)}", []).append(time)
     rows = []
     for kind, found in kinds.items():
-        own, images = sum(time.seconds.total for time in found), sum(time.images for time in found)
+        own, images = cycle_seconds(found, machine), sum(time.images for time in found)
         busy = own - sum(time.seconds.loader for time in found)
         rows.append(
             {
@@ -82,7 +83,7 @@ def kind_rows(cfg, rates: Rates, machine: Machine, batch: int) -> list[dict]:
                 "images/s": images / own,
                 "cores a GPU needs": images / busy / machine.gpus / machine.loader_rate,
                 "empty slots": 1 - images / sum(time.images / (1 - time.idle) for time in found),
-                "time goes to": shares(found),
+                "time goes to": shares(found, machine),
             }
         )
     return rows

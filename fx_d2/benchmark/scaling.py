@@ -93,11 +93,6 @@ class PassTime:
     seconds: StepTime
     idle: float
 
-    @property
-    def binding(self) -> str:
-        """The resource that most of the time goes to."""
-        return max(RESOURCES, key=lambda name: getattr(self.seconds, name))
-
 
 def check_batches(schedule: CycleSchedule, gpus: int) -> None:
     """
@@ -108,9 +103,8 @@ def check_batches(schedule: CycleSchedule, gpus: int) -> None:
     if small:
         worst = min(small, key=lambda s: s.images // s.steps)
         raise ValueError(
-            f"{gpus} GPUs: {worst.unit} has steps of {worst.images // worst.steps} images ({len(small)} of "
-            f"{len(schedule.stretches)} passes have fewer images a step than GPUs); raise SOLVER.IMS_PER_BATCH, or "
-            f"use at most {worst.images // worst.steps} GPUs"
+            f"{gpus} GPUs: {len(small)} of {len(schedule.stretches)} passes have fewer images a step, {worst.unit} "
+            f"only {worst.images // worst.steps}: raise SOLVER.IMS_PER_BATCH, or take at most that many GPUs"
         )
 
 
