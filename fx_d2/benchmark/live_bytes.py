@@ -66,7 +66,7 @@ class LiveBytes(TorchDispatchMode):
         else:
             out = func(*args, **kwargs)
         for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:  # sparse ones are made of strided ones
                 self._watch(tensor.untyped_storage())
         return out
 
