@@ -198,8 +198,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Micro-batches that a batch is cut into to save memory; the gradient is that of the whole batch, at the price of
     # one more forward pass. Batch normalisation (mask head) sees micro-batches; docs/reliability.md says more.
     cfg.SOLVER.ACCUMULATE = 1
-    # GPUs: compile the backbone (torch.compile) for batches of the full size; minutes at the first steps.
-    cfg.FX.COMPILE = False
+    # GPUs: compile the backbone for batches of the full size; minutes at the first steps. A mode of torch.compile:
+    # default, or reduce-overhead (CUDA graphs); empty: off.
+    cfg.FX.COMPILE = ""
     # A loss or gradient that is not finite: stop, or skip the step and count, up to LIMIT steps in a run.
     cfg.FX.NONFINITE = CfgNode({"POLICY": "stop", "LIMIT": 10})
     # heartbeat.json is written anew when it is older than this many seconds.

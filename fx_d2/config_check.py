@@ -54,6 +54,7 @@ _CHOICES = {
     "FX.NONFINITE.POLICY": ("stop", "skip"),
     "FX.EVAL.OPERATING_POINT": ("youden", "f1"),
     "FX.FINETUNE": ("", *FINETUNE),
+    "FX.COMPILE": ("", "default", "reduce-overhead"),
     "MODEL.WEIGHTS_PART": ("auto", "student", "teacher", "backbone"),
     "FX.WANDB.MODE": ("online", "offline", "disabled"),
     "SOLVER.AMP.DTYPE": ("bfloat16", "float16"),

@@ -51,6 +51,7 @@ class Published:
             parameter.grad = None
 
     def step(self, kind: Kind, batch: list[dict]) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
         with plain_parts() if self.parts == "plain" else contextlib.nullcontext():
             self._descend(kind, self.loss(kind, batch))
 
@@ -69,7 +70,6 @@ class Published:
         return 0.5 * task + 0.5 * sum(pairs) / len(pairs)
 
     def _descend(self, kind: Kind, total: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = self.bench.cfg.SOLVER.CLIP_NORM[kind.unit.task.upper()]
         if norm:

@@ -61,6 +61,7 @@ class Bench:
 
     def step(self, kind: Kind, batch: list[dict]) -> None:
         """As :meth:`CyclicTrainer.run_step <fx_d2.engine.trainer.CyclicTrainer.run_step>`, without log and hooks."""
+        self.optimizer.zero_grad(set_to_none=True)
         with self.precision.autocast():
             wanted = self.student.consistency_weight > 0 and kind.train != "head"
             targets = self.teacher.model.consistency_features(batch) if wanted else None
@@ -69,7 +70,6 @@ class Bench:
 
     def _descend(self, kind: Kind, total: Tensor) -> None:
         scaler, norm = self.precision.scaler, self.cfg.SOLVER.CLIP_NORM[kind.unit.task.upper()]
-        self.optimizer.zero_grad(set_to_none=True)
         scaler.scale(total).backward()
         scaler.unscale_(self.optimizer)
         trained = [p for p in self.student.parameters() if p.grad is not None]

@@ -13,19 +13,23 @@ from ..modeling import FoundationX
 logger = logging.getLogger(__name__)
 
 
-def compile_trunks(networks: Iterable[FoundationX], batch_size: int, backend: str = "inductor") -> None:
+def compile_trunks(networks: Iterable[FoundationX], batch_size: int, **options) -> None:
     """Compiles the backbones for batches of ``batch_size`` images, in place; other batches run as before.
 
     Names, weights and checkpoints stay as they are. Static shapes: a compiled form for each of training, locked
-    trunk and teacher, about a minute each at its first step. Heads are left alone: their shapes follow the boxes.
+    trunk and teacher, each made at its first step. Heads are left alone: their shapes follow the boxes. A step keeps
+    what they make of the maps, not the maps, so that ``reduce-overhead`` may write over these in the next one.
+
+    Args:
+        options: of ``torch.compile``, such as ``mode``.
     """
     for network in networks:
-        _compile(network.backbone, batch_size, backend)
+        _compile(network.backbone, batch_size, options)
 
 
-def _compile(trunk: torch.nn.Module, batch_size: int, backend: str) -> None:
+def _compile(trunk: torch.nn.Module, batch_size: int, options: dict) -> None:
     plain = type(trunk).forward
-    compiled = torch.compile(plain, dynamic=False, backend=backend)
+    compiled = torch.compile(plain, dynamic=False, **options)
 
     def forward(self: torch.nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
         return (compiled if len(images) == batch_size else plain)(self, images)
@@ -40,4 +44,5 @@ def compile_if_asked(cfg, networks: Iterable[FoundationX], processes: int) -> No
     if torch.device(cfg.MODEL.DEVICE).type != "cuda":
         logger.warning("FX.COMPILE is for GPUs and left out on %s", cfg.MODEL.DEVICE)
         return
-    compile_trunks(networks, cfg.SOLVER.IMS_PER_BATCH // processes // cfg.SOLVER.ACCUMULATE)
+    size = cfg.SOLVER.IMS_PER_BATCH // processes // cfg.SOLVER.ACCUMULATE
+    compile_trunks(networks, size, mode=cfg.FX.COMPILE)

@@ -44,6 +44,19 @@ def test_only_batches_of_the_full_size_are_compiled(model, monkeypatch):
     assert len(counts) == 2
 
 
+def test_mode_and_batch_size_follow_from_the_configuration(monkeypatch):
+    """24 images on two processes in three parts: 4 a forward pass."""
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda f, **options: asked.append(options) or (lambda *args: "compiled"))
+    cfg = get_fx_cfg()
+    cfg.FX.COMPILE, cfg.MODEL.DEVICE, cfg.SOLVER.ACCUMULATE = "reduce-overhead", "cuda", 3
+    model = make_model()
+    compile_if_asked(cfg, [model], 2)
+    assert asked == [{"dynamic": False, "mode": "reduce-overhead"}]
+    assert model.backbone(torch.zeros(4, 3, 64, 64)) == "compiled"
+    assert "stage1" in model.backbone(torch.zeros(3, 3, 64, 64))
+
+
 def test_a_copy_runs_with_its_own_weights(model):
     images = torch.randn(2, 3, 64, 64)
     other = copy.deepcopy(model)
@@ -57,7 +70,7 @@ def test_a_copy_runs_with_its_own_weights(model):
 
 def test_on_the_cpu_the_key_is_left_out_and_named(caplog):
     cfg = get_fx_cfg()
-    cfg.FX.COMPILE, cfg.MODEL.DEVICE = True, "cpu"
+    cfg.FX.COMPILE, cfg.MODEL.DEVICE = "default", "cpu"
     model = make_model()
     with caplog.at_level(logging.WARNING):
         compile_if_asked(cfg, [model], 1)

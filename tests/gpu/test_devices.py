@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from fx_d2.engine.compilation import compile_trunks
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.precision import Precision
 from fx_d2.modeling import ModelEMA
@@ -114,13 +115,20 @@ def test_one_ddp_process_is_the_bare_network(tmp_path):
 
 
 @needs_gpu
-def test_a_compiled_backbone_computes_the_same():
-    backbone = make_model().cuda().backbone.eval()
-    images = torch.randn(2, 3, 64, 64, device="cuda")
-    with torch.no_grad():
-        plain, compiled = backbone(images), torch.compile(backbone)(images)
-    for name, expected in plain.items():
-        torch.testing.assert_close(compiled[name], expected, atol=1e-4, rtol=1e-3)
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_trunks_give_the_same_losses_and_gradients(mode):
+    """FX.COMPILE: teacher and student, over steps enough for CUDA graphs to be recorded and replayed."""
+    exact, found = Precision("cuda", False, "bfloat16"), []
+    for compiled in (False, True):
+        student, teacher = make_model().cuda().train(), make_model().cuda().eval()
+        if compiled:
+            compile_trunks([student, teacher], len(make_batch("two/cls")), mode=mode)
+        for _ in range(4):
+            targets = teacher.consistency_features(make_batch("two/cls"))
+            found.append(gradients(student, "two/cls", exact, lambda b, s=student, t=targets: s(b, teacher=t)))
+    for (loss, gradient), (expected, plain) in zip(found[4:], found[:4], strict=True):
+        assert loss == pytest.approx(expected, rel=1e-3)
+        torch.testing.assert_close(gradient, plain, atol=1e-4, rtol=1e-2)
 
 
 @needs_gpu
