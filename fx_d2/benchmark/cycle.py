@@ -32,12 +32,14 @@ class Waits:
 
     Attributes:
         first: until the first batch: the processes start. changes: batches that begin a unit. others: all the rest.
+        where: unit of the longest one but the first.
         seconds, images: of the whole, without the first wait and with the first batch's step.
     """
 
     first: float
     changes: list[float]
     others: list[float]
+    where: str
     seconds: float
     images: int
 
@@ -63,16 +65,18 @@ def fetched_ahead(loader: BatchLoader) -> Iterator[list[dict]]:
 def consume(stream: Iterator[list[dict]], rate: float) -> Waits:
     """Takes all batches, each of which keeps the accelerator busy for its images over ``rate`` (images a second)."""
     start = begin = time.perf_counter()
-    unit, images = None, 0
+    unit, images, longest = None, 0, (0.0, "")
     waits: dict[str, list[float]] = {"first": [], "changes": [], "others": []}
     for batch in stream:
         kind = "first" if unit is None else "others" if batch[0]["unit"] == unit else "changes"
-        waits[kind].append(time.perf_counter() - begin)
+        waited = time.perf_counter() - begin
+        waits[kind].append(waited)
+        longest = max(longest, (waited, batch[0]["unit"])) if unit else longest
         unit, images = batch[0]["unit"], images + len(batch)
         time.sleep(len(batch) / rate)
         begin = time.perf_counter()
     seconds = time.perf_counter() - start - waits["first"][0]
-    return Waits(waits["first"][0], waits["changes"], waits["others"], seconds, images)
+    return Waits(waits["first"][0], waits["changes"], waits["others"], longest[1], seconds, images)
 
 
 def cycle_rows(cfg, options: Options) -> list[dict]:
@@ -102,6 +106,7 @@ def _row(images: TrainingImages, schedule: CycleSchedule, cfg, options: Options)
         "longest wait at a change, s": max(waits.changes),
         "median wait at a change, s": median(waits.changes),
         "longest other wait, s": max(waits.others),
+        "the longest in": waits.where,
         "start, s": waits.first,
         "images": waits.images,
         "worker ms an image": 1000 * (children_seconds() - before) / waits.images,

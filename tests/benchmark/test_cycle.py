@@ -40,7 +40,9 @@ def test_waits_by_hand(monkeypatch):
             yield [{"unit": unit}] * 2
 
     found = cycle.consume(stream(), 4.0)
-    assert found == cycle.Waits(first=3.0, changes=[1.0], others=[0.25, 0.5], seconds=0.5 * 4 + 1.75, images=8)
+    assert found == cycle.Waits(
+        first=3.0, changes=[1.0], others=[0.25, 0.5], where="b", seconds=0.5 * 4 + 1.75, images=8
+    )
 
 
 def test_a_batch_is_fetched_while_the_one_before_is_used():
