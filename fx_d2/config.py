@@ -45,7 +45,7 @@ def add_fx_config(cfg: CfgNode) -> None:
     # The teacher sees a second photometric view of the same geometric view; False: the student's own image.
     cfg.INPUT.TEACHER_VIEW = True
     # Images with a longer side than this many pixels are reduced to it on reading (area averages); 0: never. Smaller
-    # images make a smaller and faster cache.
+    # images make a smaller and faster cache; for SIZE 224 512 is enough (docs/loading.md).
     cfg.INPUT.READ_SIDE = 0
     # Decoded images kept on disk (docs/images.md). MODE: auto keeps DICOM, MetaImage and JSRT files, all PNG and JPEG
     # files, too, off nothing. DIR: the folder; empty: $FX_D2_CACHE or fx_d2 in the user's cache folder. MAX_GB: bound.
