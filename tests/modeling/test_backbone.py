@@ -11,8 +11,8 @@ from fx_d2.modeling.backbone import (
     PatchMerging,
     SwinBlock,
     WindowAttention,
-    drop_path,
     from_windows,
+    path_scales,
     relative_position_index,
     shift_mask,
     to_windows,
@@ -76,9 +76,9 @@ def test_attention_by_loop():
 def test_a_single_window_is_not_shifted_unless_asked():
     torch.manual_seed(0)
     x = torch.randn(1, 4, 4, 8)
-    plain = SwinBlock(8, 4, 2, shifted=False, mlp_ratio=2, drop_path_rate=0.0, shift_single_window=False)
-    shifted = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, drop_path_rate=0.0, shift_single_window=False)
-    reference = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, drop_path_rate=0.0, shift_single_window=True)
+    plain = SwinBlock(8, 4, 2, shifted=False, mlp_ratio=2, shift_single_window=False)
+    shifted = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, shift_single_window=False)
+    reference = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, shift_single_window=True)
     shifted.load_state_dict(plain.state_dict())
     reference.load_state_dict(plain.state_dict())
     assert torch.equal(plain(x), shifted(x))
@@ -118,11 +118,33 @@ def test_checkpointing_changes_no_gradient():
         torch.testing.assert_close(a, b)
 
 
-def test_drop_path_keeps_the_expectation_and_drops_whole_samples():
+def test_path_scales_keep_the_expectation():
     torch.manual_seed(0)
-    x = torch.ones(20000, 2, 2)
-    dropped = drop_path(x, 0.3, training=True)
-    rows = dropped.flatten(1)
-    assert ((rows == 0).all(1) | (rows == 1 / 0.7).all(1)).all()
-    assert abs(dropped.mean().item() - 1) < 0.02
-    assert torch.equal(drop_path(x, 0.3, training=False), x)
+    rates = torch.tensor([0.0, 0.3])
+    scales = path_scales(rates, 20000).flatten(2)  # (blocks, branches, samples)
+    assert scales.shape == (2, 2, 20000) and (scales[0] == 1).all()
+    assert torch.equal(scales[1].unique(), torch.tensor([0.0, 1 / (1 - rates[1])]))
+    assert (scales[1].mean(1) - 1).abs().max() < 0.02
+    assert ((scales[1] > 0).float().mean(1) - 0.7).abs().max() < 0.02
+    assert not torch.equal(scales[1, 0], scales[1, 1])
+
+
+def test_a_dropped_branch_leaves_the_sample_as_it_was():
+    torch.manual_seed(0)
+    block, x = SwinBlock(8, 4, 2, shifted=False, mlp_ratio=2), torch.randn(2, 4, 4, 8)
+    scales = torch.tensor([[0.0, 1.0], [0.0, 2.0]]).view(2, 2, 1, 1, 1)
+    out = block(x, scales)
+    assert torch.equal(out[0], x[0])
+    middle = x + block.attend(block.norm1(x))
+    expected = middle + 2 * block.mlp["fc2"](F.gelu(block.mlp["fc1"](block.norm2(middle))))
+    torch.testing.assert_close(out[1], expected[1])
+
+
+def test_paths_are_dropped_in_training_alone():
+    swin = FXSwin(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=4, drop_path_rate=0.5)
+    images = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(swin.drop_rates, torch.tensor([0.0, 1 / 6, 1 / 3, 0.5]))
+    first, second = (swin(images)["stage4"] for _ in range(2))
+    assert not torch.equal(first, second)
+    swin.eval()
+    assert torch.equal(swin(images)["stage4"], swin(images)["stage4"])
