@@ -33,10 +33,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch-per-gpu", type=int, default=0, help="0: SOLVER.IMS_PER_BATCH over all GPUs")
     parser.add_argument("--exchange", choices=("all", "trained"), default="all", help="gradients that DDP sends")
     parser.add_argument("--bandwidth", type=float, default=100.0, help="GB/s a GPU sends (default: %(default)s)")
-    parser.add_argument("--loader-rate", type=float, default=100.0, help="images/s a core (default: %(default)s)")
+    parser.add_argument(
+        "--loader-rate", type=float, default=88.0, help="images/s a core (default: %(default)s, docs/loading.md)"
+    )
     parser.add_argument("--cores", type=float, default=8.0, help="loader workers a GPU (default: %(default)s)")
     parser.add_argument("--price", type=float, default=2.5, help="of a GPU hour (default: %(default)s)")
-    parser.add_argument("--pass-seconds", type=float, default=1.0, help="lost at a change of pass (default: 1)")
+    parser.add_argument(
+        "--pass-seconds", type=float, default=0.1, help="lost at a change of pass (default: %(default)s)"
+    )
     return parser.parse_args()
 
 

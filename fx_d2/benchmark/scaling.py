@@ -40,9 +40,9 @@ class Machine:
     gpus: int = 1
     bandwidth: float = 100e9
     cores: float = 8
-    loader_rate: float = 100.0
+    loader_rate: float = 88.0
     price: float = 2.5
-    pass_seconds: float = 1.0
+    pass_seconds: float = 0.1
 
 
 @dataclass(frozen=True)
