@@ -6,8 +6,6 @@ weights and everything trained from them load by name. Maps travel as (B, H, W, 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
@@ -16,6 +14,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
 
 from . import recompute
+from .kept import kept
 
 
 def path_scales(rates: Tensor, samples: int) -> Tensor:
@@ -45,16 +44,9 @@ def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
     return x.transpose(2, 3).reshape(-1, h, w, windows.shape[-1])
 
 
+@kept
 def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
-    """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2).
-
-    Kept from call to call, but inside a compiled trunk, where a few comparisons vanish in its kernels.
-    """
-    make = _make_shift_mask if torch.compiler.is_compiling() else _kept_shift_mask
-    return make(h, w, side, shift, device)
-
-
-def _make_shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
+    """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
     # Three regions a side: before the last window, in it, and what the shift brought there; without a shift the last
     # window is a region as a whole, which changes nothing.
     rows, columns = (
@@ -64,9 +56,6 @@ def _make_shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: 
     )
     regions = to_windows((3 * rows[:, None] + columns)[None, :, :, None], side).squeeze(-1)
     return regions[:, :, None] == regions[:, None, :]
-
-
-_kept_shift_mask = lru_cache(maxsize=64)(_make_shift_mask)
 
 
 def relative_position_index(side: int) -> Tensor:

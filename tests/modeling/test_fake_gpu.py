@@ -8,16 +8,22 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fx_d2.modeling import backbone
+from fx_d2.modeling.detr import encoder, selection
+from fx_d2.modeling.detr.layers import level_positions
 from fx_d2.modeling.heads import box
 from tests.tiny import make_batch, make_model
 
 
 @pytest.fixture
 def overwritten_parameters():
+    """Fake weights in place of a network's; what it keeps of them must not meet a later test's GPU."""
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     yield
     torch.__future__.set_overwrite_module_params_on_conversion(before)
+    for make in (backbone.shift_mask, encoder._cells, encoder._centres, selection._unpadded_proposals, level_positions):
+        make.forget()
 
 
 def no_assignment(logits, boxes, targets, *costs):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import recompute
+from ..kept import kept
 from .attention import DeformableAttention
 from .layers import FeedForward
 from .padding import Padding, extent
@@ -14,14 +15,22 @@ from .sampling import LevelShapes
 
 def cell_centres(shapes: LevelShapes, device: torch.device, padding: Padding | None = None) -> Tensor:
     """Centres of all levels' cells as x, y in 0..1 of the image, row by row: (1, S, 2), or (B, S, 2) if padded."""
-    centres = []
-    for level, (h, w) in enumerate(shapes):
-        y = torch.arange(h, dtype=torch.float32, device=device) + 0.5
-        x = torch.arange(w, dtype=torch.float32, device=device) + 0.5
-        cells = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(1, -1, 2)
-        sides = cells.new_tensor([[w, h]]) if padding is None else extent(padding.levels[level])
-        centres.append(cells / sides[:, None])
-    return torch.cat(centres, dim=1)
+    if padding is None:
+        return _centres(shapes, device)
+    levels = zip(shapes, padding.levels, strict=True)
+    return torch.cat([_cells(shape, device) / extent(level)[:, None] for shape, level in levels], dim=1)
+
+
+@kept
+def _centres(shapes: LevelShapes, device: torch.device) -> Tensor:
+    return torch.cat([_cells((h, w), device) / torch.tensor([[w, h]], device=device) for h, w in shapes], dim=1)
+
+
+@kept
+def _cells(shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Centres of a level's cells (1, h * w, 2) as x, y in cells."""
+    y, x = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in shape)
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(1, -1, 2)
 
 
 class EncoderLayer(nn.Module):

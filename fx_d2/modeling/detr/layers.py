@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..kept import kept
+
 # Foreground probability that a fresh class layer predicts (focal loss, Lin et al. 2017, section 4.1).
 PRIOR = 0.01
 
@@ -42,6 +44,12 @@ def map_positions(padded: Tensor, dim: int, temperature: float) -> Tensor:
         last = steps.select(axis, -1).unsqueeze(axis)
         axes.append(sine_waves(2 * math.pi * steps / (last + 1e-6), dim // 2, temperature))
     return torch.cat(axes, dim=-1).flatten(1, 2)
+
+
+@kept
+def level_positions(shape: tuple[int, int], dim: int, temperature: float, device: torch.device) -> Tensor:
+    """:func:`map_positions` of a map without padding: (1, h * w, dim)."""
+    return map_positions(torch.zeros(1, *shape, dtype=torch.bool, device=device), dim, temperature)
 
 
 def box_positions(boxes: Tensor, dim: int) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..kept import kept
 from .encoder import cell_centres
 from .padding import Padding
 from .sampling import LevelShapes
@@ -22,12 +23,21 @@ def grid_proposals(
         boxes in logit space (1 or B, S, 4), infinite where a box leaves (0.01, 0.99) or its cell is padding, and the
         mask (1 or B, S, 1) of the others.
     """
-    centres = cell_centres(shapes, device, padding)
+    if padding is None:
+        return _unpadded_proposals(shapes, anchor_size, device)
+    return _proposals(shapes, anchor_size, cell_centres(shapes, device, padding), ~padding.tokens[..., None])
+
+
+@kept
+def _unpadded_proposals(shapes: LevelShapes, anchor_size: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    return _proposals(shapes, anchor_size, cell_centres(shapes, device), torch.tensor(True, device=device))
+
+
+def _proposals(shapes: LevelShapes, anchor_size: float, centres: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    device = centres.device
     sides = torch.cat([torch.full((h * w, 2), 2.0**level, device=device) for level, (h, w) in enumerate(shapes)])
     boxes = torch.cat([centres, (anchor_size * sides).expand(len(centres), -1, -1)], dim=-1)
-    inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1, keepdim=True)
-    if padding is not None:
-        inside = inside & ~padding.tokens[..., None]
+    inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1, keepdim=True) & real
     return torch.logit(boxes).masked_fill(~inside, float("inf")), inside
 
 

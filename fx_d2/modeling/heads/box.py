@@ -13,7 +13,7 @@ from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoded, Decoder
 from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
 from ..detr.encoder import Encoder
-from ..detr.layers import box_layers, class_layer, map_positions, xavier_init
+from ..detr.layers import box_layers, class_layer, level_positions, map_positions, xavier_init
 from ..detr.matcher import match
 from ..detr.padding import Padding
 from ..detr.sampling import LevelShapes
@@ -148,13 +148,10 @@ class BoxHead(TaskHead):
 
     def positions(self, shapes: LevelShapes, padding: Padding | None = None) -> list[Tensor]:
         """Sine encoding of every level, without the level embedding: each (1 or B, h * w, C)."""
-        device = self.level_embed.device
-        levels = (
-            [torch.zeros(1, *shape, dtype=torch.bool, device=device) for shape in shapes]
-            if padding is None
-            else padding.levels
-        )
-        return [map_positions(level, self.options.dim, self.options.temperature) for level in levels]
+        dim, temperature = self.options.dim, self.options.temperature
+        if padding is None:
+            return [level_positions(shape, dim, temperature, self.level_embed.device) for shape in shapes]
+        return [map_positions(level, dim, temperature) for level in padding.levels]
 
     def consistency(self, encoded: Encoded, dataset: str) -> tuple[Tensor, ...]:
         if self.options.compare_decoder:
