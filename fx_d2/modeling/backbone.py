@@ -89,8 +89,9 @@ class WindowAttention(nn.Module):
         """``x``: (B * windows, N, C); ``allowed``: None or bool (windows, N, N)."""
         count, n, c = x.shape
         q, k, v = self.qkv(x).view(count, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)  # (heads, N, N)
-        bias = bias.to(q.dtype)[None]
+        # As an embedding: on a GPU its gradient does not sort the 2,401 entries (windows of 7), that of an index does.
+        bias = F.embedding(self.relative_position_index, self.relative_position_bias_table).permute(2, 0, 1)
+        bias = bias.to(q.dtype)[None]  # (1, heads, N, N)
         if allowed is not None:
             bias = bias.masked_fill(~allowed[:, None], float("-inf"))  # (windows, heads, N, N)
             bias = bias.repeat(count // len(allowed), 1, 1, 1)
