@@ -32,7 +32,7 @@ def measure_peak(cfg, kind: Kind, batch_size: int, published: str | None, thread
     try:
         for _ in range(STEPS):
             worker.step(kind, batch)
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         return None
     if bench.device.type == "cuda":
         return torch.cuda.max_memory_allocated(bench.device) / 2**30

@@ -32,7 +32,12 @@ def step_rows(cfg, options: Options) -> list[dict]:
     bench = Bench(cfg, options.batch, options.threads)
     rows = []
     for kind in wanted:
-        rows.append(_step_row(bench, kind, options))
+        try:
+            rows.append(_step_row(bench, kind, options))
+        except torch.cuda.OutOfMemoryError:
+            rows.append({"kind": str(kind), "note": f"a batch of {options.batch} does not fit into the memory"})
+            bench.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
         logger.info("%s", rows[-1])  # minutes lie between two rows
     del bench  # the measured processes need the memory
     torch.cuda.empty_cache()
@@ -77,7 +82,7 @@ def _unless_too_large(step: Callable[[], None], name: str, too_large: set[str]) 
     try:
         if name not in too_large:
             step()
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         too_large.add(name)
         torch.cuda.empty_cache()
         logger.warning("the published step of %s parts does not fit into the memory", name)

@@ -89,12 +89,15 @@ def test_both_steps_have_the_same_task_loss(index, parts, cfg):
 
 def test_what_does_not_fit_leaves_empty_cells(cfg, monkeypatch):
     def full(self, kind, batch):
-        raise torch.OutOfMemoryError("made up")
+        raise torch.cuda.OutOfMemoryError("made up")
 
     monkeypatch.setattr(Published, "step", full)
     (row,) = step_rows(cfg, Options(batch=1, repeats=1, kinds=("cls",), memory=False))
     assert row["plain: seconds"] is None and row["fast: times as fast"] is None and row["seconds"] > 0
     assert "None" not in report.markdown("steps", [row])
+    monkeypatch.setattr(Bench, "step", full)
+    rows = step_rows(cfg, Options(batch=1, repeats=1, kinds=("cls", "box"), memory=False))
+    assert [row["note"] for row in rows] == ["a batch of 1 does not fit into the memory"] * 3
 
 
 def test_operations_of_a_step_by_hand(cfg):
