@@ -42,7 +42,7 @@ def make_model(layout: str = "per_dataset", consistency_weight: float = 0.5, dro
     )
 
 
-def make_batch(unit: str, count: int = 3, seed: int = 0) -> list[dict]:
+def make_batch(unit: str, count: int = 3, seed: int = 0, side: int = SIDE) -> list[dict]:
     """Random images with random truth of the unit's kind; image 0 has no box, some labels are unknown."""
     parsed = Unit.parse(unit)
     generator = torch.Generator().manual_seed(seed)
@@ -50,8 +50,8 @@ def make_batch(unit: str, count: int = 3, seed: int = 0) -> list[dict]:
     batch = []
     for i in range(count):
         entry = {
-            "image": torch.randint(0, 256, (1, SIDE, SIDE), dtype=torch.uint8, generator=generator),
-            "image_teacher": torch.randint(0, 256, (1, SIDE, SIDE), dtype=torch.uint8, generator=generator),
+            "image": torch.randint(0, 256, (1, side, side), dtype=torch.uint8, generator=generator),
+            "image_teacher": torch.randint(0, 256, (1, side, side), dtype=torch.uint8, generator=generator),
             "unit": unit,
             "height": 100,
             "width": 80,
@@ -64,10 +64,10 @@ def make_batch(unit: str, count: int = 3, seed: int = 0) -> list[dict]:
         elif parsed.task == "box":
             low = torch.rand(i, 2, generator=generator) * 30
             corners = torch.cat([low, low + 8 + torch.rand(i, 2, generator=generator) * 20], 1)
-            entry["instances"] = Instances((SIDE, SIDE), gt_boxes=Boxes(corners))
+            entry["instances"] = Instances((side, side), gt_boxes=Boxes(corners))
             entry["instances"].gt_classes = torch.randint(0, classes, (i,), generator=generator)
         else:
-            entry["masks"] = torch.randint(0, 2, (classes, SIDE, SIDE), generator=generator).to(torch.uint8)
+            entry["masks"] = torch.randint(0, 2, (classes, side, side), generator=generator).to(torch.uint8)
             if i == 0:
                 entry["masks"][0] = 255
         batch.append(entry)

@@ -22,11 +22,11 @@ DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 UNITS = ("two/cls", "two/box", "two/mask")
 
 
-def gradients(model, unit: str, precision: Precision, call=None) -> tuple[float, torch.Tensor]:
+def gradients(model, unit: str, precision: Precision, call=None, side: int = 64) -> tuple[float, torch.Tensor]:
     """Loss of one step, and its gradients in one row (of what has any)."""
     torch.manual_seed(0)
     with precision.autocast():
-        total = sum((call or model)(make_batch(unit)).values())
+        total = sum((call or model)(make_batch(unit, side=side)).values())
     model.zero_grad(set_to_none=True)
     total.backward()
     return total.item(), torch.cat([p.grad.flatten().float() for p in model.parameters() if p.grad is not None])
@@ -37,30 +37,15 @@ def gradients(model, unit: str, precision: Precision, call=None) -> tuple[float,
 def test_bfloat16_stays_near_float32(unit, device):
     """Loss within 2 %; the gradient's direction within a cosine of 0.95 (a mantissa has 8 bits).
 
-    Boxes 0.85: rounding also changes the order of the proposals, and with it which queries learn which box; see below.
+    At 128 pixels: of 64 the boxes' fourth level is one cell, where two values make a group to normalise, and rounding
+    decides how far apart they are (cosine 0.76 with PyTorch 2.11).
     """
     model = make_model().to(device).train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout2d):
             module.p = 0.0
-    loss, plain = gradients(model, unit, Precision(device, False, "bfloat16"))
-    other, rough = gradients(model, unit, Precision(device, True, "bfloat16"))
-    assert other == pytest.approx(loss, rel=0.02)
-    assert torch.nn.functional.cosine_similarity(plain, rough, dim=0) > (0.85 if unit.endswith("box") else 0.95)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_bfloat16_boxes_with_the_same_proposals(device, monkeypatch):
-    """What the boxes lose beyond the other tasks is the order of the proposals: in float32's order 0.95 holds, too."""
-    model = make_model().to(device).train()
-    topk, orders = torch.Tensor.topk, []
-    monkeypatch.setattr(
-        torch.Tensor, "topk", lambda *args, **kwargs: orders.append(topk(*args, **kwargs)) or orders[-1]
-    )
-    loss, plain = gradients(model, "two/box", Precision(device, False, "bfloat16"))
-    assert len(orders) == 1
-    monkeypatch.setattr(torch.Tensor, "topk", lambda *args, **kwargs: orders[0])
-    other, rough = gradients(model, "two/box", Precision(device, True, "bfloat16"))
+    loss, plain = gradients(model, unit, Precision(device, False, "bfloat16"), side=128)
+    other, rough = gradients(model, unit, Precision(device, True, "bfloat16"), side=128)
     assert other == pytest.approx(loss, rel=0.02)
     assert torch.nn.functional.cosine_similarity(plain, rough, dim=0) > 0.95
 
