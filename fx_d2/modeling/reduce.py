@@ -82,8 +82,10 @@ def boxes_per_process(count: int, device: torch.device) -> float:
     A loss summed over the local boxes and divided by this is, after the averaging of gradients, the sum
     over all boxes divided by their number.
     """
-    total = torch.tensor(float(count), device=device)
     shares = comm.get_world_size()
+    if shares == 1 and _micro_batches is None:
+        return float(max(1, count))  # known here: no GPU is asked
+    total = torch.tensor(float(count), device=device)
     if shares > 1:
         dist.all_reduce(total)
     if _micro_batches is not None:

@@ -1,7 +1,7 @@
 """A training forward on a GPU that is not there: PyTorch's fake tensors have a device and a shape, and no numbers.
 
 An operation between tensors of two devices fails, and so does one whose result's size or value the processor would have
-to wait for. Left out are the two places that do wait: the assignment, and the number of boxes.
+to wait for. Left out is the place that does wait: the assignment.
 """
 
 import pytest
@@ -35,7 +35,6 @@ def no_assignment(logits, boxes, targets, *costs):
 @pytest.mark.parametrize("unit", ["two/cls", "two/box", "two/mask"])
 def test_everything_is_on_the_gpu_and_nothing_waits(unit, overwritten_parameters, monkeypatch):
     monkeypatch.setattr(box, "match", no_assignment)
-    monkeypatch.setattr(box, "boxes_per_process", lambda count, device: float(max(1, count)))
     model, batch = make_model(drop_path=0.1).train(), make_batch(unit)
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         model._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
