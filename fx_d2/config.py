@@ -20,12 +20,11 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.DATASETS.OPTIONS = CfgNode()
     for name, options in DATASET_OPTIONS.items():
         cfg.DATASETS.OPTIONS[name] = CfgNode({key: option.default for key, option in options.items()})
-
     # Train on this many images of each dataset, chosen by SEED; 0: all.
     cfg.DATASETS.FEW_SHOT = 0
 
     # ---- input ----------------------------------------------------------------------------------------------
-    # Training and test size in pixels: the image is resized to a square of this side.
+    # Side of the square that images are resized to, in pixels.
     cfg.INPUT.SIZE = 224
     # True keeps the aspect ratio and pads; False stretches to the square. Predictions come back in original pixels.
     cfg.INPUT.LETTERBOX = False
@@ -44,15 +43,12 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.INPUT.GAMMA = 0.2
     # The teacher sees a second photometric view of the same geometric view; False: the student's own image.
     cfg.INPUT.TEACHER_VIEW = True
-    # Images with a longer side than this many pixels are reduced to it on reading (area averages); 0: never. Smaller
-    # images make a smaller and faster cache; for SIZE 224 512 is enough (docs/loading.md).
+    # Images with a longer side are reduced to it on reading; 0: never. For SIZE 224 512 is enough (docs/loading.md).
     cfg.INPUT.READ_SIDE = 0
     # Decoded images kept on disk (docs/images.md). MODE: auto keeps DICOM, MetaImage and JSRT files, all PNG and JPEG
     # files, too, off nothing. DIR: the folder; empty: $FX_D2_CACHE or fx_d2 in the user's cache folder. MAX_GB: bound.
     cfg.INPUT.CACHE = CfgNode({"MODE": "auto", "DIR": "", "MAX_GB": 50.0})
-
-    # Batches that each of the DATALOADER.NUM_WORKERS (Detectron2) processes reads ahead: a unit whose images
-    # take longer then keeps the GPU waiting later. Costs shared memory: 2.4 MB a batch of 24 at 224, more with masks.
+    # Batches that each of DATALOADER.NUM_WORKERS processes reads ahead; 2.4 MB of memory each (24 images of 224).
     cfg.DATALOADER.PREFETCH = 8
 
     # ---- the model ------------------------------------------------------------------------------------------
@@ -110,8 +106,7 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.BOX.TOPK = 300
     # Trade time for memory, as MODEL.SWIN.CHECKPOINT: compute encoder and decoder layers again in the backward pass.
     cfg.MODEL.BOX.CHECKPOINT = False
-    # Deformable sampling: plain (PyTorch), or triton: our own CUDA kernels, compiled at the first batch of boxes. On a
-    # GPU the order of the sums in the gradient varies from run to run with both.
+    # Deformable sampling: plain (PyTorch), or triton: our own CUDA kernels, compiled at the first batch of boxes.
     cfg.MODEL.BOX.SAMPLING = "plain"
     # Reference switches of the box head; published weights compute the same only with them.
     # Outputs of every class layer: a dataset's first class is output 1 (its COCO category id), output 0 and those
@@ -156,7 +151,6 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.CYCLE.CLS = [{"train": "path", "fraction": 1.0}]
     cfg.FX.CYCLE.BOX = [{"train": "head", "fraction": 0.5}, {"train": "path", "fraction": 1.0}]
     cfg.FX.CYCLE.MASK = [{"train": "head", "fraction": 0.5}, {"train": "path", "fraction": 1.0}]
-
     # Reference switch: locked modules stay in training mode (batch statistics drift, paths drop), and in a Locked box
     # pass input projection and level embedding keep a gradient that counts when gradients are clipped.
     cfg.FX.REFERENCE_LOCK = False
@@ -198,8 +192,7 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Micro-batches that a batch is cut into to save memory; the gradient is that of the whole batch, at the price of
     # one more forward pass. Batch normalisation (mask head) sees micro-batches; docs/reliability.md says more.
     cfg.SOLVER.ACCUMULATE = 1
-    # GPUs: compile the backbone for batches of the full size; minutes at the first steps. A mode of torch.compile:
-    # default, or reduce-overhead (CUDA graphs); empty: off.
+    # GPUs: compile the backbone at the first steps, by mode: default, or reduce-overhead (CUDA graphs); empty: off.
     cfg.FX.COMPILE = ""
     # A loss or gradient that is not finite: stop, or skip the step and count, up to LIMIT steps in a run.
     cfg.FX.NONFINITE = CfgNode({"POLICY": "stop", "LIMIT": 10})

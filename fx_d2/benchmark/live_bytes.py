@@ -47,7 +47,7 @@ class LiveBytes(TorchDispatchMode):
 
     Attributes:
         now, peak: bytes of storages made since the beginning and not freed; their maximum.
-        operators: calls of ATen operators (about as many kernels as a GPU is given).
+        operators: calls of ATen operators that the host issues; about half of them are views, which start no kernel.
 
     Args:
         existing: tensors that do not count, such as the parameters.
