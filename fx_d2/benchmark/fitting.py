@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .footprint import Transient
+from .memory import GIB
 
-GIB = 2**30
 # Both are assumptions: CUDA's context with its libraries, and what is lost of the rest. On the CPU a process was at
 # most 13 % larger than what is counted here (docs/scaling.md).
 CONTEXT_BYTES, FRAGMENTATION = int(0.75 * GIB), 0.13

@@ -11,6 +11,7 @@ import torch
 from .published import Published
 from .steps import Bench, Kind
 
+GIB = 2**30
 STEPS = 2  # the second one finds the optimizer's state
 
 
@@ -35,6 +36,11 @@ def measure_peak(cfg, kind: Kind, batch_size: int, published: str | None, thread
     except torch.cuda.OutOfMemoryError:
         return None
     if bench.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(bench.device) / 2**30
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
+        return torch.cuda.max_memory_allocated(bench.device) / GIB
+    return largest_resident()
+
+
+def largest_resident() -> float:
+    """GiB of this process in memory, at its largest."""
+    unit = GIB if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

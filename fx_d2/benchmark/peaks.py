@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterator
 
 import torch
 
+from .memory import GIB, STEPS, largest_resident
 from .steps import Bench, kinds
-
-GIB = 2**30
-STEPS = 2  # the second one finds the optimizer's state
 
 
 def measured_peaks(cfg, batch_size: int) -> Iterator[dict]:
@@ -30,7 +26,7 @@ def measured_peaks(cfg, batch_size: int) -> Iterator[dict]:
             for _ in range(STEPS):
                 bench.step(kind, bench.batch(kind.unit))
             found = _peaks(bench.device)
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             found = {"allocated GiB": None, "reserved GiB": None}
         bench.optimizer.zero_grad(set_to_none=True)
         yield {"kind": str(kind), "batch": batch_size} | found
@@ -40,5 +36,4 @@ def _peaks(device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
         return {"allocated GiB": allocated / GIB, "reserved GiB": reserved / GIB}
-    unit = GIB if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
-    return {"resident GiB so far": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+    return {"resident GiB so far": largest_resident()}

@@ -11,7 +11,7 @@ from .scaling import BACKWARD, Machine, Rate, Rates, check_batches, exchange_sec
 def simulate(schedule: CycleSchedule, rates: Rates, machine: Machine, cycles: int = 1, prefetched: int = 16) -> float:
     """Seconds of ``cycles`` cycles as :mod:`.scaling` estimates them, found by walking every step.
 
-    The loader works on while the GPU does, up to ``prefetched`` batches ahead (as PyTorch's workers, two batches each),
+    The loader works on while the GPU does, up to ``prefetched`` batches ahead (two workers, 8 batches each),
     also across the boundary of two passes.
     """
     check_batches(schedule, machine.gpus)

@@ -10,7 +10,7 @@ from fx_d2.modeling.detr.attention import DeformableAttention
 from fx_d2.modeling.detr.boxes import giou, pairwise_giou, to_centre, to_corners
 from fx_d2.modeling.detr.decoder import Decoder
 from fx_d2.modeling.detr.denoising import BoxTargets, Draws, make_denoising, noise_boxes
-from fx_d2.modeling.detr.layers import box_layers, box_positions, inverse_sigmoid, map_positions
+from fx_d2.modeling.detr.layers import Sizes, box_layers, box_positions, inverse_sigmoid, map_positions
 from fx_d2.modeling.detr.matcher import match
 from fx_d2.modeling.detr.sampling import ms_deform_attn
 from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
@@ -196,7 +196,7 @@ def test_selection_takes_the_best_tokens():
 def test_decoder_looks_forward_twice():
     """The second layer's box loss reaches the first layer's refinement; its sampling does not."""
     torch.manual_seed(0)
-    decoder = Decoder(2, 16, 2, 1, 2, 16)
+    decoder = Decoder(2, Sizes(16, 2, 1, 2, 16))
     head = box_layers(16)
     torch.nn.init.normal_(head.layers[-1].weight, std=0.1)
     content, boxes = torch.randn(1, 3, 16), torch.rand(1, 3, 4) * 0.5 + 0.2

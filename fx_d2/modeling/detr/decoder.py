@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import recompute
 from .attention import DeformableAttention
-from .layers import MLP, FeedForward, box_positions, inverse_sigmoid
+from .layers import MLP, FeedForward, Sizes, box_positions, inverse_sigmoid
 from .padding import Padding
 from .sampling import LevelShapes
 from .self_attention import QueryAttention
@@ -19,13 +19,14 @@ from .self_attention import QueryAttention
 class DecoderLayer(nn.Module):
     """Self-attention between queries, deformable cross-attention to the memory, feed-forward; post-norm."""
 
-    def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.self_attn = QueryAttention(dim, num_heads)
+        dim = sizes.dim
+        self.self_attn = QueryAttention(dim, sizes.num_heads)
         self.self_norm = nn.LayerNorm(dim)
-        self.cross_attn = DeformableAttention(dim, num_heads, num_levels, num_points)
+        self.cross_attn = DeformableAttention(*sizes[:4])
         self.cross_norm = nn.LayerNorm(dim)
-        self.ffn = FeedForward(dim, ffn_dim)
+        self.ffn = FeedForward(dim, sizes.ffn_dim)
 
     def forward(
         self,
@@ -59,23 +60,12 @@ class Decoded:
 class Decoder(nn.Module):
     """A stack of layers that refines boxes layer by layer."""
 
-    def __init__(
-        self,
-        num_layers: int,
-        dim: int,
-        num_heads: int,
-        num_levels: int,
-        num_points: int,
-        ffn_dim: int,
-        use_checkpoint: bool = False,
-    ) -> None:
+    def __init__(self, num_layers: int, sizes: Sizes, use_checkpoint: bool = False) -> None:
         super().__init__()
         self.use_checkpoint = use_checkpoint
-        self.layers = nn.ModuleList(
-            DecoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
-        )
-        self.norm = nn.LayerNorm(dim)
-        self.ref_point_head = MLP(2 * dim, dim, dim, 2)
+        self.layers = nn.ModuleList(DecoderLayer(sizes) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(sizes.dim)
+        self.ref_point_head = MLP(2 * sizes.dim, sizes.dim, sizes.dim, 2)
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .. import recompute
 from ..kept import kept
 from .attention import DeformableAttention
-from .layers import FeedForward
+from .layers import FeedForward, Sizes
 from .padding import Padding, extent
 from .sampling import LevelShapes
 
@@ -36,11 +36,12 @@ def _cells(shape: tuple[int, int], device: torch.device) -> Tensor:
 class EncoderLayer(nn.Module):
     """Deformable self-attention and feed-forward, post-norm."""
 
-    def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int, ffn_dim: int) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.self_attn = DeformableAttention(dim, num_heads, num_levels, num_points)
+        dim = sizes.dim
+        self.self_attn = DeformableAttention(*sizes[:4])
         self.norm = nn.LayerNorm(dim)
-        self.ffn = FeedForward(dim, ffn_dim)
+        self.ffn = FeedForward(dim, sizes.ffn_dim)
 
     def forward(
         self,
@@ -57,21 +58,10 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """A stack of layers; tokens (B, S, C) -> memory (B, S, C)."""
 
-    def __init__(
-        self,
-        num_layers: int,
-        dim: int,
-        num_heads: int,
-        num_levels: int,
-        num_points: int,
-        ffn_dim: int,
-        use_checkpoint: bool = False,
-    ) -> None:
+    def __init__(self, num_layers: int, sizes: Sizes, use_checkpoint: bool = False) -> None:
         super().__init__()
         self.use_checkpoint = use_checkpoint
-        self.layers = nn.ModuleList(
-            EncoderLayer(dim, num_heads, num_levels, num_points, ffn_dim) for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(num_layers))
 
     def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes, padding: Padding | None = None) -> Tensor:
         centres = cell_centres(shapes, tokens.device, padding).expand(tokens.shape[0], -1, -1)

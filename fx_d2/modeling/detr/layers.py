@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,17 @@ from ..kept import kept
 
 # Foreground probability that a fresh class layer predicts (focal loss, Lin et al. 2017, section 4.1).
 PRIOR = 0.01
+
+
+class Sizes(NamedTuple):
+    """What encoder and decoder layers have in common: width, heads, feature levels, points a head reads on each, hidden
+    width of the feed-forward block."""
+
+    dim: int
+    num_heads: int
+    num_levels: int
+    num_points: int
+    ffn_dim: int
 
 
 def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:

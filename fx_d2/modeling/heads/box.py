@@ -13,7 +13,7 @@ from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoded, Decoder
 from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
 from ..detr.encoder import Encoder
-from ..detr.layers import box_layers, class_layer, level_positions, map_positions, xavier_init
+from ..detr.layers import Sizes, box_layers, class_layer, level_positions, map_positions, xavier_init
 from ..detr.matcher import match
 from ..detr.padding import Padding
 from ..detr.sampling import LevelShapes
@@ -82,14 +82,14 @@ class BoxHead(TaskHead):
         for conv in projections:
             nn.init.xavier_uniform_(conv.weight)
             nn.init.zeros_(conv.bias)
-        sizes = (o.dim, o.num_heads, len(projections), o.num_points, o.ffn_dim)
+        sizes = Sizes(o.dim, o.num_heads, len(projections), o.num_points, o.ffn_dim)
         self.level_embed = nn.Parameter(torch.randn(len(projections), o.dim))
-        self.encoder = Encoder(o.encoder_layers, *sizes, o.checkpoint)
+        self.encoder = Encoder(o.encoder_layers, sizes, o.checkpoint)
         owners = [SHARED] if o.layout == SHARED else list(datasets)
         if o.memory_projection:
             self.memory_projections = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
         self.selectors = nn.ModuleDict({name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners})
-        self.decoders = nn.ModuleDict({name: Decoder(o.decoder_layers, *sizes, o.checkpoint) for name in owners})
+        self.decoders = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
         self.branches = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
         self._init_transformer()
 
