@@ -36,7 +36,7 @@ def test_hours_from_measured_rates(monkeypatch, capsys):
     """A CPU: 738,806 / 0.55 + 28,596 / 0.31 + 57,192 / 0.19 + 12,913 / 1.9 + 25,826 / 0.46 + 2.9 s are 499.85 h."""
     out = run(plan_training, monkeypatch, capsys, *CONFIG, "--rates", RATES, "--gpus", "1")
     row = next(line for line in out.splitlines() if line.startswith("| 1 "))
-    assert [cell.strip() for cell in row.split("|")[3:5]] == ["500", "74978"]
+    assert [cell.strip() for cell in row.split("|")[3:6]] == ["500", "500", "74978"]
     assert "measured rates" in out and "assumed: 0 us" in out and "compute 100 %" in row
 
 

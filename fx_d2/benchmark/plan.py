@@ -9,6 +9,7 @@ from ..config import cycle_passes, cycle_units
 from ..schedule import CycleSchedule
 from .published_sizes import published_sizes
 from .scaling import RESOURCES, Machine, PassTime, Rates, cycle_seconds, name_of, pass_times
+from .simulation import simulate
 
 PUBLISHED_CYCLES = 150
 _HOUR = 3600.0
@@ -42,6 +43,8 @@ def run_rows(cfg, rates: Rates, machine: Machine, gpus: Sequence[int], per_gpu: 
             rows.append(row | {"time goes to": f"refused: {error}"})
             continue
         row["hours a cycle"] = seconds / _HOUR
+        walked = simulate(published_schedule(cfg, batch), rates, replace(machine, gpus=count))
+        row["walked step by step"] = walked / _HOUR
         for cycles in sorted({PUBLISHED_CYCLES, cfg.FX.CYCLE.COUNT}):
             row[f"hours of {cycles} cycles"] = cycles * seconds / _HOUR
             row[f"price of {cycles}"] = cycles * seconds / _HOUR * count * machine.price
