@@ -31,7 +31,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--operator-us", type=float, default=0.0, help="host's time to start an operator; 0: no matter")
     parser.add_argument("--gpus", default="1,8,64", help="comma-separated (default: %(default)s)")
     parser.add_argument("--batch-per-gpu", type=int, default=0, help="0: SOLVER.IMS_PER_BATCH over all GPUs")
-    parser.add_argument("--exchange", choices=("all", "trained"), default="all", help="gradients that DDP sends")
     parser.add_argument("--bandwidth", type=float, default=100.0, help="GB/s a GPU sends (default: %(default)s)")
     parser.add_argument(
         "--loader-rate", type=float, default=88.0, help="images/s a core (default: %(default)s, docs/loading.md)"
@@ -46,16 +45,15 @@ def parse_args() -> argparse.Namespace:
 
 def rates_of(args: argparse.Namespace) -> dict[tuple[str, str], Rate]:
     """Rates by kind of pass with the host's floor and the bytes that are exchanged."""
-    parameters, work = read_work(Path(args.counts))
+    _, work = read_work(Path(args.counts))
     if bool(args.rates) == bool(args.tflops):
         raise ValueError("give either --rates (measured) or --tflops (assumed)")
     images = read_rates(args.rates) if args.rates else assumed_rates(work, args.tflops)
     missing = [key for key in images if key not in work]
     if missing:
         raise ValueError(f"--counts: {args.counts} has no counts of {missing[0]}; write it with tools/plan_memory.py")
-    numbers = {key: counted.trained if args.exchange == "trained" else parameters for key, counted in work.items()}
     return {
-        key: Rate(rate, work[key].operators * args.operator_us * 1e-6, 4.0 * numbers[key])
+        key: Rate(rate, work[key].operators * args.operator_us * 1e-6, 4.0 * work[key].trained)
         for key, rate in images.items()
     }
 
@@ -63,8 +61,8 @@ def rates_of(args: argparse.Namespace) -> dict[tuple[str, str], Rate]:
 def assumptions(args: argparse.Namespace) -> str:
     rates = f"measured rates ({args.rates})" if args.rates else f"ASSUMED {args.tflops:g} TFLOP/s in every step"
     return (
-        f"{rates}; assumed: {args.operator_us:g} us to start an operator, {args.bandwidth:g} GB/s a GPU, gradients of "
-        f"{args.exchange} parameters exchanged in float32, {args.cores:g} cores a GPU with {args.loader_rate:g} "
+        f"{rates}; assumed: {args.operator_us:g} us to start an operator, {args.bandwidth:g} GB/s a GPU, trained "
+        f"parameters' gradients exchanged in float32, {args.cores:g} cores a GPU with {args.loader_rate:g} "
         f"images/s each, {args.pass_seconds:g} s a change of pass, {args.price:g} a GPU hour; no evaluation"
     )
 

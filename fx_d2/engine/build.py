@@ -1,6 +1,6 @@
 """Assembles a run, top to bottom. Read this first.
 
-datasets -> schedule -> network -> optimizer -> (DDP) -> teacher -> trainer -> checkpointer -> hooks
+datasets -> schedule -> network -> optimizer -> teacher -> trainer -> checkpointer -> hooks
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from detectron2.engine import HookBase, create_ddp_model, hooks
+from detectron2.engine import HookBase, hooks
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
@@ -43,6 +43,7 @@ from .optimizer import build_optimizer
 from .precision import Precision
 from .preemption import Preempted
 from .preflight import check_evaluation, check_locks
+from .processes import share_weights
 from .provenance import describe_run
 from .trainer import CyclicTrainer
 from .wandb_writer import WandbWriter
@@ -99,13 +100,11 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     check_evaluation(cfg)
     model, teacher = build_networks(cfg)
     check_locks(model, schedule)
-    # All parameters enter the optimizer, and DDP wraps the network, while everything is trainable: a network wrapped
-    # after a lock would never synchronise what was locked. Idle branches have no gradient, hence the search.
+    share_weights(model)
+    # All parameters enter the optimizer while everything is trainable; the trainer locks.
     optimizer = build_optimizer(cfg, model)
-    devices = {} if model.device.type == "cuda" else {"device_ids": None}
-    wrapped = create_ddp_model(model, broadcast_buffers=False, find_unused_parameters=True, **devices)
     trainer = CyclicTrainer(
-        model=wrapped,
+        student=model,
         teacher=teacher,
         optimizer=optimizer,
         schedule=schedule,

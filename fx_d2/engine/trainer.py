@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -17,10 +18,12 @@ from ..modeling import ModelEMA
 from ..modeling.reduce import MicroBatches
 from ..schedule import CycleSchedule, Slot
 from .hooks.save import SaveCheckpoint
+from .locking import LockReport, apply_lock
 from .metrics_file import BoundedStorage
 from .nonfinite import Nonfinite
 from .precision import Precision
 from .preemption import Preempted, StopRequest
+from .processes import average_gradients, keep_local
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ class CyclicTrainer(TrainerBase):
     """Walks a :class:`CycleSchedule`; hooks do the rest (lock, teacher, learning rate, evaluation).
 
     Args:
-        model: the student, possibly wrapped by DistributedDataParallel (``self.student`` is the bare network).
+        student: the bare network, equal on all processes; ``self.model`` is what training calls.
         batches: one batch an iteration, beginning with the iteration that training starts at.
         clip_norms: largest global gradient norm by task; 0 for none.
         accumulate: micro-batches that a batch is cut into; the gradient is that of the whole batch.
@@ -65,7 +68,7 @@ class CyclicTrainer(TrainerBase):
     def __init__(
         self,
         *,
-        model: nn.Module,
+        student: nn.Module,
         teacher: ModelEMA,
         optimizer: torch.optim.Optimizer,
         schedule: CycleSchedule,
@@ -76,8 +79,8 @@ class CyclicTrainer(TrainerBase):
         accumulate: int = 1,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.student = getattr(model, "module", model)
+        self.student = student
+        self.model = average_gradients(student)
         self.teacher = teacher
         self.optimizer = optimizer
         self.schedule = schedule
@@ -99,6 +102,14 @@ class CyclicTrainer(TrainerBase):
     def slot(self) -> Slot:
         """What the present iteration does."""
         return self.schedule.at(self.iter)
+
+    def lock(self, trained: list[str], training: bool = False) -> LockReport:
+        """Lets exactly these parts of the student train (:func:`apply_lock`), on all processes."""
+        report = apply_lock(self.student, trained, training)
+        self.model = None  # the old wrapper goes, with its buffers, before the new one takes memory
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model = average_gradients(self.student)
+        return report
 
     def train(self, start_iter: int, max_iter: int) -> None:
         """Trains iterations ``start_iter`` to ``max_iter - 1``.
@@ -188,9 +199,10 @@ class CyclicTrainer(TrainerBase):
                         self._forward(self.student, batch[part::parts], slot, part, parts)
         means: dict[str, Tensor] = {}
         for part in range(parts):
-            with micro.using(part):
-                losses = self._forward(self.model, batch[part::parts], slot, part, parts)
-            self.precision.scaler.scale(sum(losses.values()) / parts).backward()
+            with contextlib.nullcontext() if part == parts - 1 else keep_local(self.model):
+                with micro.using(part):
+                    losses = self._forward(self.model, batch[part::parts], slot, part, parts)
+                self.precision.scaler.scale(sum(losses.values()) / parts).backward()
             for name, value in losses.items():
                 means[name] = means.get(name, 0.0) + value.detach() / parts
         return means

@@ -9,6 +9,7 @@ from detectron2.utils.events import EventStorage
 from fx_d2.engine.checkpoint import FXCheckpointer
 from fx_d2.engine.hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, TeacherEMA
 from fx_d2.engine.hooks.teacher import momentum_at
+from fx_d2.engine.locking import apply_lock
 from fx_d2.modeling import ModelEMA
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 from tests.tiny import make_model
@@ -21,6 +22,9 @@ class FakeTrainer(SimpleNamespace):
     @property
     def slot(self):
         return self.schedule.at(self.iter)
+
+    def lock(self, trained, training):
+        return apply_lock(self.student, trained, training)
 
 
 @pytest.fixture

@@ -6,16 +6,14 @@ import logging
 
 from detectron2.engine import HookBase
 
-from ..locking import apply_lock
-
 logger = logging.getLogger(__name__)
 
 
 class LockRelease(HookBase):
     """Keeps no state: the lock of an iteration follows from the schedule, so a resumed run finds it again.
 
-    The network is wrapped and its optimizer built before the first lock; afterwards only flags change.
-    ``training``: see :func:`apply_lock`.
+    The optimizer holds all parameters from before the first lock. ``training``: see
+    :func:`~fx_d2.engine.locking.apply_lock`.
     """
 
     def __init__(self, training: bool = False) -> None:
@@ -28,7 +26,7 @@ class LockRelease(HookBase):
         slot = self.trainer.slot
         if slot.pass_key == self._applied:
             return
-        report = apply_lock(self.trainer.student, self.trainer.student.parts(slot.unit, slot.plan.train), self.training)
+        report = self.trainer.lock(self.trainer.student.parts(slot.unit, slot.plan.train), self.training)
         self._applied = slot.pass_key
         # The same lock comes again in every cycle: once is news.
         level = logging.INFO if slot.cycle == 0 else logging.DEBUG

@@ -1,0 +1,44 @@
+"""What processes of one run share: the first weights, and the gradients of what a pass trains."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+
+import torch
+import torch.distributed as dist
+from detectron2.engine import create_ddp_model
+from detectron2.utils import comm
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@torch.no_grad()
+def share_weights(model: nn.Module) -> None:
+    """Gives all processes the first one's parameters and buffers."""
+    if comm.get_world_size() > 1:
+        for tensor in [*model.parameters(), *model.buffers()]:
+            dist.broadcast(tensor, 0)
+
+
+def average_gradients(model: nn.Module) -> nn.Module:
+    """The network with its gradients averaged over the processes; the bare one where there is one process.
+
+    DistributedDataParallel takes up the parameters that train at this moment and sends nothing of the others, hence a
+    new wrapper for every lock: one made before a release would leave the released parameters to each process, and one made
+    while everything trains sends all gradients in every step. It costs 20 ms for Swin-B with all heads.
+    """
+    # A parameter may be idle in a step: the label embedding of the denoising where no image has a box.
+    options = {"broadcast_buffers": False, "find_unused_parameters": True, "init_sync": False}
+    # The gradients lie in the buffers that are sent: no copies, and their memory once.
+    options |= {"gradient_as_bucket_view": True}
+    options |= {} if next(model.parameters()).device.type == "cuda" else {"device_ids": None}
+    with warnings.catch_warnings():
+        # torch 2.14 would have another name for broadcast_buffers, which older ones do not know.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return create_ddp_model(model, **options)
+
+
+def keep_local(model: nn.Module) -> contextlib.AbstractContextManager:
+    """For all micro-batches but the last: their gradients add up in the process, the last one's pass sends the sum."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else contextlib.nullcontext()
