@@ -15,6 +15,7 @@ from .loading import data_rows, stage_rows, unit_rows, worker_rows
 from .machine import describe
 from .options import Options
 from .others import backbone_rows, ema_rows, inference_rows
+from .processes import process_rows
 from .sampling import sampling_rows
 from .scoring import coco_rows, finding_rows
 from .training import step_rows
@@ -41,6 +42,7 @@ TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
         "Findings of 25,596 images, 14 classes": finding_rows,
     },
     "infer": {"Prediction": inference_rows},
+    "processes": {"Training step of two processes, beside gradients of all parameters": process_rows},
 }
 _COLUMNS = ("kind", "case", "task", "plain: times as fast", "fast: times as fast", "times as fast")
 _COLUMNS += ("plain: share of its memory", "fast: share of its memory", "share")

@@ -11,6 +11,7 @@ from ..config import cycle_passes, cycle_units
 from ..engine.build import build_networks, build_precision, prepare
 from ..engine.locking import apply_lock
 from ..engine.optimizer import build_optimizer
+from ..engine.processes import average_gradients
 from ..schedule import Unit
 from .batches import random_batch
 
@@ -49,6 +50,7 @@ class Bench:
         self.student, self.teacher = build_networks(self.cfg)
         self.teacher.copy_from(self.student)
         self.student.train()
+        self.model: torch.nn.Module = self.student  # what a step calls; see lock
         self.optimizer, self.precision = build_optimizer(cfg, self.student), build_precision(cfg)
         self.device = self.student.device
 
@@ -56,8 +58,11 @@ class Bench:
         return random_batch(unit, self.student.classes[unit], self.cfg.INPUT.SIZE, self.batch_size)
 
     def lock(self, kind: Kind) -> None:
-        """Flags of a pass."""
+        """Flags of a pass, and where there are several processes what exchanges its gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model = None
         apply_lock(self.student, self.student.parts(kind.unit, kind.train))
+        self.model = average_gradients(self.student)
 
     def step(self, kind: Kind, batch: list[dict]) -> None:
         """As :meth:`CyclicTrainer.run_step <fx_d2.engine.trainer.CyclicTrainer.run_step>`, without log and hooks."""
@@ -65,7 +70,7 @@ class Bench:
         with self.precision.autocast():
             wanted = self.student.consistency_weight > 0 and kind.train != "head"
             targets = self.teacher.model.consistency_features(batch) if wanted else None
-            total = sum(self.student(batch, teacher=targets).values())
+            total = sum(self.model(batch, teacher=targets).values())
         self._descend(kind, total)
 
     def _descend(self, kind: Kind, total: Tensor) -> None:
