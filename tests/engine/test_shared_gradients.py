@@ -65,8 +65,8 @@ def worker(rank, port, output):
         for value in expected.values():
             dist.all_reduce(value.div_(2))
         averaged = gradients(model, wrapped, batches)
-        trained = report.trained_parameters
-        found[unit, train] = {"gone": gone, "sent": sum(sent), "trained": trained, "expected": expected, "own": averaged}
+        found[unit, train] = {"gone": gone, "sent": sum(sent), "trained": report.trained_parameters}
+        found[unit, train] |= {"expected": expected, "own": averaged}
     torch.save(found, output / f"{rank}.pth")
     dist.destroy_process_group()
 
