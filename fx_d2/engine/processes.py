@@ -24,8 +24,8 @@ def share_weights(model: nn.Module) -> None:
 def average_gradients(model: nn.Module) -> nn.Module:
     """The network with its gradients averaged over the processes; the bare one where there is one process.
 
-    DistributedDataParallel takes up the parameters that train at this moment and sends nothing of the others, hence a new
-    wrapper for every lock: one made before a release would leave each process its own gradients of what is
+    DistributedDataParallel takes up the parameters that train at this moment and sends nothing of the others, hence a
+    new wrapper for every lock: one made before a release would leave each process its own gradients of what is
     released, one made while everything trains sends all gradients in every step. Making it takes 20 ms for Swin-B.
     """
     # A parameter may be idle in a step: the label embedding of the denoising where no image has a box.
