@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fx_d2 import Predictor
 from fx_d2.demo.address import is_loopback, refuse_taken
+from fx_d2.prediction.operating_points import OperatingPoints, describe
 from fx_d2.prediction.weights import MODELS, load_networks
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
@@ -26,6 +27,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8080, help="port (8080)")
     parser.add_argument("--units", default="all", metavar="U,U", help="units to show, such as chexpert/cls (all)")
     parser.add_argument("--findings", metavar="YAML", help="which heads mean the same finding (default: the package's)")
+    parser.add_argument(
+        "--operating-points", metavar="FILE", help="call findings: thresholds.json of an evaluation of these weights"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     return parser.parse_args(arguments)
 
@@ -39,12 +43,15 @@ def main(arguments: list[str] | None = None) -> None:
 
     cfg = config_from_args(args)
     refuse_taken(args.host, args.port)
+    points = OperatingPoints.load(args.operating_points) if args.operating_points else None
     networks = load_networks(cfg)
-    predictors = {
-        name: Predictor.from_network(cfg, networks[name], args.units, findings=args.findings, batch=1)
-        for name in MODELS
-        if name in networks
-    }
+    predictors = {}
+    for name in (name for name in MODELS if name in networks):
+        options = {"findings": args.findings, "batch": 1}
+        options["points"] = points.of(name, networks[name].classes) if points else None
+        predictors[name] = predictor = Predictor.from_network(cfg, networks[name], args.units, **options)
+        if points:
+            print(f"operating points of the {name}:", *describe(predictor.points, predictor.classes), sep="\n  ")
     print(f"demo: http://{args.host}:{args.port}  (stop it with Ctrl+C)", flush=True)
     if not is_loopback(args.host):
         print("warning: everyone who reaches this address can use the page; there is no password", flush=True)

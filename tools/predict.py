@@ -17,6 +17,7 @@ import logging
 import re
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from PIL import Image
@@ -25,8 +26,10 @@ from tqdm import tqdm
 
 from fx_d2 import Predictor
 from fx_d2.data.errors import DataError
+from fx_d2.evaluation.run_scores import THRESHOLDS
 from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.findings import FindingMap
+from fx_d2.prediction.operating_points import OperatingPoints, describe
 from fx_d2.prediction.options import choose_network
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
@@ -48,6 +51,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8, help="images per pass of the network (8)")
     parser.add_argument("--workers", type=int, default=2, help="threads that read files ahead (2)")
     parser.add_argument("--findings", metavar="YAML", help="which heads mean the same finding (default: the package's)")
+    parser.add_argument(
+        "--operating-points", metavar="FILE", help="call findings: thresholds.json of an evaluation of these weights"
+    )
     parser.add_argument("--no-overlays", action="store_true", help="draw no pictures")
     parser.add_argument("--dicom-seg", action="store_true", help="masks of DICOM images as DICOM segmentations, too")
     parser.add_argument("--dicom-sc", action="store_true", help="pictures of DICOM images as secondary captures, too")
@@ -72,6 +78,20 @@ def show_findings(predictor: Predictor) -> str:
         for unit, labels in units.items()
     ]
     return tabulate(rows, ("finding", "unit", "class")) + f"\nmapping: {predictor.findings.source}"
+
+
+def operating_points(predictor: Predictor, file: str | None, weights: str) -> dict | None:
+    """What ``predictions.json`` says of them; printed, too."""
+    if not file:
+        beside = Path(weights).with_name(THRESHOLDS)
+        if beside.is_file():
+            print(f"no finding is called; if the last evaluation was of these weights: --operating-points {beside}")
+        return None
+    print(f"operating points: {file}", *describe(predictor.points, predictor.classes), sep="\n  ")
+    units = {
+        str(unit): {name: asdict(point) for name, point in points.items()} for unit, points in predictor.points.items()
+    }
+    return {"file": file, "units": units}
 
 
 class Results:
@@ -140,7 +160,9 @@ def main(arguments: list[str] | None = None) -> None:
     cfg = config_from_args(args)
     images = [] if args.show_findings else find_images(args.input)
     options = {"findings": FindingMap.load(args.findings), "batch": args.batch, "workers": args.workers}
+    points = OperatingPoints.load(args.operating_points) if args.operating_points else None
     args.model, network = choose_network(load_networks(cfg), args.model)
+    options["points"] = points.of(args.model, network.classes) if points else None
     predictor = Predictor.from_network(cfg, network, args.units, **options)
     if args.show_findings:
         print(show_findings(predictor))
@@ -152,6 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
         "threshold": args.threshold,
         "mask_threshold": cfg.MODEL.MASK.THRESHOLD,
         "findings": predictor.findings.table(predictor.classes),
+        "operating_points": operating_points(predictor, args.operating_points, cfg.MODEL.WEIGHTS),
     }
     if predict(args, predictor, images, about):
         sys.exit(FAILED)

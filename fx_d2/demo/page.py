@@ -35,6 +35,7 @@ class Page:
         first = next(iter(self.predictors.values()))
         self.mapping = first.findings
         self.palette = Palette(self.mapping.table(first.classes))
+        self.calls = bool(first.points)
         self.located = [unit for unit in first.units if unit.task != "cls"]
         self.shown = {unit: True for unit in self.located}
         self.models = list(self.predictors)
@@ -107,7 +108,9 @@ class Page:
                     ).classes("text-xs opacity-60")
                 with ui.tab_panel("scores").classes("p-0"):
                     columns = [_column("unit", "Head"), _column("class", "Class")]
-                    columns += [_column(name, name.capitalize(), "right") for name in self.predictors]
+                    for name in self.predictors:
+                        columns.append(_column(name, name.capitalize(), "right"))
+                        columns += [_column(f"{name}_called", "Called")] if self.calls else []
                     self.scores = ui.table(columns=columns, rows=[], row_key="id", pagination=0)
                     self.scores.classes("w-full").props("dense flat")
         self.tables.set_visibility(False)
@@ -116,6 +119,8 @@ class Page:
         columns = [_column("finding", "Finding"), _column("heads", "Heads", "right")]
         for name in self.predictors:
             columns += [_column(name, name.capitalize(), "right"), _column(f"{name}_range", "Range")]
+            if self.calls:
+                columns += [_column(f"{name}_called", "Called")]
             if self.located:
                 columns += [_column(f"{name}_found", "Located")]
         return columns

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from ..prediction import Prediction
 
+_WORDS = {True: "yes", False: "no", None: ""}
+
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
 def finding_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
-    """``finding``, ``heads`` (count), and for each model its ``{model}`` mean, ``{model}_range`` and ``{model}_found``
-    (best box and mask scores)."""
+    """``finding``, ``heads`` (count), and for each model its ``{model}`` mean, ``{model}_range``, ``{model}_called``
+    (``2 of 3``: heads that call it, of those with an operating point) and ``{model}_found`` (best box and mask
+    scores)."""
     rows: dict[str, dict] = {}
     for model, prediction in predictions.items():
         for finding in prediction.findings:
@@ -21,18 +24,22 @@ def finding_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
             row[model] = _number(finding.mean)
             spread = finding.count > 1
             row[f"{model}_range"] = f"{finding.low:.2f} to {finding.high:.2f}" if spread else ""
+            row[f"{model}_called"] = f"{finding.called} of {len(finding.calls)}" if finding.calls else ""
             located = [("box", finding.boxes), ("mask", finding.masks)]
             row[f"{model}_found"] = ", ".join(f"{kind} {max(v.values()):.2f}" for kind, v in located if v)
     return list(rows.values())
 
 
 def score_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
-    """``unit``, ``class`` and each model's score, for every class of every image-level head."""
+    """``unit``, ``class``, each model's score and ``{model}_called`` (``yes``, ``no``, or empty where no operating
+    point can say), for every class of every image-level head."""
     rows: dict[tuple[str, str], dict] = {}
     for model, prediction in predictions.items():
         for unit in (unit for unit in prediction.outputs if unit.task == "cls"):
+            calls = prediction.calls.get(unit, {})
             for label, score in prediction.scores(str(unit)).items():
                 key = (str(unit), label)
                 row = rows.setdefault(key, {"id": "/".join(key), "unit": str(unit), "class": label})
                 row[model] = _number(score)
+                row[f"{model}_called"] = _WORDS[calls.get(label)]
     return list(rows.values())

@@ -29,12 +29,14 @@ class Finding:
         heads: score of each image-level head, by unit.
         boxes: highest score of a box of each box head, 0 where it gives none.
         masks: highest score of an instance of each mask head, 0 where no pixel is inside.
+        calls: whether each image-level head calls it, of the heads with an operating point.
     """
 
     name: str
     heads: dict[str, float] = field(default_factory=dict)
     boxes: dict[str, float] = field(default_factory=dict)
     masks: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, bool] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -58,6 +60,11 @@ class Finding:
     @property
     def high(self) -> float | None:
         return max(self.heads.values(), default=None)
+
+    @property
+    def called(self) -> int | None:
+        """Number of image-level heads that call it, None where none has an operating point."""
+        return sum(self.calls.values()) if self.calls else None
 
 
 class FindingMap:
@@ -137,13 +144,20 @@ class FindingMap:
                 rows.setdefault(self.name(unit.dataset, label), {}).setdefault(str(unit), []).append(label)
         return dict(sorted(rows.items(), key=lambda row: order.get(row[0], len(order))))
 
-    def join(self, classes: Mapping[Unit, UnitClasses], outputs: Mapping[Unit, Mapping]) -> list[Finding]:
+    def join(
+        self,
+        classes: Mapping[Unit, UnitClasses],
+        outputs: Mapping[Unit, Mapping],
+        calls: Mapping[Unit, Mapping[str, bool | None]] | None = None,
+    ) -> list[Finding]:
         """The findings of one image, in the order of :meth:`table`.
 
-        Where several classes of one head mean one finding, the highest of their scores counts.
+        Where several classes of one head mean one finding, the highest of their scores counts, and the head calls it
+        where it calls any of them.
 
         Args:
             classes: of the units. outputs: what the heads gave for the image, by unit.
+            calls: called or not by image-level unit and class, None where no operating point can say.
         """
         rows = {name: Finding(name) for name in self.table({unit: classes[unit] for unit in outputs})}
         for unit, output in outputs.items():
@@ -152,6 +166,10 @@ class FindingMap:
                 finding = rows[self.name(unit.dataset, label)]
                 column = {"cls": finding.heads, "box": finding.boxes, "mask": finding.masks}[unit.task]
                 column[str(unit)] = max(score, column.get(str(unit), 0.0))
+        for unit, its in (calls or {}).items():
+            for label in (label for label, called in its.items() if called is not None):
+                known = rows[self.name(unit.dataset, label)].calls
+                known[str(unit)] = its[label] or known.get(str(unit), False)
         return list(rows.values())
 
 

@@ -20,6 +20,9 @@ _BARS_WIDTH = 440
 _ROW = (18.0, 34.0)
 _LAST_LINE = 22
 _TRACK = (0.22, 0.22, 0.22)
+# Room for the sign of a call.
+_SIGN = 18
+SCORE, CALLED = color_of(1), color_of(0)
 
 
 class Palette:
@@ -55,7 +58,9 @@ def draw_prediction(prediction: Prediction, namer, palette: Palette, title: str,
         panels.append(_draw_masks(prediction, image, namer, palette, threshold, seen))
     if "cls" in tasks:
         rows = [finding for finding in prediction.findings if finding.count]
-        detail = "mean of the heads, line from lowest to highest"
+        detail = "mean and range; ● called by a head, ○ by none"
+        if not prediction.calls:
+            detail = "mean of the heads, line from lowest to highest"
         panels.append(("Findings", detail, finding_bars(image.shape[0], rows)))
     return compose(title, Path(prediction.name).name, panels, list(seen.items()))
 
@@ -99,32 +104,51 @@ def _draw_masks(prediction: Prediction, image, namer, palette: Palette, threshol
 def finding_bars(height: int, findings: Sequence[Finding]) -> np.ndarray:
     """One row a finding: name, mean score as a bar, lowest to highest as a line, number of heads.
 
-    Where there are more findings than rows, those with the highest means are shown, in the order given.
+    With operating points also a sign, filled and orange with the bar where a head calls it, open where none does, and
+    how many of several call it. Where there are more findings than rows, the called ones are shown, then those with the
+    highest means, in the order given.
     """
     room = height - 2 * GAP - _LAST_LINE
-    best = sorted(range(len(findings)), key=lambda k: -findings[k].mean)[: max(1, int(room / _ROW[0]))]
-    rows = [findings[k] for k in sorted(best)]
+    ranked = sorted(range(len(findings)), key=lambda k: (not findings[k].called, -findings[k].mean))
+    rows = [findings[k] for k in sorted(ranked[: max(1, int(room / _ROW[0]))])]
     step = min(_ROW[1], room / len(rows))
     size = min(TEXT, 0.8 * step)
     board = VisImage(blank(height, _BARS_WIDTH))
     names = min(max(text_width(finding.name, size) for finding in rows), 0.45 * _BARS_WIDTH)
-    left, right = GAP + names + 2 * GAP, _BARS_WIDTH - GAP - 90
+    calls = any(finding.calls for finding in findings)
+    start = GAP + (_SIGN if calls else 0)
+    left, right = start + names + 2 * GAP, _BARS_WIDTH - GAP - (108 if calls else 90)
     for row, finding in enumerate(rows):
         y = GAP + (row + 0.5) * step
-        bar = min(12.0, 0.5 * step)
-        write(board, GAP, y, shorten(finding.name, names, size), size=size)
-        for end, face in ((right, _TRACK), (left + finding.mean * (right - left), color_of(1))):
+        bar, color = min(12.0, 0.5 * step), CALLED if finding.called else SCORE
+        write(board, start, y, shorten(finding.name, names, size), size=size)
+        for end, face in ((right, _TRACK), (left + finding.mean * (right - left), color)):
             board.ax.add_patch(Rectangle((left, y - bar / 2), end - left, bar, facecolor=face, edgecolor="none"))
         if finding.count > 1:
             ends = [left + value * (right - left) for value in (finding.low, finding.high)]
             board.ax.plot(ends, [y, y], color=FOREGROUND, linewidth=1.2, marker="|", markersize=0.5 * size)
-        heads = "1 head" if finding.count == 1 else f"{finding.count} heads"
+        if finding.calls:
+            face = {"markerfacecolor": color if finding.called else "none", "markeredgecolor": color}
+            board.ax.plot([GAP + _SIGN / 3], [y], marker="o", markersize=0.45 * size, **face)
         write(board, right + 8, y, f"{finding.mean:.2f}", size=size)
-        write(board, right + 44, y, heads, FAINT, size=0.85 * size)
-    hidden = len(findings) - len(rows)
-    if hidden:
-        write(board, GAP, height - _LAST_LINE / 2, f"{hidden} more findings with lower scores", FAINT, size=11)
+        write(board, right + 44, y, _heads(finding), FAINT, size=0.85 * size)
+    if len(rows) < len(findings):
+        write(board, GAP, height - _LAST_LINE / 2, _hidden(findings, rows), FAINT, size=11)
     return board.get_image()
+
+
+def _heads(finding: Finding) -> str:
+    if finding.calls and finding.count > 1:
+        return f"{finding.called} of {len(finding.calls)} call"
+    return "1 head" if finding.count == 1 else f"{finding.count} heads"
+
+
+def _hidden(findings: Sequence[Finding], rows: Sequence[Finding]) -> str:
+    number = len(findings) - len(rows)
+    if not any(finding.calls for finding in findings):
+        return f"{number} more findings with lower scores"
+    all_called, shown = (sum(bool(finding.called) for finding in some) for some in (findings, rows))
+    return f"{number} more findings, {all_called - shown or 'none'} of them called"
 
 
 def picture_names(paths: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ..modeling import FoundationX
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
 from .findings import Finding, FindingMap
+from .operating_points import Calls, OperatingPoints, UnitPoints, call_findings
 from .options import choose_network, parse_units, read_config
 from .sources import Source, read_ahead
 from .weights import load_networks
@@ -37,6 +38,7 @@ class Prediction:
             ``pred_classes``), best first; or ``masks`` float (K, H, W), probabilities, and ``instances`` with
             ``pred_masks`` bool.
         findings: the heads read together, see :class:`Finding`.
+        calls: by image-level unit and class called or not; empty without operating points, see :meth:`called`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Prediction:
     classes: Mapping[Unit, UnitClasses]
     outputs: Mapping[Unit, dict]
     findings: Sequence[Finding]
+    calls: Mapping[Unit, Calls] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
@@ -57,6 +60,17 @@ class Prediction:
         """Score by class name of an image-level unit, such as ``chexpert/cls``."""
         parsed = Unit.parse(unit)
         return dict(zip(self.classes[parsed].names, self.outputs[parsed]["scores"].tolist(), strict=True))
+
+    def called(self, unit: str) -> Calls:
+        """Called or not by class name of an image-level unit, None where no operating point can say.
+
+        Raises:
+            ValueError: the predictor was given no operating points, or does not have the unit.
+        """
+        calls = self.calls.get(Unit.parse(unit))
+        if calls is None:
+            raise ValueError(f"no calls of {unit}: give the predictor operating_points, and an image-level unit it has")
+        return calls
 
     def instances(self, unit: str, threshold: float = 0.0):
         """Detectron2 ``Instances`` of a box or mask unit with at least that score."""
@@ -77,6 +91,7 @@ class Predictor:
         units: those to predict; None: all of the network.
         precision: None: float32.
         findings: which heads mean the same; None: the mapping of the package.
+        points: operating points of the network, from :meth:`OperatingPoints.of`; None: no finding is called.
         batch: images per pass of the backbone.
         workers: threads that read files ahead.
     """
@@ -89,6 +104,7 @@ class Predictor:
         units: Sequence[Unit] | None = None,
         precision: Precision | None = None,
         findings: FindingMap | None = None,
+        points: UnitPoints | None = None,
         batch: int = 8,
         workers: int = 2,
     ) -> None:
@@ -99,6 +115,7 @@ class Predictor:
         self.precision = precision or Precision(network.device.type, False, "bfloat16")
         self.findings = findings or FindingMap.load()
         self.findings.check(network.classes)
+        self.points = {} if points is None else {unit: points[unit] for unit in self.units if unit.task == "cls"}
         if batch < 1:
             raise ValueError(f"batch must be at least 1, not {batch}")
         self.batch, self.workers = batch, workers
@@ -111,6 +128,7 @@ class Predictor:
         weights: str | Path = "",
         units: str | Sequence[str] = "all",
         model: str = "auto",
+        operating_points: str | Path | None = None,
         **options,
     ) -> Predictor:
         """Loads a checkpoint of a training run.
@@ -120,14 +138,17 @@ class Predictor:
             weights: checkpoint; default: the configuration's ``MODEL.WEIGHTS``.
             units: ``all``, names joined by commas, or a list of names.
             model: see :func:`choose_network`.
+            operating_points: ``thresholds.json`` of an evaluation of these weights; None: no finding is called.
             options: ``findings`` (a file or a :class:`FindingMap`), ``batch``, ``workers``.
 
         Raises:
-            ValueError: an option is wrong, or the file lacks that model.
+            ValueError: an option is wrong, a file lacks that model, or the operating points are of another network.
             FileNotFoundError: there is no such checkpoint.
         """
         cfg = read_config(config, weights)
-        _, network = choose_network(load_networks(cfg), model)
+        points = OperatingPoints.load(operating_points) if operating_points else None
+        model, network = choose_network(load_networks(cfg), model)
+        options["points"] = points.of(model, network.classes) if points else None
         return cls.from_network(cfg, network, units, **options)
 
     @classmethod
@@ -181,7 +202,12 @@ class Predictor:
                     raise
                 on_error(name, error)
                 continue
-            yield Prediction(name, image, self.classes, outputs, self.findings.join(self.classes, outputs))
+            calls = {
+                unit: call_findings(points, self.classes[unit], outputs[unit]["scores"].tolist())
+                for unit, points in self.points.items()
+            }
+            findings = self.findings.join(self.classes, outputs, calls)
+            yield Prediction(name, image, self.classes, outputs, findings, calls)
 
     def _entry(self, image: np.ndarray) -> dict:
         """As the mapper gives it for evaluation."""

@@ -22,14 +22,16 @@ def image_record(prediction: Prediction, threshold: float) -> dict:
         threshold: boxes and instances of masks with a lower score are left out; image-level scores never are.
 
     Returns:
-        ``file_name``, ``height``, ``width``; ``scores`` (by unit, by class); ``boxes`` and ``masks`` (see
-        :func:`instance_records`); ``findings`` (see :func:`finding_record`).
+        ``file_name``, ``height``, ``width``; ``scores`` (by unit, by class); ``calls`` (the same: true, false, null
+        where no operating point can say; empty without any); ``boxes`` and ``masks`` (see :func:`instance_records`);
+        ``findings`` (see :func:`finding_record`).
     """
     record = {
         "file_name": prediction.name,
         "height": prediction.height,
         "width": prediction.width,
         "scores": {},
+        "calls": {str(unit): calls for unit, calls in prediction.calls.items()},
         "boxes": [],
         "masks": [],
         "findings": [finding_record(finding) for finding in prediction.findings],
@@ -68,7 +70,8 @@ def instance_records(prediction: Prediction, unit: Unit, threshold: float) -> li
 
 def finding_record(finding: Finding) -> dict:
     """``finding``, ``mean``, ``spread``, ``min``, ``max`` (null without image-level heads), ``count``, and the scores
-    by unit: ``heads``, ``boxes``, ``masks``."""
+    by unit: ``heads``, ``boxes``, ``masks``; ``called`` (number of heads that call it, null where none has an operating
+    point) and ``calls`` (true or false by unit)."""
     return {
         "finding": finding.name,
         "mean": _score(finding.mean),
@@ -79,6 +82,8 @@ def finding_record(finding: Finding) -> dict:
         "heads": {unit: _score(value) for unit, value in finding.heads.items()},
         "boxes": {unit: _score(value) for unit, value in finding.boxes.items()},
         "masks": {unit: _score(value) for unit, value in finding.masks.items()},
+        "called": finding.called,
+        "calls": finding.calls,
     }
 
 

@@ -88,8 +88,9 @@ class _JsonFile:
         _finish(self.file, self.path)
 
 
-_SCORE_COLUMNS = ("file_name", "dataset", "task", "class", "score", "x", "y", "width", "height", "area")
+_SCORE_COLUMNS = ("file_name", "dataset", "task", "class", "score", "x", "y", "width", "height", "area", "called")
 _FINDING_COLUMNS = ("file_name", "finding", "mean", "spread", "min", "max", "count", "heads", "boxes", "masks")
+_FINDING_COLUMNS += ("called", "calls")
 
 
 def _score_rows(record: dict) -> list[tuple]:
@@ -97,21 +98,33 @@ def _score_rows(record: dict) -> list[tuple]:
     rows = []
     for unit, scores in record["scores"].items():
         dataset, _, task = unit.partition("/")
-        rows += [(name, dataset, task, label, score, "", "", "", "", "") for label, score in scores.items()]
+        calls = record["calls"].get(unit, {})
+        for label, score in scores.items():
+            rows.append((name, dataset, task, label, score, "", "", "", "", "", _or_blank(calls.get(label))))
     for kind in ("boxes", "masks"):
         for entry in record[kind]:
             dataset, _, task = entry["unit"].partition("/")
-            rows.append((name, dataset, task, entry["class"], entry["score"], *entry["bbox"], entry.get("area", "")))
+            place = (*entry["bbox"], entry.get("area", ""))
+            rows.append((name, dataset, task, entry["class"], entry["score"], *place, ""))
     return rows
 
 
 def _finding_rows(record: dict) -> list[tuple]:
     rows = []
     for entry in record["findings"]:
-        numbers = ["" if entry[key] is None else entry[key] for key in ("mean", "spread", "min", "max", "count")]
-        lists = ["; ".join(f"{u}={v:g}" for u, v in entry[key].items()) for key in ("heads", "boxes", "masks")]
-        rows.append((record["file_name"], entry["finding"], *numbers, *lists))
+        values = [entry[key] for key in _FINDING_COLUMNS[1:]]
+        cells = [_list(value) if isinstance(value, dict) else _or_blank(value) for value in values]
+        rows.append((record["file_name"], *cells))
     return rows
+
+
+def _or_blank(value) -> str | float | int:
+    """A cell of a table: blank for None, 1 or 0 for true or false."""
+    return "" if value is None else int(value) if isinstance(value, bool) else value
+
+
+def _list(values: Mapping[str, float]) -> str:
+    return "; ".join(f"{unit}={value:g}" for unit, value in values.items())
 
 
 class _CsvFile:

@@ -1,5 +1,6 @@
 """Layers and tables of the demo, read back as XML; no browser, no server."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +10,7 @@ from fx_d2.demo.tables import finding_rows, score_rows
 from fx_d2.prediction.findings import FindingMap
 from fx_d2.prediction.pictures import Palette
 from fx_d2.schedule import Unit
-from tests.prediction.test_pictures import BOX, CLASSES, MASK, make
+from tests.prediction.test_pictures import BOX, CLASSES, CLS, MASK, make
 
 MAPPING = FindingMap.load()
 PALETTE = Palette(MAPPING.table(CLASSES))
@@ -58,9 +59,11 @@ def test_tables_put_the_models_side_by_side():
         "heads": 0,
         "teacher": "",
         "teacher_range": "",
+        "teacher_called": "",
         "teacher_found": "box 0.90",
         "student": "",
         "student_range": "",
+        "student_called": "",
         "student_found": "box 0.40",
     }
     (row,) = score_rows({"teacher": make()})
@@ -69,5 +72,18 @@ def test_tables_put_the_models_side_by_side():
         "unit": "siim_acr/cls",
         "class": "Pneumothorax",
         "teacher": "0.50",
+        "teacher_called": "",
     }
     assert Unit.parse(row["unit"]) in CLASSES
+
+
+def test_tables_say_what_is_called():
+    prediction = make()
+    calls = {CLS: {"Pneumothorax": True}}
+    findings = MAPPING.join(CLASSES, prediction.outputs, calls)
+    called = replace(prediction, calls=calls, findings=findings)
+    rows = {row["finding"]: row["teacher_called"] for row in finding_rows({"teacher": called})}
+    assert rows == {"Pneumothorax": "1 of 1", "Nodule": ""}
+    for value, word in ((True, "yes"), (False, "no"), (None, "")):
+        (row,) = score_rows({"teacher": replace(prediction, calls={CLS: {"Pneumothorax": value}})})
+        assert row["teacher_called"] == word

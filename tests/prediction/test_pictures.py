@@ -8,10 +8,11 @@ import torch
 from detectron2.structures import BitMasks, Boxes, Instances
 
 from fx_d2.modeling.heads.contract import UnitClasses
-from fx_d2.prediction import Prediction
+from fx_d2.prediction import Prediction, pictures
 from fx_d2.prediction.findings import Finding, FindingMap
 from fx_d2.prediction.pictures import Palette, draw_prediction, finding_bars, picture_names
 from fx_d2.schedule import Unit
+from fx_d2.visualization.palette import color_of
 from fx_d2.visualization.panels import displayed
 
 BOX, MASK, CLS = Unit("node21", "box"), Unit("siim_acr", "mask"), Unit("siim_acr", "cls")
@@ -69,6 +70,45 @@ def test_bars_show_the_highest_findings():
     board = finding_bars(200, findings)
     assert board.shape == (200, 440, 3)
     assert finding_bars(200, findings[:1]).shape == (200, 440, 3)
+
+
+SIGN = slice(8, 24)  # columns
+
+
+def test_called_findings_are_marked():
+    findings = [
+        Finding("A", {"a/cls": 0.1}, calls={"a/cls": True}),
+        Finding("B", {"a/cls": 0.9}, calls={"a/cls": False}),
+    ]
+    findings.append(Finding("C", {"a/cls": 0.5}))
+    step = 34  # pixels of a row where there is room
+    rows = [finding_bars(400, findings)[8 + k * step : 8 + (k + 1) * step].astype(int) for k in range(3)]
+    inked = [coloured(row[:, SIGN]).sum() for row in rows]
+    assert inked[0] > inked[1] > 0 == inked[2]  # filled, open, nothing
+    orange, blue = ((np.array(color_of(k)) * 255).round() for k in (0, 1))
+    for row, color in zip(rows, (orange, blue, blue), strict=True):
+        bar = row[:, 24:][coloured(row[:, 24:])]
+        assert np.abs(np.median(bar, axis=0) - color).max() <= 2
+
+
+def test_no_called_finding_is_hidden_by_higher_scores(monkeypatch):
+    """60 findings, room for 9: the called ones have the lowest scores."""
+    texts = []
+    monkeypatch.setattr(pictures, "write", lambda board, x, y, text, *_, **__: texts.append(text))
+    heads = [dict.fromkeys(("a/cls", "b/cls"), (k + 1) / 100) for k in range(60)]
+    findings = [Finding(f"F{k}", heads[k], calls={"a/cls": k < 3}) for k in range(60)]
+    finding_bars(200, findings)
+    assert [t for t in texts if t.startswith("F")] == [f"F{k}" for k in (0, 1, 2, 54, 55, 56, 57, 58, 59)]
+    assert texts[-1] == "51 more findings, none of them called"
+    texts.clear()
+    for finding in findings:
+        finding.calls = {"a/cls": finding.mean < 0.205, "b/cls": False}
+    finding_bars(200, findings)
+    assert texts[-1] == "51 more findings, 11 of them called" and texts[2] == "1 of 2 call"
+    for finding in findings:
+        finding.calls = {}
+    finding_bars(200, findings)
+    assert texts[-1] == "51 more findings with lower scores" and texts[-2] == "2 heads"
 
 
 def test_small_and_large_images_are_legible():

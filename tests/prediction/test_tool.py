@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -144,9 +145,68 @@ def test_findings_table(trained, call, capsys):
     assert ["Pleural", "Effusion", "phantom_heart/cls", "Effusion"] in lines
 
 
+def test_called_findings(trained, call, tmp_path, capsys):
+    """One threshold below the first image's score, one above it; two classes of that unit have none."""
+    _, folder = call("--input", str(trained.images[0]), "--no-overlays", output="plain")
+    plain = read(folder)
+    assert plain["operating_points"] is None and plain["images"][0]["calls"] == {}
+    assert all(e["called"] is None and e["calls"] == {} for e in plain["images"][0]["findings"])
+    scores = plain["images"][0]["scores"]["phantom_screen/cls"]
+    names = list(scores)
+    thresholds = {"Effusion": round(scores["Effusion"] - 1e-3, 4), names[-1]: round(scores[names[-1]] + 1e-3, 4)}
+    entries = {name: {"threshold": value, "source": "f1 on the val split"} for name, value in thresholds.items()}
+    path = tmp_path / "thresholds.json"
+    path.write_text(json.dumps({"teacher": {"phantom_screen": entries}}))
+    capsys.readouterr()
+    code, folder = call("--input", str(trained.images[0]), "--no-overlays", "--operating-points", str(path))
+    out = capsys.readouterr().out
+    assert code == 0 and f"operating points: {path}\n  2 classes called at an operating point of the file" in out
+    data = read(folder)
+    (image,) = data["images"]
+    assert data["version"] == plain["version"] == 1 and data["operating_points"]["file"] == str(path)
+    said = data["operating_points"]["units"]
+    assert list(said) == ["phantom_screen/cls", "phantom_emergency/cls", "phantom_heart/cls"] == list(image["calls"])
+    assert {name: said["phantom_screen/cls"][name] for name in thresholds} == entries
+    assert said["phantom_heart/cls"]["Effusion"] == {"threshold": None, "source": "the file has none"}
+    calls = dict.fromkeys(names) | {"Effusion": True, names[-1]: False}
+    assert image["calls"]["phantom_screen/cls"] == calls
+    exclusive = image["scores"]["phantom_emergency/cls"]
+    assert [k for k, v in image["calls"]["phantom_emergency/cls"].items() if v] == [max(exclusive, key=exclusive.get)]
+    effusion = next(entry for entry in image["findings"] if entry["finding"] == "Pleural Effusion")
+    assert effusion["count"] == 2 and effusion["called"] == 1 and effusion["calls"] == {"phantom_screen/cls": True}
+
+    with (folder / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    cells = {r["class"]: r["called"] for r in rows if (r["dataset"], r["task"]) == ("phantom_screen", "cls")}
+    assert cells == dict.fromkeys(names, "") | {"Effusion": "1", names[-1]: "0"}
+    assert {r["called"] for r in rows if r["task"] != "cls" or r["dataset"] == "phantom_heart"} == {""}
+    with (folder / "findings.csv").open() as stream:
+        rows = {row["finding"]: row for row in csv.DictReader(stream)}
+    assert (rows["Pleural Effusion"]["called"], rows["Pleural Effusion"]["calls"]) == ("1", "phantom_screen/cls=1")
+    assert rows["Left Lung (phantom_heart)"]["called"] == ""
+
+
+def test_a_file_beside_the_weights_is_named_but_not_used(trained, call, tmp_path, capsys):
+    """It may be of other weights of the run, and does not say so."""
+    code, _ = call("--input", str(trained.images[0]), "--no-overlays")
+    assert code == 0 and "--operating-points" not in capsys.readouterr().out
+    weights = tmp_path / "model_best.pth"
+    shutil.copy(trained.weights, weights)
+    stored = {"teacher": {"phantom_screen": {"Effusion": {"threshold": 0, "source": "mine"}}}}
+    (tmp_path / "thresholds.json").write_text(json.dumps(stored))
+    head = ["--config-file", trained.config, "--output", str(tmp_path / "out"), "--no-overlays"]
+    assert exit_code([*head, "--input", str(trained.images[0]), "MODEL.WEIGHTS", str(weights)]) == 0
+    assert f"--operating-points {tmp_path / 'thresholds.json'}" in capsys.readouterr().out
+    assert read(tmp_path / "out")["operating_points"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["--input", "{image}", "--operating-points", "gone.json"],
+            "file of operating points 'gone.json' is not there",
+        ),
         (["--input", "nowhere.png"], "no such file or folder"),
         (["--input", "{image}", "--units", "phantom_hart/cls"], "did you mean 'phantom_heart/cls'"),
         (["--input", "{image}", "--findings", "gone.yaml"], "gone.yaml"),
