@@ -103,9 +103,10 @@ class Page:
                 with ui.tab_panel("findings").classes("p-0"):
                     self.findings = ui.table(columns=self._finding_columns(), rows=[], row_key="finding")
                     self.findings.classes("w-full").props("dense flat").mark("findings")
-                    ui.label(
-                        "Mean of the image-level heads that know the finding, and their lowest to highest score."
-                    ).classes("text-xs opacity-60")
+                    note = "Mean of the image-level heads that know the finding, and their lowest to highest score."
+                    if self.calls:
+                        note += " Called: heads that call it, of those with an operating point."
+                    ui.label(note).classes("text-xs opacity-60")
                 with ui.tab_panel("scores").classes("p-0"):
                     columns = [_column("unit", "Head"), _column("class", "Class")]
                     for name in self.predictors:

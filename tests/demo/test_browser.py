@@ -1,5 +1,6 @@
 """The page in a real headless browser: an image is dropped, heads are toggled, models compared; nothing leaves it."""
 
+import json
 import os
 import shutil
 import socket
@@ -45,12 +46,19 @@ def page():
 
 
 @pytest.fixture
-def address(trained):
+def address(trained, tmp_path):
     pytest.importorskip("nicegui", reason="the extra 'demo' is not installed")
     port = free_port()
     # What pytest tells its own children would make the server wait for a test that never comes.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("NICEGUI", "PYTEST"))}
     command = [sys.executable, "-W", "ignore", str(ROOT / "tools" / "demo.py"), "--config-file", trained.config]
+    # The teacher calls a nodule on every image, the student on none.
+    stored = {
+        model: {"phantom_screen": {"Nodule": {"threshold": threshold, "source": "mine"}}}
+        for model, threshold in (("teacher", 0), ("student", 1))
+    }
+    (tmp_path / "thresholds.json").write_text(json.dumps(stored))
+    command += ["--operating-points", str(tmp_path / "thresholds.json")]
     command += ["--port", str(port), "MODEL.WEIGHTS", trained.weights]
     environment["PYTHONPATH"] = str(ROOT)
     server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -90,6 +98,9 @@ def test_a_visit(address, page, trained, tmp_path):
     page.get_by_text(f"{trained.images[0].name}: ").and_(page.get_by_text("pixels")).wait_for()
     assert page.locator("td", has_text="Pleural Effusion").count() == 1
     assert page.get_by_text("Teacher", exact=True).first.is_visible()
+
+    cells = page.locator("tr", has=page.get_by_role("cell", name="Nodule", exact=True)).locator("td").all_inner_texts()
+    assert [cell for cell in cells if " of " in cell] == ["1 of 1", "0 of 1"]
 
     page.locator("#teacher-phantom_heart-mask").wait_for(state="attached")
     assert page.locator("svg g[id^=teacher-]").count() == 3 == page.locator("svg g[id^=student-]").count()
