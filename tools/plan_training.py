@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 def rates_of(args: argparse.Namespace) -> dict[tuple[str, str], Rate]:
     """Rates by kind of pass with the host's floor and the bytes that are exchanged."""
-    _, work = read_work(Path(args.counts))
+    work = read_work(Path(args.counts))
     if bool(args.rates) == bool(args.tflops):
         raise ValueError("give either --rates (measured) or --tflops (assumed)")
     images = read_rates(args.rates) if args.rates else assumed_rates(work, args.tflops)

@@ -23,8 +23,7 @@ class Network:
 
     def resident(self, kind: str) -> int:
         """Bytes whatever the batch: two networks, AdamW's two moments of all units' parts (a run trains all of them
-        in turn), gradients of what the pass trains. One process; with several, DDP's buckets add a copy of all
-        gradients."""
+        in turn), gradients of what the pass trains (with several processes they lie in the buffers that are sent)."""
         return FLOAT * (2 * self.parameters + 2 * self.parameters + self.trained[kind])
 
 

@@ -67,14 +67,14 @@ def assumed_rates(work: Mapping[tuple[str, str], Work], tflops: float) -> dict[t
     return {key: tflops * 1e3 / counted.gflop for key, counted in work.items()}
 
 
-def read_work(path: Path) -> tuple[int, dict[tuple[str, str], Work]]:
-    """Parameters of the network and counts by kind, as ``tools/plan_memory.py --json`` writes them.
+def read_work(path: Path) -> dict[tuple[str, str], Work]:
+    """Counts by kind, as ``tools/plan_memory.py --json`` writes them.
 
     Raises:
         ValueError: it is no such file. OSError: it cannot be read.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found["parameters"], {kind_key(kind): Work(**counted) for kind, counted in found["work"].items()}
+        return {kind_key(kind): Work(**counted) for kind, counted in found["work"].items()}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise ValueError(f"--counts: {path} is no file of tools/plan_memory.py --json") from None
