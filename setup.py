@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 # Detectron2 is needed too, but has no release of its own on the registry: tools/install_detectron2.py installs it,
 # without its dependencies, so these are listed here, where pip resolves them together with ours.
 INSTALL_REQUIRES = [
-    "torch>=2.4",  # tensors, autograd, DDP
+    "torch>=2.6",  # tensors, autograd, DDP
     "torchvision",  # NMS and ROI operators used by Detectron2; pip picks the version that fits torch
     "numpy",  # images and masks on their way to tensors
     "scipy",  # Hungarian matching

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..config import cycle_passes, cycle_units
 from ..engine.build import build_networks, build_precision, prepare
 from ..engine.locking import apply_lock
-from ..engine.optimizer import build_optimizer
+from ..engine.optimizer import build_optimizer, limit_norm
 from ..engine.processes import average_gradients
 from ..schedule import Unit
 from .batches import random_batch
@@ -74,10 +74,9 @@ class Bench:
         self._descend(kind, total)
 
     def _descend(self, kind: Kind, total: Tensor) -> None:
-        scaler, norm = self.precision.scaler, self.cfg.SOLVER.CLIP_NORM[kind.unit.task.upper()]
+        scaler = self.precision.scaler
         scaler.scale(total).backward()
         scaler.unscale_(self.optimizer)
-        trained = [p for p in self.student.parameters() if p.grad is not None]
-        torch.nn.utils.clip_grad_norm_(trained, norm or float("inf"))
+        limit_norm(self.student, self.cfg.SOLVER.CLIP_NORM[kind.unit.task.upper()])
         scaler.step(self.optimizer)
         scaler.update()

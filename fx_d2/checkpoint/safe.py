@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +38,13 @@ def safe_load(path: str | Path, allowed: Sequence[type] = (), verify: bool = Fal
     if verify:
         _verify(path)
     try:
-        with _allowing(allowed), warnings.catch_warnings():
+        with serialization.safe_globals(list(allowed)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle's protocol: what cannot be read is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # a stranger's bytes can fail anywhere inside the unpickler
         raise CheckpointError(f"checkpoint {str(path)!r} cannot be used: {_reason(error)}") from error
-
-
-@contextmanager
-def _allowing(classes: Sequence[type]) -> Iterator[None]:
-    """Adds classes to PyTorch's list for a while (``torch.serialization.safe_globals`` is not in 2.4)."""
-    before = serialization.get_safe_globals()
-    serialization.add_safe_globals(list(classes))
-    try:
-        yield
-    finally:
-        serialization.clear_safe_globals()
-        serialization.add_safe_globals(before)
 
 
 def _verify(path: Path) -> None:

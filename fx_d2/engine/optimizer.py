@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 # Embeddings and tables of positions: decaying them pulls them toward "no position".
 POSITION_TABLES = ("relative_position_bias_table", "level_embed")
@@ -66,6 +66,18 @@ def build_optimizer(cfg, model: nn.Module) -> torch.optim.Optimizer:
         model, solver.BASE_LR, solver.BACKBONE_MULTIPLIER, solver.WEIGHT_DECAY, solver.REFERENCE_GROUPS
     )
     return torch.optim.AdamW(groups, lr=solver.BASE_LR, betas=(0.9, 0.999), fused=True)
+
+
+def limit_norm(model: nn.Module, limit: float) -> Tensor:
+    """Scales all gradients down to a global norm of ``limit`` (0: leaves them); returns the norm that they had.
+
+    Without a limit it is wanted all the same: it tells whether every gradient is finite.
+    """
+    with_gradient = [p for p in model.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in with_gradient])
+    if limit:
+        nn.utils.clip_grads_with_norm_(with_gradient, limit, norm)
+    return norm
 
 
 def lr_factor(iteration: int, total: int, warmup_fraction: float, warmup_factor: float) -> float:

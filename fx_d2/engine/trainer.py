@@ -21,6 +21,7 @@ from .hooks.save import SaveCheckpoint
 from .locking import LockReport, apply_lock
 from .metrics_file import BoundedStorage
 from .nonfinite import Nonfinite
+from .optimizer import limit_norm
 from .precision import Precision
 from .preemption import Preempted, StopRequest
 from .processes import average_gradients, keep_local
@@ -218,9 +219,7 @@ class CyclicTrainer(TrainerBase):
     def _clip(self, slot: Slot) -> Tensor:
         """The global gradient norm before clipping."""
         self.precision.scaler.unscale_(self.optimizer)
-        trained = [p for p in self.student.parameters() if p.grad is not None]
-        # Without a limit the norm is wanted all the same: it tells whether every gradient is finite.
-        return torch.nn.utils.clip_grad_norm_(trained, self.clip_norms[slot.unit.task] or float("inf"))
+        return limit_norm(self.student, self.clip_norms[slot.unit.task])
 
     def _read(self, losses: dict[str, Tensor], norm: Tensor) -> StepFacts:
         """Before the optimizer's step and in one transfer: the host waits for a GPU once, and runs ahead from there."""

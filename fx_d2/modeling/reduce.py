@@ -76,7 +76,7 @@ def global_sum(x: Tensor) -> Tensor:
     return x if _micro_batches is None else _micro_batches.complete(x)
 
 
-def boxes_per_process(count: int, device: torch.device) -> float:
+def boxes_per_process(count: int, device: torch.device) -> float | Tensor:
     """DETR's normaliser: max(1, boxes of the batch), divided by the number of processes (and micro-batches).
 
     A loss summed over the local boxes and divided by this is, after the averaging of gradients, the sum
@@ -84,10 +84,10 @@ def boxes_per_process(count: int, device: torch.device) -> float:
     """
     shares = comm.get_world_size()
     if shares == 1 and _micro_batches is None:
-        return float(max(1, count))  # known here: no GPU is asked
-    total = torch.tensor(float(count), device=device)
+        return float(max(1, count))
+    total = torch.full((), float(count), device=device)  # stays there: the host does not wait for it
     if shares > 1:
         dist.all_reduce(total)
     if _micro_batches is not None:
         total, shares = _micro_batches.complete(total), shares * _micro_batches.parts
-    return max(1.0, total.item()) / shares
+    return total.clamp(min=1.0) / shares

@@ -1,15 +1,19 @@
 """A training forward on a GPU that is not there: PyTorch's fake tensors have a device and a shape, and no numbers.
 
 An operation between tensors of two devices fails, and so does one whose result's size or value the processor would have
-to wait for. Left out is the place that does wait: the assignment.
+to wait for. So does a copy to the device that the processor
+would wait for, which stands behind everything that the GPU still has to do. Left out is the place that does wait: the
+assignment.
 """
 
 import pytest
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
 from fx_d2.modeling import backbone
-from fx_d2.modeling.detr import encoder, selection
+from fx_d2.modeling.detr import attention, encoder, selection
 from fx_d2.modeling.detr.layers import level_positions
 from fx_d2.modeling.heads import box
 from tests.tiny import make_batch, make_model
@@ -22,7 +26,9 @@ def overwritten_parameters():
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     yield
     torch.__future__.set_overwrite_module_params_on_conversion(before)
-    for make in (backbone.shift_mask, encoder._cells, encoder._centres, selection._unpadded_proposals, level_positions):
+    for make in (backbone.shift_mask, encoder._cells, encoder._centres, selection._unpadded_proposals):
+        make.forget()
+    for make in (level_positions, attention.level_sides):
         make.forget()
 
 
@@ -32,12 +38,43 @@ def no_assignment(logits, boxes, targets, *costs):
     return (torch.zeros(3, dtype=torch.int64, device=boxes.device),) * 4
 
 
+class NoBlockingCopies(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        made = func in (torch.tensor, torch.as_tensor, Tensor.new_tensor)
+        moved = func in (Tensor.to, Tensor.cuda) and args[0].device.type == "cpu" and not kwargs.get("non_blocking")
+        assert not ((made or moved) and out.device.type == "cuda"), f"{func.__name__} waits for the GPU"
+        return out
+
+
 @pytest.mark.parametrize("unit", ["two/cls", "two/box", "two/mask"])
 def test_everything_is_on_the_gpu_and_nothing_waits(unit, overwritten_parameters, monkeypatch):
     monkeypatch.setattr(box, "match", no_assignment)
     model, batch = make_model(drop_path=0.1).train(), make_batch(unit)
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         model._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
-        losses = model(batch, teacher=model.consistency_features(batch))
+        model(batch)  # makes what is kept
+        with NoBlockingCopies():
+            losses = model(batch, teacher=model.consistency_features(batch))
     assert all(loss.device.type == "cuda" and loss.shape == () for loss in losses.values())
     assert "loss_consistency" in losses
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_attention_gets_a_bias_that_fused_kernels_take(shifted, overwritten_parameters, monkeypatch):
+    """Dense rows, a multiple of eight numbers apart: windows of 7 have rows of 49."""
+    found = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *args, attn_mask: found.append(attn_mask) or fused(*args, attn_mask=attn_mask),
+    )
+    block = backbone.SwinBlock(32, 7, 4, shifted, 4.0)
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        block._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
+        block(torch.empty(2, 14, 14, 32, device="cuda"))
+    (bias,) = found
+    assert bias.shape == ((8, 4, 49, 49) if shifted else (1, 4, 49, 49))
+    assert bias.stride() == (4 * 49 * 56, 49 * 56, 56, 1)

@@ -7,8 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..kept import kept
 from .padding import Padding
 from .sampling import LevelShapes, ms_deform_attn
+
+
+@kept
+def level_sides(shapes: LevelShapes, device: torch.device) -> Tensor:
+    """Width and height of each level in cells: (levels, 2)."""
+    return torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=device)
 
 
 class DeformableAttention(nn.Module):
@@ -65,8 +72,7 @@ class DeformableAttention(nn.Module):
             ratios = padding.ratios.repeat(1, 1, reference.shape[-1] // 2)
             reference = reference * ratios[:, None, None, :, None]  # per level
         if reference.shape[-1] == 2:
-            sides = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=query.device)
-            locations = reference + offsets / sides[:, None]
+            locations = reference + offsets / level_sides(shapes, query.device)[:, None]
         else:
             locations = reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5
         sampled = ms_deform_attn(value, shapes, locations, weights, self.sampling)

@@ -134,7 +134,8 @@ def make_denoising(
     for i, truth in enumerate(targets):
         labels[i, : len(truth.labels)] = truth.labels
         boxes[i, : len(truth.labels)] = truth.boxes
-    counts = torch.tensor([len(truth.labels) for truth in targets], device=device)
+    # Not made on the device: that copy would wait for a GPU to finish what it has to do.
+    counts = torch.tensor([len(truth.labels) for truth in targets]).to(device, non_blocking=True)
     used = (torch.arange(width, device=device) < counts[:, None]).repeat(1, 2 * groups)
     labels, boxes = labels.repeat(1, 2 * groups), boxes.repeat(1, 2 * groups, 1)
     draws = draws or Draws.random(*labels.shape, num_classes, device)

@@ -24,7 +24,7 @@ def sigmoid_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def set_losses(
-    logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment: Assignment, normaliser: float
+    logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment: Assignment, normaliser: float | Tensor
 ) -> dict[str, Tensor]:
     """Sums over layers, images and queries, divided by ``normaliser`` (the number of boxes).
 
@@ -37,8 +37,8 @@ def set_losses(
         ``class``, ``box`` and ``giou``: scalars, unweighted.
     """
     layer, image, query, target = assignment
-    offsets = torch.tensor([0] + [len(truth.labels) for truth in targets], device=boxes.device).cumsum(0)
-    flat = offsets[image] + target
+    offsets = torch.tensor([0] + [len(truth.labels) for truth in targets]).cumsum(0)
+    flat = offsets.to(boxes.device, non_blocking=True)[image] + target
     true_labels = torch.cat([truth.labels for truth in targets])[flat]
     true_boxes = torch.cat([truth.boxes for truth in targets])[flat]
     truth = torch.zeros_like(logits)

@@ -15,6 +15,6 @@ def consistency_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Te
     losses = []
     for s, t in zip(student, teacher, strict=True):
         square = (s.float() - t.detach().float()).square()
-        total = global_sum(torch.stack([square.sum(), square.new_tensor(float(square.numel()))]))
+        total = global_sum(torch.stack([square.sum(), square.new_full((), square.numel())]))
         losses.append(total[0] / total[1])
     return sum(losses) / len(losses)
