@@ -112,6 +112,11 @@ def check_config(cfg: CfgNode) -> None:
         raise ValueError(
             f"INPUT.READ_SIDE {cfg.INPUT.READ_SIDE} is below INPUT.SIZE {cfg.INPUT.SIZE}; raise it or set it to 0"
         )
+    if cfg.FX.COMPILE == "reduce-overhead" and cfg.SOLVER.ACCUMULATE > 1:
+        raise ValueError(
+            "FX.COMPILE reduce-overhead keeps gradients where the next micro-batch is computed; "
+            "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"
+        )
     _check_sampling(cfg)
     cycle_passes(cfg)
     units = cycle_units(cfg)

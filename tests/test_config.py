@@ -74,6 +74,7 @@ def test_the_published_cycle():
         (["MODEL.BOX.LAYOUT", "sharde"], "MODEL.BOX.LAYOUT must be one of per_dataset, shared"),
         (["MODEL.BOX.SAMPLING", "cuda"], "MODEL.BOX.SAMPLING must be one of plain, triton"),
         (["MODEL.BOX.SAMPLING", "triton", "MODEL.DEVICE", "cpu"], "SAMPLING triton needs MODEL.DEVICE cuda.*plain"),
+        (["FX.COMPILE", "reduce-overhead", "SOLVER.ACCUMULATE", 2], "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"),
         (["FX.TEACHER.MOMENTUM", 1.5], "FX.TEACHER.MOMENTUM must lie in"),
         (["FX.TEACHER.UPDATE", "epoch"], "FX.TEACHER.UPDATE must be one of pass, iteration"),
         (["SOLVER.MAX_ITER", 1000], "SOLVER.MAX_ITER has no effect in fx_d2; use FX.CYCLE.COUNT"),

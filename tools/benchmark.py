@@ -17,6 +17,8 @@ import logging
 from pathlib import Path
 
 import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
+import torch
+
 from fx_d2.benchmark.options import Options
 from fx_d2.benchmark.report import TABLES, heading, markdown, measure
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
@@ -55,6 +57,9 @@ def main() -> None:
         raise ValueError("--device cuda: PyTorch finds no GPU here")
     if cfg.SOLVER.AMP.ENABLED != (args.precision == "bf16"):
         raise ValueError("--precision bf16: this processor has no bfloat16 instructions")
+    # In float32 all products and convolutions alike, and the product that they are compared with: PyTorch would round
+    # the inputs of the convolutions alone.
+    torch.backends.cudnn.allow_tf32 = False
     options = Options(
         batch=args.batch,
         repeats=args.repeats,

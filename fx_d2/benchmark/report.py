@@ -22,11 +22,9 @@ from .training import step_rows
 
 # --what, the tables that it stands for, and what each is about
 TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
-    "step": {
-        "Training step beside the published one, of plain parts and of our fast ones": step_rows,
-        "Backbone, forward and backward": backbone_rows,
-        "Deformable sampling of one layer, forward and backward": sampling_rows,
-    },
+    "step": {"Training step beside the published one, of plain parts and of our fast ones": step_rows},
+    "backbone": {"Backbone, forward and backward": backbone_rows},
+    "sampling": {"Deformable sampling of one layer, forward and backward": sampling_rows},
     "data": {
         "Mapping a training image on one core, ms": unit_rows,
         "Stages of mapping, ms": stage_rows,

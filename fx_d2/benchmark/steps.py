@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config import cycle_passes, cycle_units
+from ..data.pool import Packed
 from ..engine.build import build_networks, build_precision, prepare
 from ..engine.locking import apply_lock
 from ..engine.optimizer import build_optimizer, limit_norm
@@ -55,7 +56,9 @@ class Bench:
         self.device = self.student.device
 
     def batch(self, unit: Unit) -> list[dict]:
-        return random_batch(unit, self.student.classes[unit], self.cfg.INPUT.SIZE, self.batch_size)
+        """As the loader gives it: for a GPU in pinned memory."""
+        batch = random_batch(unit, self.student.classes[unit], self.cfg.INPUT.SIZE, self.batch_size)
+        return Packed.of(batch).pin_memory().unpack() if self.device.type == "cuda" else batch
 
     def lock(self, kind: Kind) -> None:
         """Flags of a pass, and where there are several processes what exchanges its gradients."""

@@ -9,6 +9,7 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..engine.compilation import plain_trunks
 from .clock import interleave, ratio
 from .machine import matrix_product
 from .memory import peak_memory
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def count_flops(bench: Bench, kind: Kind, batch: list[dict]) -> float:
     """Floating-point operations of a step: matrix products, convolutions and attention, forward and backward."""
-    with FlopCounterMode(display=False) as counter:
+    with plain_trunks((bench.student, bench.teacher.model)), FlopCounterMode(display=False) as counter:
         bench.step(kind, batch)
     return float(counter.get_total_flops())
 

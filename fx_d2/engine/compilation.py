@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import MethodType
 
 import torch
@@ -35,6 +36,23 @@ def _compile(trunk: torch.nn.Module, batch_size: int, options: dict) -> None:
         return (compiled if len(images) == batch_size else plain)(self, images)
 
     trunk.forward = MethodType(forward, trunk)  # a method, so that a copy of the trunk runs with its own weights
+
+
+@contextlib.contextmanager
+def plain_trunks(networks: Iterable[FoundationX]) -> Iterator[None]:
+    """Inside the block compiled trunks run as they are written; operations can be counted there.
+
+    Counting a compiled one would see nothing of a recorded graph, and PyTorch 2.11 never compiles a function whose
+    first call was counted.
+    """
+    trunks = [network.backbone for network in networks]
+    compiled = [vars(trunk).pop("forward", None) for trunk in trunks]
+    try:
+        yield
+    finally:
+        for trunk, forward in zip(trunks, compiled, strict=True):
+            if forward is not None:
+                trunk.forward = forward
 
 
 def compile_if_asked(cfg, networks: Iterable[FoundationX], processes: int) -> None:

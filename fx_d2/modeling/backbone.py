@@ -95,8 +95,8 @@ class WindowAttention(nn.Module):
         if allowed is not None:
             bias = bias.masked_fill(~allowed[:, None], float("-inf"))  # (windows, heads, N, N)
         if q.is_cuda:
-            # Fused attention takes a bias of dense rows a multiple of 16 bytes apart. Others it copies, or leaves to plain
-            # products in float32.
+            # Fused attention takes a bias of dense rows a multiple of 16 bytes apart. Others it copies, or leaves to
+            # plain products in float32.
             bias = F.pad(bias, (0, -n % 8))
         if allowed is not None:
             bias = bias.repeat(count // len(allowed), 1, 1, 1)

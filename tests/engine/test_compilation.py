@@ -8,9 +8,10 @@ import logging
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from fx_d2.config import get_fx_cfg
-from fx_d2.engine.compilation import compile_if_asked, compile_trunks
+from fx_d2.engine.compilation import compile_if_asked, compile_trunks, plain_trunks
 from tests.tiny import make_model
 
 
@@ -66,6 +67,21 @@ def test_a_copy_runs_with_its_own_weights(model):
             parameter.zero_()
         assert not other.backbone(images)["stage1"].any()
         torch.testing.assert_close(model.backbone(images)["stage1"], before)
+
+
+def test_a_trunk_is_compiled_after_its_operations_were_counted():
+    """The count is that of a network that is not compiled, and does not keep this one from it."""
+    built, counts = [], []
+    for compiled in (False, True):
+        model = make_model()
+        if compiled:
+            compile_trunks([model], batch_size=2, backend=lambda graph, _: built.append(1) or graph.forward)
+        with plain_trunks([model]), FlopCounterMode(display=False) as counter:
+            model.backbone(torch.randn(2, 3, 64, 64))
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0 and not built
+    model.backbone(torch.randn(2, 3, 64, 64))
+    assert built
 
 
 def test_on_the_cpu_the_key_is_left_out_and_named(caplog):

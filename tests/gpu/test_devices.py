@@ -1,4 +1,4 @@
-"""Every fast path against the plain one on each device: bfloat16, one DDP process, compilation, memory.
+"""Every fast path against the plain one on each device: bfloat16, one DDP process, memory.
 
 The CUDA cases skip without a GPU; ``tools/gpu_check.sh`` runs them where there is one.
 """
@@ -9,27 +9,16 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from fx_d2.engine.compilation import compile_trunks
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.precision import Precision
 from fx_d2.modeling import ModelEMA
 from fx_d2.modeling.detr.sampling import ms_deform_attn, sample_levels
 from fx_d2.schedule import Unit
+from tests.gpu.steps import gradients, needs_gpu
 from tests.tiny import make_batch, make_model
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 UNITS = ("two/cls", "two/box", "two/mask")
-
-
-def gradients(model, unit: str, precision: Precision, call=None, side: int = 64) -> tuple[float, torch.Tensor]:
-    """Loss of one step, and its gradients in one row (of what has any)."""
-    torch.manual_seed(0)
-    with precision.autocast():
-        total = sum((call or model)(make_batch(unit, side=side)).values())
-    model.zero_grad(set_to_none=True)
-    total.backward()
-    return total.item(), torch.cat([p.grad.flatten().float() for p in model.parameters() if p.grad is not None])
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -97,23 +86,6 @@ def test_one_ddp_process_is_the_bare_network(tmp_path):
         torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-3)
     finally:
         torch.distributed.destroy_process_group()
-
-
-@needs_gpu
-@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-def test_compiled_trunks_give_the_same_losses_and_gradients(mode):
-    """FX.COMPILE: teacher and student, over steps enough for CUDA graphs to be recorded and replayed."""
-    exact, found = Precision("cuda", False, "bfloat16"), []
-    for compiled in (False, True):
-        student, teacher = make_model().cuda().train(), make_model().cuda().eval()
-        if compiled:
-            compile_trunks([student, teacher], len(make_batch("two/cls")), mode=mode)
-        for _ in range(4):
-            targets = teacher.consistency_features(make_batch("two/cls"))
-            found.append(gradients(student, "two/cls", exact, lambda b, s=student, t=targets: s(b, teacher=t)))
-    for (loss, gradient), (expected, plain) in zip(found[4:], found[:4], strict=True):
-        assert loss == pytest.approx(expected, rel=1e-3)
-        torch.testing.assert_close(gradient, plain, atol=1e-4, rtol=1e-2)
 
 
 @needs_gpu
