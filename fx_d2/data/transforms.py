@@ -68,7 +68,7 @@ class AffineTransform(Transform):
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
         """Resamples a mask (H, W) of 0 and 1: interpolated like the image, then inside from one half on."""
-        grey = self.apply_image(segmentation.astype(np.uint8) * 255)
+        grey = self.apply_image(-segmentation.astype(np.uint8))  # a byte's -1 is 255
         return (grey > 127).astype(segmentation.dtype)
 
     def inverse(self) -> AffineTransform:

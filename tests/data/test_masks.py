@@ -51,6 +51,18 @@ def test_annotations_of_a_class_are_united_and_classes_overlap():
     assert masks[0].all() and masks[1].sum() == 30
 
 
+def test_polygons_are_drawn_as_coco_draws_them():
+    """All over the image, across its borders and outside, at whole, half and any places."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        height, width = map(int, rng.integers(5, 60, 2))
+        points = [rng.uniform(-20, 80, (count, 2)) for count in rng.integers(3, 9, rng.integers(1, 4))]
+        polygons = [(np.round(2 * p) / 2 if rng.random() < 0.5 else p).ravel().tolist() for p in points]
+        expected = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+        found = decode_segmentation(polygons, height, width)
+        assert found.flags.c_contiguous and np.array_equal(found, expected)
+
+
 def test_a_polygon_in_two_pieces():
     masks = decode_masks(
         record({"segmentation": [[0, 0, 2, 0, 2, 2, 0, 2], [5, 3, 8, 3, 8, 6, 5, 6]], "category_id": 0}), 1
