@@ -3,12 +3,13 @@
 The CUDA cases skip without a GPU; ``tools/gpu_check.sh`` runs them where there is one.
 """
 
-import copy
+from functools import partial
 
 import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from fx_d2.engine import processes
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.precision import Precision
 from fx_d2.modeling import ModelEMA
@@ -75,15 +76,19 @@ def test_recomputed_layers_give_the_same_gradients(unit, device):
 
 
 @needs_gpu
-def test_one_ddp_process_is_the_bare_network(tmp_path):
+def test_one_ddp_process_is_the_bare_network(tmp_path, monkeypatch):
+    """With the options of a run, wrapped anew for each lock; the gradients lie in the buffers that would be sent."""
+    monkeypatch.setattr(processes, "create_ddp_model", partial(DistributedDataParallel, device_ids=[0]))
     torch.distributed.init_process_group("nccl", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         model = make_model().cuda().train()
         exact = Precision("cuda", False, "bfloat16")
-        _, plain = gradients(model, "two/box", exact)
-        wrapped = DistributedDataParallel(copy.deepcopy(model), device_ids=[0], find_unused_parameters=True)
-        _, found = gradients(wrapped.module, "two/box", exact, wrapped)
-        torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-3)
+        for train in ("path", "head", "path"):
+            apply_lock(model, model.parts(Unit.parse("two/box"), train))
+            _, plain = gradients(model, "two/box", exact)
+            model.zero_grad(set_to_none=True)
+            _, found = gradients(model, "two/box", exact, processes.average_gradients(model))
+            torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-3)
     finally:
         torch.distributed.destroy_process_group()
 
