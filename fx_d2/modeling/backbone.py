@@ -73,6 +73,12 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias).softmax(-1) @ v
 
 
+def in_product_type(x: Tensor) -> Tensor:
+    """In the type of autocast's products, before it is moved about: a GPU's LayerNorm gives float32 even there."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside windows, with a learned relative position bias."""
 
@@ -150,7 +156,7 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """x (B, H, W, C); scales (2, B, 1, 1, 1) of the two branches."""
-        branch = self.attend(self.norm1(x))
+        branch = self.attend(in_product_type(self.norm1(x)))
         x = x + (branch if scales is None else branch * scales[0].to(branch.dtype))
         branch = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
         return x + (branch if scales is None else branch * scales[1].to(branch.dtype))

@@ -78,3 +78,17 @@ def test_attention_gets_a_bias_that_fused_kernels_take(shifted, overwritten_para
     (bias,) = found
     assert bias.shape == ((8, 4, 49, 49) if shifted else (1, 4, 49, 49))
     assert bias.stride() == (4 * 49 * 56, 49 * 56, 56, 1)
+
+
+def test_windows_are_cut_in_the_type_of_the_products(overwritten_parameters, monkeypatch):
+    """On a GPU autocast's LayerNorm gives float32; rolling and cutting that would move twice the bytes."""
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    block, seen = backbone.SwinBlock(32, 7, 4, True, 4.0), []
+    block.norm1.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
+    block.attn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        block._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
+        with torch.autocast("cuda", torch.bfloat16):
+            out = block(torch.empty(2, 14, 14, 32, device="cuda"))
+    assert seen == [torch.float32, torch.bfloat16] and out.dtype == torch.float32
