@@ -52,7 +52,7 @@ def _measure(rank: int, port: int, cfg, options: Options, folder: str) -> None:
         backend = "nccl"
     dist.init_process_group(backend, init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=PROCESSES)
     comm.create_local_process_group(PROCESSES)
-    bench = Bench(cfg, options.batch // PROCESSES, threads)
+    bench = Bench(cfg, max(1, options.batch // PROCESSES), threads)
     rows = [_row(bench, kind, options) for kind in kinds(cfg) if options.wants(kind)]
     if rank == 0:
         (Path(folder) / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
