@@ -56,8 +56,10 @@ def worker(rank, port, output):
     wrapped = None
     for unit, train in PASSES:
         report = apply_lock(model, model.parts(Unit.parse(unit), train))
-        old, wrapped = weakref.ref(wrapped) if wrapped else lambda: None, None
-        gone, wrapped, sent = old() is None, average_gradients(model), []
+        before = [weakref.ref(wrapped)] if wrapped else []
+        wrapped = None
+        gone, sent = not any(old() for old in before), []
+        wrapped = average_gradients(model)
         wrapped.register_comm_hook(None, counting(sent))
         # The second process has no box, so that parameters lie idle there which the first one trains.
         batches = [make_batch(unit, 3 - 2 * rank, seed) for seed in (2 * rank, 2 * rank + 1)]
