@@ -20,7 +20,7 @@ import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads
 import torch
 
 from fx_d2.benchmark.options import Options
-from fx_d2.benchmark.report import TABLES, heading, markdown, measure
+from fx_d2.benchmark.report import DEFAULT, TABLES, heading, markdown, measure
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
 
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--batch", type=int, default=4, help="images a step (default: %(default)s)")
-    parser.add_argument("--what", default=",".join(TABLES), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--what", default=DEFAULT, help="of " + ", ".join(TABLES) + " (default: %(default)s)")
     parser.add_argument("--kinds", default="", help="comma-separated, such as cls,box released (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")

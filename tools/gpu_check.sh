@@ -98,11 +98,11 @@ timeout 60 "$python" -c "import sys, torch; sys.exit(sys.argv[1] == 'cuda' and n
 pytest tests 90 tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py tests/modeling/test_sampling.py \
     tests/modeling/test_self_attention.py
 # The ratio of bf16 and fp32 (no TF32) in images/s is the aim of 3, the share of findings in bf16 that of 35 %.
-measure step 60 "$precision" --what step --batch "$batch" --repeats 5 --no-memory --reference none
-measure step-fp32 60 fp32 --what step --batch "$batch" --repeats 3 --no-memory --reference none
-measure large 45 "$precision" --what step --kinds cls --batch "$large" --repeats 5 --no-memory --reference none
-measure large-fp32 45 fp32 --what step --kinds cls --batch "$large" --repeats 3 --no-memory --reference none
-[ "$device" = cpu ] || measure triton 45 "$precision" --what step --kinds box --batch "$batch" --repeats 5 --no-memory \
+measure step 60 "$precision" --what training --batch "$batch" --repeats 5 --no-memory --reference none
+measure step-fp32 60 fp32 --what training --batch "$batch" --repeats 3 --no-memory --reference none
+measure large 45 "$precision" --what training --kinds cls --batch "$large" --repeats 5 --no-memory --reference none
+measure large-fp32 45 fp32 --what training --kinds cls --batch "$large" --repeats 3 --no-memory --reference none
+[ "$device" = cpu ] || measure triton 45 "$precision" --what training --kinds box --batch "$batch" --repeats 5 --no-memory \
     --reference none MODEL.BOX.SAMPLING triton
 part memory 45 "$python" -W ignore tools/plan_memory.py --config-file "$config" --measure "$batch" \
     MODEL.DEVICE "$device" $opts
@@ -111,13 +111,13 @@ part memory 45 "$python" -W ignore tools/plan_memory.py --config-file "$config" 
     --rates "$folder/step.json" --batch-per-gpu "$batch"
 measure others 45 "$precision" --what sampling,backbone,ema,infer --batch "$batch" --repeats 5
 # Building takes minutes: student and teacher are one graph each.
-measure large-compiled 260 "$precision" --what step --kinds cls --batch "$large" --repeats 5 --no-memory \
+measure large-compiled 260 "$precision" --what training --kinds cls --batch "$large" --repeats 5 --no-memory \
     --reference none FX.COMPILE reduce-overhead
 pytest compiled-tests 120 tests/gpu/test_compiled.py -k reduce
-measure compiled 260 "$precision" --what step --kinds cls --batch "$batch" --repeats 5 --no-memory \
+measure compiled 260 "$precision" --what training --kinds cls --batch "$batch" --repeats 5 --no-memory \
     --reference none FX.COMPILE reduce-overhead
 # Last, as no aim on a GPU hangs on it: the published step, and its peak in a process of its own.
-measure published 120 "$precision" --what step --kinds "cls,box released" --batch "$batch" --repeats 3
+measure published 120 "$precision" --what training --kinds "cls,box released" --batch "$batch" --repeats 3
 
 echo "gpu_check: $(($(date +%s) - start)) s in all; files in $folder" >&2
 exit "$status"

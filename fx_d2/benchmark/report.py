@@ -20,11 +20,13 @@ from .sampling import sampling_rows
 from .scoring import coco_rows, finding_rows
 from .training import step_rows
 
+Tables = dict[str, Callable[..., list[dict]]]
+_TRAINING: Tables = {"Training step beside the published one, of plain parts and of our fast ones": step_rows}
+_BACKBONE: Tables = {"Backbone, forward and backward": backbone_rows}
+_SAMPLING: Tables = {"Deformable sampling of one layer, forward and backward": sampling_rows}
 # --what, the tables that it stands for, and what each is about
-TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
-    "step": {"Training step beside the published one, of plain parts and of our fast ones": step_rows},
-    "backbone": {"Backbone, forward and backward": backbone_rows},
-    "sampling": {"Deformable sampling of one layer, forward and backward": sampling_rows},
+TABLES: dict[str, Tables] = {
+    "step": _TRAINING | _BACKBONE | _SAMPLING,
     "data": {
         "Mapping a training image on one core, ms": unit_rows,
         "Stages of mapping, ms": stage_rows,
@@ -42,6 +44,9 @@ TABLES: dict[str, dict[str, Callable[..., list[dict]]]] = {
     "infer": {"Prediction": inference_rows},
     "processes": {"Training step of two processes, beside gradients of all parameters": process_rows},
 }
+# Everything; the tables of a step can be had one by one, too.
+DEFAULT = ",".join(TABLES)
+TABLES |= {"training": _TRAINING, "backbone": _BACKBONE, "sampling": _SAMPLING}
 _COLUMNS = ("kind", "case", "task", "plain: times as fast", "fast: times as fast", "times as fast")
 _COLUMNS += ("plain: share of its memory", "fast: share of its memory", "share")
 
@@ -60,7 +65,8 @@ def measure(cfg, options: Options, what: list[str]) -> Iterator[tuple[str, list[
         torch.set_num_threads(options.threads)
     for name in what:
         for title, rows in TABLES[name].items():
-            yield title, rows(cfg, options)
+            if found := rows(cfg, options):
+                yield title, found
 
 
 def heading(cfg, options: Options) -> dict[str, str]:
