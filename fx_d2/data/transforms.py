@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from fvcore.transforms.transform import Transform
 
-# Shrinking by more than this is averaged over areas first: linear interpolation would skip source pixels.
-_AREA_FACTOR = 1.5
+from .shrink import shrink_image, shrink_mask, shrunk_size
+
 # Aspect ratios of a random crop, relative to the whole image.
 _ASPECT = (3 / 4, 4 / 3)
 # A box of which less than this share of the area stays visible is no longer a box of that finding.
@@ -51,44 +51,38 @@ class AffineTransform(Transform):
         Raises:
             ValueError: the image has not the source size.
         """
-        if img.shape[:2] != self.source_size:
-            raise ValueError(f"image of {img.shape[:2]} (height, width), the transform is for {self.source_size}")
-        image, matrix = _average_areas(img, self.matrix)
+        moved = self._interpolate(shrink_image(img, self._shrunk(img)))
+        return moved.copy() if moved is img else moved
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        """Resamples a mask (H, W) of 0 and 1: interpolated like the image, then inside from one half on."""
+        grey = self._interpolate(shrink_mask(segmentation, self._shrunk(segmentation)))
+        return (grey > 127).astype(segmentation.dtype)
+
+    def _shrunk(self, image: np.ndarray) -> tuple[int, int]:
+        """Width and height that an image of the source has before it is interpolated."""
+        if image.shape[:2] != self.source_size:
+            raise ValueError(f"image of {image.shape[:2]} (height, width), the transform is for {self.source_size}")
+        return shrunk_size(self.source_size[::-1], self.matrix)
+
+    def _interpolate(self, image: np.ndarray) -> np.ndarray:
+        """The input, from the source or from what it was shrunk to."""
+        matrix = self.matrix.copy()
+        matrix[:, :2] *= np.divide(self.source_size[::-1], image.shape[1::-1])
         height, width = self.output_size
         if image.shape[:2] == self.output_size and np.allclose(matrix, np.eye(2, 3), rtol=0, atol=1e-6):
-            return image.copy() if image is img else image
+            return image
         border = cv2.BORDER_CONSTANT
         if _lies_inside(matrix, self.output_size, image.shape[:2]):
             # Nothing outside is seen; a constant border would only darken the outermost half pixel.
             border = cv2.BORDER_REPLICATE
         # OpenCV puts the centre of the first pixel at 0.
-        indices = matrix.copy()
-        indices[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-        return cv2.warpAffine(image, indices, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
-
-    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        """Resamples a mask (H, W) of 0 and 1: interpolated like the image, then inside from one half on."""
-        grey = self.apply_image(-segmentation.astype(np.uint8))  # a byte's -1 is 255
-        return (grey > 127).astype(segmentation.dtype)
+        matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+        return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
 
     def inverse(self) -> AffineTransform:
         """The map from the input back to the source."""
         return AffineTransform(cv2.invertAffineTransform(self.matrix), self.source_size, self.output_size)
-
-
-def _average_areas(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shrinks an image to about its final scale by area averages; returns it with the map that is left to do."""
-    sizes = image.shape[1::-1]
-    scales = np.hypot(matrix[0, :2], matrix[1, :2])  # input pixels per source pixel along x and along y
-    small = tuple(
-        max(1, round(size * scale)) if scale * _AREA_FACTOR < 1 else size
-        for size, scale in zip(sizes, scales, strict=True)
-    )
-    if small == sizes:
-        return image, matrix
-    rest = matrix.copy()
-    rest[:, :2] *= np.divide(sizes, small)
-    return cv2.resize(image, small, interpolation=cv2.INTER_AREA), rest
 
 
 def _lies_inside(matrix: np.ndarray, output_size: tuple[int, int], source_size: tuple[int, int]) -> bool:
