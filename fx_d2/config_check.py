@@ -36,7 +36,8 @@ def _lookup(cfg: CfgNode, key: str):
 def _check_choice(cfg: CfgNode, key: str, choices: tuple[str, ...]) -> None:
     value = _lookup(cfg, key)
     if value not in choices:
-        raise ValueError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
+        known = ", ".join(choice or "'' (none)" for choice in choices)
+        raise ValueError(f"{key} must be one of {known}, not {value!r}")
 
 
 def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:

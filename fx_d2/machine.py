@@ -20,6 +20,7 @@ def fit_to_machine(cfg: CfgNode) -> None:
     queries.
     """
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        logger.warning("MODEL.DEVICE %s: PyTorch finds no GPU here, the CPU is used", cfg.MODEL.DEVICE)
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE != "cpu":
         torch.backends.cuda.enable_cudnn_sdp(False)

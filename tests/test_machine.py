@@ -28,6 +28,7 @@ def test_device_and_precision(gpu, bfloat16, dtype, device, enabled, monkeypatch
         machine.fit_to_machine(cfg)
     assert (cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED) == (device, enabled)
     assert ("SOLVER.AMP is left off" in caplog.text) == (not enabled)
+    assert ("no GPU here, the CPU is used" in caplog.text) == (not gpu)
 
 
 def test_kernels_for_gpus_are_left_out_on_the_cpu(monkeypatch, caplog):

@@ -52,6 +52,20 @@ def test_both_or_neither_kind_of_rate_is_an_error(monkeypatch, capsys):
             run(plan_training, monkeypatch, capsys, *CONFIG, *options)
 
 
+@pytest.mark.parametrize("gpus", ["0", "2,x", "", "-1"])
+def test_numbers_of_gpus_are_checked(gpus, monkeypatch, capsys):
+    with pytest.raises(ValueError, match=f"--gpus takes numbers from 1, separated by commas, not '{gpus}'"):
+        run(plan_training, monkeypatch, capsys, *CONFIG, "--tflops", "346", f"--gpus={gpus}")
+
+
+@pytest.mark.parametrize("text", ["a: b", "[]", '{"parameters": 1}'])
+def test_counts_of_something_else_are_refused(text, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "counts.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="counts.json is no file of plan_memory.py --json"):
+        run(plan_memory, monkeypatch, capsys, "--from", str(file))
+
+
 def test_rates_of_a_benchmark(tmp_path):
     """A step that did not fit has no rate; other tables have no kinds."""
     rows = [{"kind": "box locked", "images/s": 3.5}, {"kind": "box released", "images/s": None}]

@@ -50,6 +50,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.batch < 1 or args.repeats < 1:
+        raise ValueError("--batch and --repeats are 1 at least")
+    if args.json:
+        open(args.json, "a", encoding="utf-8").close()  # one that cannot be written is found before any work
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     args.opts += ["MODEL.DEVICE", args.device, "SOLVER.AMP.ENABLED", str(args.precision == "bf16")]
     cfg = config_from_args(args)

@@ -60,6 +60,20 @@ def count(cfg) -> dict:
     return found
 
 
+def read_counts(path: Path) -> dict:
+    """
+    Raises:
+        ValueError: the file is none that ``--json`` has written. OSError: it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"parameters", "work", "bytes"} <= found.keys():
+        raise ValueError(f"--from: {path} is no file of plan_memory.py --json")
+    return found
+
+
 def tables(found: dict, cards: list[float], batch: int) -> str:
     """Bytes by kind, the largest batches, and the settings for one batch."""
     network = Network(found["parameters"], {kind: work["trained"] for kind, work in found["work"].items()})
@@ -107,9 +121,7 @@ def main() -> None:
     if args.measure:
         print(measure(config_from_args(args), args.measure))
         return
-    found = (
-        json.loads(Path(args.earlier).read_text(encoding="utf-8")) if args.earlier else count(config_from_args(args))
-    )
+    found = read_counts(Path(args.earlier)) if args.earlier else count(config_from_args(args))
     if args.json:
         Path(args.json).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(

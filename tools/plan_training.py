@@ -73,7 +73,9 @@ def main() -> None:
     cfg = config_from_args(args)
     rates = rates_of(args)
     machine = Machine(1, args.bandwidth * 1e9, args.cores, args.loader_rate, args.price, args.pass_seconds)
-    counts = [int(count) for count in args.gpus.split(",")]
+    counts = [int(count) if count.strip().isdigit() else 0 for count in args.gpus.split(",")]
+    if min(counts) < 1:
+        raise ValueError(f"--gpus takes numbers from 1, separated by commas, not {args.gpus!r}")
     print(assumptions(args), end="\n\n")
     rows = run_rows(cfg, rates, machine, counts, args.batch_per_gpu)
     print(markdown("Training of published size", rows))

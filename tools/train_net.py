@@ -37,9 +37,9 @@ def setup(args):
     if comm.is_main_process():
         check_writable(Path(cfg.OUTPUT_DIR))
         rotate(Path(cfg.OUTPUT_DIR) / "log.txt")
-    default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fx_d2")
     prepare(cfg)
+    default_setup(cfg, args)  # writes config.yaml: only of a configuration that holds
     return cfg
 
 

@@ -18,6 +18,7 @@ from .others import backbone_rows, ema_rows, inference_rows
 from .processes import process_rows
 from .sampling import sampling_rows
 from .scoring import coco_rows, finding_rows
+from .steps import kinds
 from .training import step_rows
 
 Tables = dict[str, Callable[..., list[dict]]]
@@ -55,11 +56,15 @@ def measure(cfg, options: Options, what: list[str]) -> Iterator[tuple[str, list[
     """Title and rows of each table, as soon as it is done.
 
     Raises:
-        ValueError: an entry of ``what`` or the clock is unknown.
+        ValueError: an entry of ``what`` or of the kinds, or the clock is unknown.
     """
     for name in what:
         if name not in TABLES:
             raise ValueError(f"--what: {name!r} is none of {', '.join(TABLES)}")
+    known = [str(kind) for kind in kinds(cfg)]
+    for beginning in options.kinds:
+        if not any(name.startswith(beginning) for name in known):
+            raise ValueError(f"--kinds: none of {', '.join(known)} begins with {beginning!r}")
     check_clock(options.clock, torch.device(cfg.MODEL.DEVICE))
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -68,22 +68,30 @@ class TrainingImages(Dataset):
         return self.mappers[unit](record, _generator(self.seed, unit, pass_index, position, _VIEW))
 
 
+def check_shares(schedule: CycleSchedule, processes: int) -> None:
+    """
+    Raises:
+        ValueError: a batch has fewer images than there are processes.
+    """
+    for stretch in schedule.stretches:
+        smallest = stretch.images // stretch.steps
+        if smallest < processes:
+            raise ValueError(
+                f"{stretch.unit}, pass {stretch.pass_index + 1}: a batch has {smallest} image(s) for {processes} "
+                "processes; reduce the number of processes (--num-gpus), or enlarge the pass or the batch "
+                f"(FX.CYCLE.{stretch.unit.task.upper()}, SOLVER.IMS_PER_BATCH)"
+            )
+
+
 class CycleBatchSampler(Sampler[list[Key]]):
     """The keys of each batch from one iteration to the schedule's end; process r of w takes every w-th from the r-th.
 
     Raises:
-        ValueError: a batch has fewer images than there are processes.
+        ValueError: see :func:`check_shares`.
     """
 
     def __init__(self, schedule: CycleSchedule, start_iter: int, rank: int, world_size: int) -> None:
-        for stretch in schedule.stretches:
-            smallest = stretch.images // stretch.steps
-            if smallest < world_size:
-                raise ValueError(
-                    f"{stretch.unit}, pass {stretch.pass_index + 1}: a batch has {smallest} image(s) for {world_size} "
-                    "processes; reduce the number of processes (--num-gpus), or enlarge the pass or the batch "
-                    f"(FX.CYCLE.{stretch.unit.task.upper()}, SOLVER.IMS_PER_BATCH)"
-                )
+        check_shares(schedule, world_size)
         self.schedule, self.start_iter, self.rank, self.world_size = schedule, start_iter, rank, world_size
 
     def __len__(self) -> int:

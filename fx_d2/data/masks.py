@@ -14,6 +14,8 @@ from .images import read_mask
 from .runs import by_rows, check_run_lengths, draw_runs
 
 UNKNOWN = 255
+# Drawing an outline takes memory for each pixel that it passes, within the image or not.
+FARTHEST = 1e6
 
 
 def decode_masks(dataset_dict: Mapping[str, Any], num_classes: int) -> np.ndarray:
@@ -77,6 +79,11 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
     return draw_runs(check_run_lengths(segmentation, height, width), height, width)
 
 
+def marks_pixels(polygon: list[float], height: int, width: int) -> bool:
+    """Whether COCO's drawing of a polygon has a pixel within an image: not if it is outside, a line, or too small."""
+    return bool(coco_mask.area(coco_mask.frPyObjects([polygon], height, width)).any())
+
+
 def _draw_polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
     """COCO's drawing, within the rectangle that holds the polygons: a region of a tenth of the image costs a tenth."""
     mask = np.zeros((height, width), bool)
@@ -113,3 +120,5 @@ def check_polygons(polygons: Any) -> None:
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in polygon)
         if len(polygon) < 6 or len(polygon) % 2 or not numbers or not np.isfinite(polygon).all():
             raise DataError("a polygon needs at least three points as finite numbers x1, y1, x2, y2, x3, y3")
+        if np.abs(polygon).max() > FARTHEST:
+            raise DataError(f"a polygon has a point at {np.abs(polygon).max():.3g} pixels, far outside of any image")

@@ -18,7 +18,7 @@ from ..checkpoint import load_configured
 from ..config import cycle_passes, cycle_units
 from ..config_check import check_config
 from ..data.catalog import register_datasets
-from ..data.loader import build_train_loader, training_records
+from ..data.loader import build_train_loader, check_shares, training_records
 from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule, Unit
 from .checkpoint import FXCheckpointer
@@ -97,6 +97,7 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     folder = Path(cfg.OUTPUT_DIR)
     check_writable(folder)
     schedule = build_schedule(cfg)
+    check_shares(schedule, comm.get_world_size())
     check_evaluation(cfg)
     model, teacher = build_networks(cfg)
     check_locks(model, schedule)

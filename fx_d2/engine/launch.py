@@ -12,8 +12,10 @@ from detectron2.engine import launch
 from detectron2.engine.launch import DEFAULT_TIMEOUT
 from detectron2.utils import comm
 from torch.distributed.elastic.multiprocessing.errors import record
+from torch.multiprocessing import ProcessExitedException
 
-from .preemption import forwarding_to_children
+from ..tooling import INTERRUPTED
+from .preemption import Preempted, forwarding_to_children
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +37,30 @@ def launch_run(main: Callable, args) -> None:
     if not several:
         main(args)
         return
-    with forwarding_to_children():
-        launch(
-            main,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
+    with forwarding_to_children() as signals:
+        try:
+            launch(
+                _run_child,
+                args.num_gpus,
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
+                args=(main, args),
+            )
+        except ProcessExitedException as error:
+            if not (signals and error.exit_code < 0):
+                raise
+            # A process that does not listen yet dies of the signal; nothing was begun.
+            logger.warning("%s received before the run had begun", signals[0])
+            raise Preempted(signals[0]) from None
+
+
+def _run_child(main: Callable, args) -> None:
+    """PyTorch takes a child that Ctrl-C interrupted for one that is done."""
+    try:
+        main(args)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _join_rendezvous(main: Callable, args) -> None:

@@ -70,10 +70,13 @@ class StopRequest:
 
     def _handle(self, number: int, frame) -> None:
         again = number == signal.SIGINT and bool(self.received)
-        self.received = signal.Signals(number).name
+        name = signal.Signals(number).name
+        self.received = (
+            self.received or name
+        )  # the first says why; a launcher's SIGUSR1 may follow the terminal's SIGINT
         # No logging: the handler may interrupt a log line.
         when = "at once" if again or not self._deferred else "after this step; Ctrl-C once more stops at once"
-        os.write(sys.__stderr__.fileno(), f"{self.received} received: stopping {when}\n".encode())
+        os.write(sys.__stderr__.fileno(), f"{name} received: stopping {when}\n".encode())
         if again:
             raise KeyboardInterrupt
         if not self._deferred:
@@ -81,20 +84,31 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def forwarding_to_children() -> Iterator[None]:
+def forwarding_to_children() -> Iterator[list[str]]:
     """Passes stop signals on to the processes that this one has launched, and waits for them as before.
 
     They get SIGUSR1: a terminal's Ctrl-C reaches them directly, too, and a second SIGINT would be too much.
+
+    Yields:
+        The names of the signals that came.
+
+    Raises:
+        Preempted: one came before any process was there.
     """
+    received: list[str] = []
 
     def forward(number: int, frame) -> None:
-        for child in multiprocessing.active_children():
+        received.append(signal.Signals(number).name)
+        children = multiprocessing.active_children()
+        if not children:
+            raise Preempted(received[0])
+        for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGUSR1)
 
     before = {number: signal.signal(number, forward) for number in SIGNALS}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

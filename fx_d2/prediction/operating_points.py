@@ -62,11 +62,16 @@ class OperatingPoints:
         """
         path = Path(path)
         if not path.is_file():
-            raise DataError(f"file of operating points {str(path)!r} is not there")
+            what = "is a folder" if path.is_dir() else "is not there"
+            raise DataError(f"file of operating points {str(path)!r} {what}")
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{path}: not valid JSON ({error})") from None
+        if stored == {}:
+            raise DataError(
+                f"{path}: holds no operating points; the run that wrote it had no findings to choose them for"
+            )
         models: dict[str, dict[str, dict[str, OperatingPoint]]] = {}
         for model, datasets in _mapping(stored, str(path), "models").items():
             if model not in MODELS:

@@ -140,3 +140,5 @@ def test_other_tables(cfg, monkeypatch):
     assert all(row["seconds"] > 0 for rows in tables.values() for row in rows)
     with pytest.raises(ValueError, match="step, data, ema, eval, infer, processes, training"):
         list(report.measure(cfg, options, ["speed"]))
+    with pytest.raises(ValueError, match="--kinds: none of cls released, box locked.* begins with 'relesed'"):
+        list(report.measure(cfg, Options(kinds=("relesed",)), ["training"]))

@@ -93,6 +93,7 @@ def test_compressed_runs_agree_with_pycocotools(seed):
     [
         ([], "empty"),
         ([1, 2, 3, 4, 5, 6], "list of polygons"),
+        ([[1, 2, 3, 4e9, 5, 6]], "a point at 4e.09 pixels"),
         ([[1, 2, 3, 4]], "three points"),
         ([[1, 2, 3, 4, 5, float("nan")]], "finite"),
         ({"size": [8, 6], "counts": [48]}, r"\[8, 6\].*\[6, 8\]"),

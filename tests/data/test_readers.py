@@ -189,8 +189,8 @@ def test_boxes_are_clipped_dropped_and_counted(tmp_path, index, caplog):
         "b.JPG": {"annotations": []},
         "two/1.2.jpeg": {"annotations": []},  # listed without annotations: a negative
     }
-    assert "1 box that reached beyond the image and was clipped (first: annotation 2)" in caplog.text
-    assert "2 boxes that lay outside the image or had no area and were dropped (first: annotation 3)" in caplog.text
+    assert f"1 boxes clipped to the image (first: {reader.path}: annotation 2)" in caplog.text
+    assert f"2 boxes outside the image or without an area left out (first: {reader.path}: annotation 3)" in caplog.text
 
 
 def test_selected_categories_set_the_order_and_the_rest_is_counted(tmp_path, index, caplog):
@@ -202,7 +202,11 @@ def test_selected_categories_set_the_order_and_the_rest_is_counted(tmp_path, ind
 
 def test_masks_keep_their_segmentation(tmp_path, index):
     content = copy.deepcopy(COCO)
-    segmentations = [[[1, 1, 5, 1, 5, 5]], {"size": [10, 20], "counts": [200]}, {"size": [10, 20], "counts": [0, 200]}]
+    segmentations = [
+        [[1, 1, 5, 1, 5, 5]],
+        {"size": [10, 20], "counts": [199, 1]},
+        {"size": [10, 20], "counts": [0, 200]},
+    ]
     content["annotations"] = content["annotations"][:3]
     for annotation, segmentation in zip(content["annotations"], segmentations, strict=True):
         annotation["segmentation"] = segmentation
@@ -212,6 +216,28 @@ def test_masks_keep_their_segmentation(tmp_path, index):
         "annotations": [{"segmentation": segmentations[2], "category_id": 1, "iscrowd": 0}],
         "unknown_classes": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "kept"),
+    [
+        ({"size": [10, 20], "counts": [200]}, None),
+        ([[30, 1, 40, 1, 40, 9]], None),
+        ([[-9, 1, -2, 1, -2, 9]], None),
+        ([[1, 1, 3, 3, 5, 5]], None),
+        ([[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]], None),
+        ([[1, 1, 5, 1, 5, 5], [30, 1, 40, 1, 40, 9]], [[1, 1, 5, 1, 5, 5]]),
+    ],
+)
+def test_masks_that_mark_nothing_are_named_and_counted(tmp_path, index, caplog, segmentation, kept):
+    content = copy.deepcopy(COCO)
+    content["annotations"] = [{"id": 8, "image_id": 7, "category_id": 5, "segmentation": segmentation}]
+    reader = coco(tmp_path, content, "mask")
+    found = reader.read(index)["a.png"]["annotations"]
+    assert [annotation["segmentation"] for annotation in found] == ([kept] if kept else [])
+    ((reason, event),) = reader.events.items()
+    assert reason.startswith("masks of which a polygon" if kept else "masks that mark no pixel")
+    assert (event.times, event.first) == (1, f"{reader.path}: annotation 8") and event.first in caplog.text
 
 
 def change(path: str, value):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.utils import comm
 
 from fx_d2.checkpoint import CheckpointError
+from fx_d2.data.catalog import clear_datasets
 from fx_d2.engine import files
 from fx_d2.engine.build import build_trainer, prepare
 from fx_d2.engine.checkpoint import FXCheckpointer
@@ -181,6 +183,18 @@ def test_other_classes_are_refused(checkpointer):
     content["classes"]["two/cls"].reverse()
     with pytest.raises(ValueError, match=r"two/cls was trained with classes \['Mass', 'Effusion', 'Normal'\]"):
         checkpointer.restore(path, content)
+
+
+def test_a_refused_run_leaves_an_earlier_one_alone(cohort, tmp_path, monkeypatch):
+    cfg = short_config(cohort, tmp_path)
+    clear_datasets()
+    (tmp_path / "model_final.pth").write_text("an earlier run")
+    prepare(cfg)
+    monkeypatch.setattr(comm, "get_world_size", lambda: 99)
+    with pytest.raises(ValueError, match="image.s. for 99 processes"):
+        build_trainer(cfg, resume=False)
+    assert "previous" not in [path.name for path in tmp_path.iterdir()]
+    assert (tmp_path / "model_final.pth").read_text() == "an earlier run"
 
 
 def test_an_earlier_run_is_set_aside_and_its_log_rotated(tmp_path):

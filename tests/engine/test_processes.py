@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fx_d2.engine.launch import _run_child
 from tests.engine.runs import assert_same_run, run_in_process, short_config
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,32 @@ def test_a_signal_saves_and_resume_goes_on_exactly(cohort, tmp_path):
     cfg.OUTPUT_DIR = str(tmp_path / "unbroken")
     assert run_in_process(cfg) == 0
     assert_same_run(tmp_path / "unbroken", tmp_path / "run")
+
+
+@pytest.mark.parametrize("children", [1, 2])
+def test_a_signal_to_processes_that_only_start(cohort, tmp_path, children):
+    """They are still importing and do not listen; nothing was begun: the launcher ends with 75 all the same.
+
+    The first child of a process that launches others is Python's watch over shared memory.
+    """
+    cfg = short_config(cohort, tmp_path / "run", **QUIET)
+    process = start(cfg, "--num-gpus", "2", "--dist-url", f"tcp://127.0.0.1:{free_port()}", CUDA_VISIBLE_DEVICES="")
+    end = time.monotonic() + 300
+    while len(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()) < children:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    output = finish(process, cfg)
+    assert process.returncode == 75, output[-3000:]
+
+
+def test_a_double_interrupt_of_processes_is_no_success():
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        _run_child(interrupted, None)
+    assert ended.value.code == 130
 
 
 def torchrun(count):

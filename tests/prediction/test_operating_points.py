@@ -129,7 +129,7 @@ def entry(threshold=0.5, source="s", label="Mass", dataset="nih_cxr14", model="t
     [
         ("{", "t.json: not valid JSON"),
         ([], "t.json: models are needed here"),
-        ({}, "t.json: models are needed here"),
+        ({}, "t.json: holds no operating points; the run that wrote it had no findings"),
         ({"teacher": 3}, "t.json: teacher: datasets are needed here, not 3"),
         ({"teacher": {"nih_cxr14": 0.5}}, "t.json: teacher/nih_cxr14: classes are needed here, not 0.5"),
         ({"teacher": {"nih_cxr14": {"Mass": 0.5}}}, "t.json: teacher/nih_cxr14/Mass: .* is needed here, .* not 0.5"),
@@ -152,8 +152,8 @@ def test_bad_files(tmp_path, stored, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    for path in (tmp_path / "gone.json", tmp_path):
-        with pytest.raises(DataError, match=f"operating points '{path}' is not there"):
+    for path, what in ((tmp_path / "gone.json", "not there"), (tmp_path, "a folder")):
+        with pytest.raises(DataError, match=f"operating points '{path}' is {what}"):
             OperatingPoints.load(path)
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 from detectron2.structures import BoxMode
 
 from ..errors import DataError, count, nearest
-from ..masks import check_polygons, check_run_lengths
+from ..masks import check_polygons, marks_pixels
+from ..records import Event
+from ..runs import check_run_lengths
 from .image_index import ImageIndex
 
 logger = logging.getLogger(__name__)
@@ -34,11 +36,13 @@ class CocoFile:
         path: the JSON file.
         task: ``box`` (reads ``bbox``) or ``mask`` (reads ``segmentation``).
         selected: names of the categories that are classes, in order; None takes all in the order of their ids.
+        events: what the last reading met and went on from, by reason.
     """
 
     path: Path
     task: str
     selected: tuple[str, ...] | None = None
+    events: dict[str, Event] = field(default_factory=dict, init=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -96,9 +100,8 @@ class CocoFile:
         images = self._images(index)
         extra = {"unknown_classes": []} if self.task == "mask" else {}
         records = {image_id: {"annotations": [], **extra} for image_id in images.values()}
-        self._tally: Counter = Counter()
-        self._first: dict[str, Any] = {}
-        seen = set()
+        self.events = {}
+        seen, others = set(), 0
         for number, annotation in enumerate(self.content["annotations"]):
             annotation_id = need(annotation, "id", f"{self.path}: annotations[{number}]")
             where = f"{self.path}: annotation {annotation_id!r}"
@@ -107,12 +110,12 @@ class CocoFile:
             seen.add(annotation_id)
             image_id, position = self._target(annotation, images, positions, where)
             if position is None:
-                self._tally["other"] += 1
+                others += 1
                 continue
             record = self._annotation(annotation, position, index.size(image_id), where)
             if record is not None:
                 records[image_id]["annotations"].append(record)
-        self._report()
+        self._report(others)
         return records
 
     def _images(self, index: ImageIndex) -> dict[Any, str]:
@@ -158,13 +161,23 @@ class CocoFile:
         if not isinstance(segmentation, list | dict):
             raise DataError(f"{where}: no segmentation; task mask needs one (a file with boxes alone is for task box)")
         try:
-            if isinstance(segmentation, list):
-                check_polygons(segmentation)
-            else:
-                check_run_lengths(segmentation, *size)
+            drawn = self._drawn(segmentation, size, annotation["id"])
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
-        return {"segmentation": segmentation, **common}
+        return {"segmentation": drawn, **common} if drawn else None
+
+    def _drawn(self, segmentation: list | dict, size: tuple[int, int], annotation_id: Any) -> list | dict:
+        """What of a segmentation marks a pixel of the image; empty where nothing does. Both are counted."""
+        if isinstance(segmentation, dict):
+            drawn = segmentation if check_run_lengths(segmentation, *size)[1::2].any() else {}
+        else:
+            check_polygons(segmentation)
+            drawn = [polygon for polygon in segmentation if marks_pixels(polygon, *size)]
+        if not drawn:
+            self._note("masks that mark no pixel of the image left out", annotation_id)
+        elif isinstance(drawn, list) and len(drawn) < len(segmentation):
+            self._note("masks of which a polygon marks no pixel of the image and was left out", annotation_id)
+        return drawn
 
     def _box(self, annotation: dict, size: tuple[int, int], where: str) -> list[float] | None:
         """The box within the image, None if nothing of it is left; both are counted."""
@@ -175,34 +188,24 @@ class CocoFile:
         x0, x1 = max(x, 0.0), min(x + width, float(size[1]))
         y0, y1 = max(y, 0.0), min(y + height, float(size[0]))
         if x1 - x0 < _TINY or y1 - y0 < _TINY:
-            self._note("dropped", annotation["id"])
+            self._note("boxes outside the image or without an area left out", annotation["id"])
             return None
         if max(abs(x - x0), abs(x + width - x1), abs(y - y0), abs(y + height - y1)) > _TINY:
-            self._note("clipped", annotation["id"])
+            self._note("boxes clipped to the image", annotation["id"])
         return [x0, y0, x1 - x0, y1 - y0]
 
-    def _note(self, what: str, annotation_id: Any) -> None:
-        self._tally[what] += 1
-        self._first.setdefault(what, annotation_id)
+    def _note(self, reason: str, annotation_id: Any) -> None:
+        event = self.events.setdefault(reason, Event(first=f"{self.path}: annotation {annotation_id!r}"))
+        event.times += 1
 
-    def _report(self) -> None:
-        for what, words in (
-            ("clipped", "reached beyond the image and was clipped"),
-            ("dropped", "lay outside the image or had no area and was dropped"),
-        ):
-            if self._tally[what]:
-                logger.warning(
-                    "%s: %s that %s (first: annotation %r)",
-                    self.path,
-                    count(self._tally[what], "box"),
-                    words.replace("was", "were") if self._tally[what] > 1 else words,
-                    self._first[what],
-                )
-        if self._tally["other"]:
+    def _report(self, others: int) -> None:
+        for reason, event in self.events.items():
+            logger.warning("%d %s (first: %s)", event.times, reason, event.first)
+        if others:
             logger.info(
                 "%s: %s of categories that are not among the classes %s",
                 self.path,
-                count(self._tally["other"], "annotation"),
+                count(others, "annotation"),
                 ", ".join(self.classes),
             )
 
