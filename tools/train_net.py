@@ -25,6 +25,7 @@ from detectron2.utils.logger import setup_logger
 from fx_d2.checkpoint import load_configured
 from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
 from fx_d2.engine.files import check_writable, rotate
+from fx_d2.engine.hooks.heartbeat import last_evaluation
 from fx_d2.engine.launch import launch_run
 from fx_d2.engine.preemption import StopRequest
 from fx_d2.engine.report import evaluate_and_report
@@ -53,8 +54,9 @@ def main(args):
         trainer = build_trainer(cfg, args.resume)
         trainer.stop = stop
         trainer.train(trainer.start_iter, trainer.max_iter)
-        stop.check()
-        return evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter)
+        with last_evaluation(trainer):
+            stop.check()
+            return evaluate_and_report(cfg, trainer.student, trainer.teacher, trainer.precision, trainer.max_iter)
 
 
 def invoke_main() -> None:

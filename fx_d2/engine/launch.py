@@ -14,8 +14,7 @@ from detectron2.utils import comm
 from torch.distributed.elastic.multiprocessing.errors import record
 from torch.multiprocessing import ProcessExitedException
 
-from ..tooling import INTERRUPTED
-from .preemption import Preempted, forwarding_to_children
+from .preemption import EXIT_INTERRUPTED, Preempted, forwarding_to_children
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ def launch_run(main: Callable, args) -> None:
     with forwarding_to_children() as signals:
         try:
             launch(
-                _run_child,
+                run_child,
                 args.num_gpus,
                 num_machines=args.num_machines,
                 machine_rank=args.machine_rank,
@@ -55,12 +54,12 @@ def launch_run(main: Callable, args) -> None:
             raise Preempted(signals[0]) from None
 
 
-def _run_child(main: Callable, args) -> None:
+def run_child(main: Callable, args) -> None:
     """PyTorch takes a child that Ctrl-C interrupted for one that is done."""
     try:
         main(args)
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _join_rendezvous(main: Callable, args) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 # "Temporary failure, try again" of sysexits.h: the same command with --resume goes on.
 EXIT_PREEMPTED = 75
+# What a shell reports of a command that Ctrl-C ended (128 + 2); fx_d2/tooling.py ends a single process with it.
+EXIT_INTERRUPTED = 130
 # SIGTERM is what schedulers send before they kill, SIGUSR1 what SLURM sends with --signal=USR1@seconds.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 

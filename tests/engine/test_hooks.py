@@ -1,5 +1,7 @@
 """Hooks one by one, with a stand-in for the trainer."""
 
+import contextlib
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -7,9 +9,11 @@ import torch
 from detectron2.utils.events import EventStorage
 
 from fx_d2.engine.checkpoint import FXCheckpointer
-from fx_d2.engine.hooks import BestCheckpoint, Evaluation, LearningRate, LockRelease, TeacherEMA
+from fx_d2.engine.hooks import BestCheckpoint, Evaluation, Heartbeat, LearningRate, LockRelease, TeacherEMA
+from fx_d2.engine.hooks.heartbeat import last_evaluation
 from fx_d2.engine.hooks.teacher import momentum_at
 from fx_d2.engine.locking import apply_lock
+from fx_d2.engine.preemption import Preempted
 from fx_d2.modeling import ModelEMA
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 from tests.tiny import make_model
@@ -148,3 +152,21 @@ def test_best_checkpoint_where_the_metric_is_undefined(trainer, tmp_path, caplog
     trainer.storage.put_scalar("val/teacher/one/cls/AP", 0.5)
     hook.after_step()
     assert hook.best is None and not list(tmp_path.iterdir()) and "AUROC is undefined" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(None, "finished"), (Preempted("SIGTERM"), "preempted"), (OSError("full"), "failed")],
+)
+def test_the_evaluation_after_the_training_is_told_of(trainer, tmp_path, error, state):
+    file = tmp_path / "heartbeat.json"
+    hook = Heartbeat(file, 0.0)
+    hook.trainer, trainer.iter = trainer, trainer.max_iter
+    trainer.finished_steps, trainer.skipped, trainer._hooks = trainer.max_iter, 0, [hook]
+    with contextlib.suppress(Preempted, OSError), last_evaluation(trainer):
+        assert json.loads(file.read_text())["state"] == "evaluating"
+        if error:
+            raise error
+    beat = json.loads(file.read_text())
+    assert (beat["state"], beat["iteration"]) == (state, trainer.max_iter)
+    assert beat["reason"] == (f"{type(error).__name__}: {error}" if error else "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fx_d2.engine.launch import _run_child
+from fx_d2.engine.launch import run_child
 from tests.engine.runs import assert_same_run, run_in_process, short_config
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_a_double_interrupt_of_processes_is_no_success():
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as ended:
-        _run_child(interrupted, None)
+        run_child(interrupted, None)
     assert ended.value.code == 130
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from detectron2.engine import HookBase
 
 from ..files import replacing
+from ..preemption import Preempted
+
+logger = logging.getLogger(__name__)
 
 
 class Heartbeat(HookBase):
@@ -52,3 +58,22 @@ class Heartbeat(HookBase):
         with replacing(self.path, flush=False) as stream:
             stream.write((json.dumps(content, indent=1) + "\n").encode())
         self._last = time.time()
+
+
+@contextlib.contextmanager
+def last_evaluation(trainer) -> Iterator[None]:
+    """Tells of what follows the training: it takes its time, may be stopped or fail, and ``--resume`` repeats it."""
+    hooks = [hook for hook in trainer._hooks if isinstance(hook, Heartbeat)]
+
+    def tell(state: str, reason: str = "") -> None:
+        for hook in hooks:
+            hook.beat(state, reason)
+
+    tell("evaluating")
+    try:
+        yield
+    except BaseException as error:
+        tell("preempted" if isinstance(error, Preempted) else "failed", f"{type(error).__name__}: {error}")
+        logger.error("the last evaluation ends early: %s: %s; --resume repeats it", type(error).__name__, error)
+        raise
+    tell("finished")
