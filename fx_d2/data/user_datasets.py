@@ -150,10 +150,8 @@ class UserDataset:
         """What the reading met. A name without a file is an error here, so all that is listed is found and used."""
         records = self.read(task, split)
         files = [str(file) for file in self._readers[task].files]
-        report = ReadReport(f"{self.name}/{task}", split, files, *[len(records)] * 3)
-        for reason, event in getattr(self._readers[task], "events", {}).items():
-            report.note(reason, event.first, event.times)
-        return report
+        events = dict(getattr(self._readers[task], "events", {}))
+        return ReadReport(f"{self.name}/{task}", split, files, *[len(records)] * 3, events=events)
 
     @cached_property
     def _index(self) -> ImageIndex:
