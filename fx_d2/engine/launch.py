@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch.distributed.elastic.multiprocessing.errors import record
 from torch.multiprocessing import ProcessExitedException
 
-from .preemption import EXIT_INTERRUPTED, Preempted, forwarding_to_children
+from .preemption import EXIT_INTERRUPTED, SIGNALS, Preempted, forwarding_to_children
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def launch_run(main: Callable, args) -> None:
                 args=(main, args),
             )
         except ProcessExitedException as error:
-            if not (signals and error.exit_code < 0):
+            if not signals or -error.exit_code not in SIGNALS:
                 raise
             # A process that does not listen yet dies of the signal; nothing was begun.
             logger.warning("%s received before the run had begun", signals[0])
