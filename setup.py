@@ -62,6 +62,10 @@ EXTRAS_REQUIRE = {
         "pytest",  # make test
         "timm",  # tests: its Swin features are what ours must be, and its model loads our export
         "ruff",  # make lint
+        "mypy",  # make lint
+        "types-pyyaml",  # for mypy
+        "types-tabulate",
+        "types-tqdm",
         "playwright",  # the report and the demo in a real browser; drives the system's Chromium, downloads none
         "hotcoco>=1.3",  # compared with pycocotools
         "python-gdcm",  # writes JPEG lossless and JPEG-LS files for the tests of DICOM
@@ -84,7 +88,8 @@ setup(
     packages=find_packages(include=["fx_d2", "fx_d2.*"]),
     package_data={
         "fx_d2.prediction": ["findings.yaml"],  # which heads mean the same finding
-        "fx_d2.visualization.report": ["templates/*"],  # the report's page
+        "fx_d2": ["py.typed"],
+        "fx_d2.report": ["templates/*"],  # the report's page
     },
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

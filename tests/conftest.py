@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fx_d2.data.catalog import clear_datasets
-from fx_d2.data.phantoms import write_cohort
+from fx_d2.phantoms import write_cohort
 from tests.tiny import make_model
 from tests.trained import write_run
 

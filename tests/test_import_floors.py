@@ -1,11 +1,12 @@
-"""Walks the imports of the repository and asserts who may import whom.
+"""Walks the imports of the repository and asserts who may import whom, and that no imports run in a circle.
 
-    floor 0   config, config_check, config_node, machine, safe_yaml, schedule, data/labels, data/options
+    floor 0   config, machine, schedule, data/labels
     floor 1   data/*            modeling/*          siblings: neither imports the other
-    floor 2   evaluation/*      checkpoint/*        visualization/*
-    floor 3   engine/*            tooling (what the tools share)
-    floor 4   prediction/*        parity/*           benchmark/*
-    floor 5   export/*            demo/*
+    floor 2   evaluation/*      checkpoint/*        visualization/*       phantoms/*
+    floor 3   report/*          inspection/*
+    floor 4   engine/*          tooling (what the tools share)
+    floor 5   prediction/*
+    floor 6   export/*          demo/*
     above     tools/*, tests/*                      public names only
 
 A module imports from lower floors and from its own group. `fx_d2/__init__.py` and `fx_d2/doctor.py` import nothing of
@@ -15,6 +16,7 @@ the package, since the doctor runs where the rest does not import.
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +25,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
-GROUND = {"config", "config_check", "config_node", "machine", "safe_yaml", "schedule", "data.labels", "data.options"}
-FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "engine": 3, "tooling": 3}
-FLOORS |= {"prediction": 4, "parity": 4, "benchmark": 4, "export": 5, "demo": 5}
+GROUND = {"config", "machine", "schedule", "data.labels"}
+FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "phantoms": 2}
+FLOORS |= {"report": 3, "inspection": 3, "engine": 4, "tooling": 4, "prediction": 5, "export": 6, "demo": 6}
+TOP = 7  # above all floors
 ALONE = {"", "doctor"}
 
 
@@ -62,13 +65,13 @@ def imports_of(path: Path, root: Path) -> Iterator[Import]:
 def place(dotted: str) -> tuple[int, str]:
     """(floor, group) of a dotted name; the group is what may import its own members."""
     if dotted.split(".")[0] != PACKAGE:
-        return 6, dotted.split(".")[0]
+        return TOP, dotted.split(".")[0]
     inner = dotted[len(PACKAGE) + 1 :]
     if any(inner == name or inner.startswith(f"{name}.") for name in GROUND):
         return 0, "ground"
     group = inner.split(".")[0]
     if group in ALONE:
-        return 6, "alone"
+        return TOP, "alone"
     return FLOORS.get(group, -1), group
 
 
@@ -98,6 +101,38 @@ def faults(root: Path) -> list[str]:
     return [f"{i.file}:{i.line}: imports {i.target}: {why}" for i in every if (why := fault(i))]
 
 
+def circle(root: Path) -> list[str]:
+    """The first circle of modules that import each other, imports in functions and for type checking too; or []."""
+    files = sorted((root / PACKAGE).rglob("*.py"))
+    modules = {f"{PACKAGE}.{name}" if name else PACKAGE for name in (module_name(p, root / PACKAGE) for p in files)}
+    graph: dict[str, set[str]] = {}
+    for found in (found for path in files for found in imports_of(path, root)):
+        target = found.target if found.target in modules else found.target.rpartition(".")[0]
+        if target in modules and target != found.source:
+            graph.setdefault(found.source, set()).add(target)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other():
+    assert circle(ROOT) == []
+
+
+def test_a_circle_is_found_wherever_its_imports_stand(tmp_path):
+    (tmp_path / "fx_d2" / "data").mkdir(parents=True)
+    (tmp_path / "fx_d2" / "data" / "__init__.py").write_text("")
+    (tmp_path / "fx_d2" / "data" / "a.py").write_text("def late():\n    from .b import f\n")
+    (tmp_path / "fx_d2" / "data" / "b.py").write_text("if TYPE_CHECKING:\n    from . import c\n")
+    (tmp_path / "fx_d2" / "data" / "c.py").write_text("import os\n")
+    assert circle(tmp_path) == []
+    (tmp_path / "fx_d2" / "data" / "c.py").write_text("from fx_d2.data.a import late\n")
+    found = circle(tmp_path)
+    assert set(found) == {"fx_d2.data.a", "fx_d2.data.b", "fx_d2.data.c"} and found[0] == found[-1]
+
+
 def test_every_module_imports_from_below():
     found = faults(ROOT)
     assert not found, "\n" + "\n".join(found)
@@ -105,7 +140,7 @@ def test_every_module_imports_from_below():
 
 def test_the_walk_sees_the_package():
     """Guards against a walk that passes because it found nothing."""
-    config = {i.target for i in imports_of(ROOT / PACKAGE / "config.py", ROOT)}
+    config = {i.target for i in imports_of(ROOT / PACKAGE / "config" / "cycle.py", ROOT)}
     assert f"{PACKAGE}.schedule.Unit" in config and "detectron2.config.CfgNode" in config
 
 
@@ -117,7 +152,7 @@ def test_the_walk_sees_the_package():
         ("fx_d2/data/mapper.py", "from ..modeling.ema import ModelEMA", "may not import floor 1 (modeling)"),
         ("fx_d2/modeling/heads/box.py", "import fx_d2.data.masks", "may not import floor 1 (data)"),
         ("fx_d2/evaluation/box.py", "from ..visualization import overlay", "may not import floor 2 (visualization)"),
-        ("fx_d2/data/__init__.py", "from ..engine.build import build", "may not import floor 3 (engine)"),
+        ("fx_d2/data/__init__.py", "from ..engine.build import build", "may not import floor 4 (engine)"),
         ("fx_d2/engine/build.py", "from tools import train_net", "the package imports tools or tests"),
         ("fx_d2/doctor.py", "from .config import get_fx_cfg", "must run where it does not import"),
         ("fx_d2/__init__.py", "from .config import get_fx_cfg", "must run where it does not import"),
@@ -136,7 +171,7 @@ def test_a_forbidden_import_is_reported_with_file_and_line(tmp_path, file, line,
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("fx_d2/config.py", "from .schedule import Unit"),
+        ("fx_d2/config/defaults.py", "from .schedule import Unit"),
         ("fx_d2/data/mapper.py", "from .labels import NIH"),
         ("fx_d2/data/readers/coco.py", "from ..images import read_image"),
         ("fx_d2/modeling/heads/box.py", "from ...schedule import Unit"),

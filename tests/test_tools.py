@@ -9,8 +9,8 @@ import fill_cache
 import show_schedule
 import time_images
 from fx_d2 import get_fx_cfg
-from fx_d2.data.trees import write_tree
 from fx_d2.engine.build import prepare
+from fx_d2.phantoms.trees import write_tree
 from tests.tiny import tiny_config
 
 ROOT = Path(__file__).parents[1]

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from fx_d2.config import cycle_units
-from fx_d2.data.inspection import Options, check_data
-from fx_d2.data.inspection.cache import default_cache
-from fx_d2.data.inspection.table import render
+from fx_d2.inspection import Options, check_data
+from fx_d2.inspection.cache import default_cache
+from fx_d2.inspection.table import render
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fx_d2.data.trees import TREES, write_tree
+from fx_d2.phantoms.trees import TREES, write_tree
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fx_d2.data.phantoms import DATASETS, DEFAULT_IMAGES, Radiograph, draw, write_cohort
+from fx_d2.phantoms import DATASETS, DEFAULT_IMAGES, Radiograph, draw, write_cohort
 
 COLOURS = {  # BGR
     "Nodule": (0, 255, 255),

@@ -20,7 +20,7 @@ from detectron2.utils.logger import setup_logger
 from fx_d2.config import get_fx_cfg
 from fx_d2.data.catalog import register_datasets
 from fx_d2.data.errors import DataError
-from fx_d2.engine.reporting.report import write_report
+from fx_d2.report.report import write_report
 from fx_d2.tooling import run_tool
 
 logger = logging.getLogger("fx_d2.make_report")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..config.dataset_options import DATASET_OPTIONS
 from .errors import DataError, nearest
-from .options import DATASET_OPTIONS
 from .readers.candid_ptx import CandidPtx
 from .readers.chestx_det import ChestXDet
 from .readers.chexmask_vindr import CheXmaskVinDr

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..safe_yaml import parse_yaml
+from ..config.safe_yaml import parse_yaml
 from .errors import DataError, nearest
 
 

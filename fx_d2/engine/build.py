@@ -16,7 +16,7 @@ from detectron2.utils.events import EventWriter
 
 from ..checkpoint import load_configured
 from ..config import cycle_passes, cycle_units
-from ..config_check import check_config
+from ..config.check import check_config
 from ..data.catalog import register_datasets
 from ..data.loader import build_train_loader, check_shares, training_records
 from ..modeling import FoundationX, ModelEMA
@@ -55,7 +55,7 @@ def prepare(cfg) -> None:
     """Registers the datasets of a configuration and checks it, before any work.
 
     Raises:
-        ValueError: see :func:`fx_d2.config_check.check_config`.
+        ValueError: see :func:`fx_d2.config.check.check_config`.
     """
     register_datasets(cfg.DATASETS.FILES, cfg.DATASETS.OPTIONS)
     check_config(cfg)

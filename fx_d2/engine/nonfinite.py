@@ -104,7 +104,7 @@ class Nonfinite:
                 old.unlink()
         except (OSError, RuntimeError) as error:
             return f"; the batch could not be kept: {error}"
-        return f"; batch and weights are in {path}, tools/replay_batch.py computes the step again"
+        return f"; batch and weights are in {path}, tools/dev/replay_batch.py computes the step again"
 
 
 def _describe(trainer, batch, losses, norm) -> str:

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from fx_d2.benchmark.published import plain_parts
+from benchmarking.published import plain_parts
 from tests.engine.runs import short_config, train
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")

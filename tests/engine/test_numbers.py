@@ -11,8 +11,8 @@ from detectron2.structures import Boxes, Instances
 import replay_batch
 from fx_d2.checkpoint import safe_load
 from fx_d2.engine.build import build_trainer, prepare
+from fx_d2.engine.final_evaluation import evaluate_and_report
 from fx_d2.engine.nonfinite import pack_entry, unpack_entry
-from fx_d2.engine.report import evaluate_and_report
 from fx_d2.modeling.reduce import MicroBatches
 from tests.engine.runs import assert_same, read_metrics, short_config
 from tests.tiny import make_batch, make_model
@@ -51,7 +51,7 @@ def test_stop_names_everything_and_keeps_the_batch(cohort, tmp_path):
     assert message.startswith(
         "loss is not finite at iteration 7 (cycle 1/1 phantom_heart/mask released 1/2): loss_dice nan"
     )
-    assert ".png" in message and str(path) in message and "tools/replay_batch.py" in message
+    assert ".png" in message and str(path) in message and "tools/dev/replay_batch.py" in message
     assert json.loads((tmp_path / "heartbeat.json").read_text())["state"] == "failed"
     stored = safe_load(path)
     assert stored["files"] == [entry["file_name"] for entry in stored["batch"]]

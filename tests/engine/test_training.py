@@ -75,7 +75,7 @@ def test_command_line(cohort, tmp_path, monkeypatch):
     results = main()
     folder = tmp_path / "run"
     names = {path.name for path in folder.iterdir()}
-    assert {"config.yaml", "log.txt", "metrics.json", "results.json", "curves.png", "model_final.pth"} <= names
+    assert {"config.yaml", "log.txt", "metrics.json", "results.json", "report.html", "model_final.pth"} <= names
     assert {"report.html", "MODEL_CARD.md", "run.json"} <= names
     assert list((folder / "overlays").glob("*.png"))
 

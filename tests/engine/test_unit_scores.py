@@ -8,9 +8,9 @@ import torch
 
 from fx_d2.data.loader import spread
 from fx_d2.engine.build import build_trainer, prepare
+from fx_d2.engine.final_evaluation import evaluate_and_report
 from fx_d2.engine.hooks import UnitScores
-from fx_d2.engine.hooks.unit_scores import FILE
-from fx_d2.engine.report import evaluate_and_report
+from fx_d2.report.run import UNIT_SCORES
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 from tests.tiny import tiny_config
 
@@ -32,7 +32,7 @@ def run(tmp_path, every, start=0):
         hook.after_step()
     for trainer.iter in range(start, len(schedule)):
         hook.after_step()
-    path = tmp_path / FILE
+    path = tmp_path / UNIT_SCORES
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     assert len(calls) == len(rows)
     return rows
@@ -82,10 +82,10 @@ def test_scores_between_units_do_not_change_the_training(cohort, tmp_path):
         trainer = build_trainer(cfg, resume=False)
         trainer.train(0, trainer.max_iter)
         weights.append(trainer.student.state_dict())
-        scored.append((folder / FILE).exists())
+        scored.append((folder / UNIT_SCORES).exists())
     assert scored == [False, True]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-    rows = [json.loads(line) for line in (tmp_path / "1" / FILE).read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "1" / UNIT_SCORES).read_text().splitlines()]
     assert [row["after"] for row in rows] == [None, *units, *units]
     record = json.loads((tmp_path / "1" / "run.json").read_text())
     assert record["sessions"][0]["stop"] == trainer.max_iter and record["sessions"][0]["ended"]

@@ -1,6 +1,6 @@
 """Every fast path against the plain one on each device: bfloat16, one DDP process, memory.
 
-The CUDA cases skip without a GPU; ``tools/gpu_check.sh`` runs them where there is one.
+The CUDA cases skip without a GPU; ``tools/dev/gpu_check.sh`` runs them where there is one.
 """
 
 from functools import partial

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from detectron2.structures import BoxMode
 
+from ...config.dataset_options import DATASET_OPTIONS
 from .. import labels, rle
 from ..errors import DataError
 from ..laterality import derive_pairs
-from ..options import DATASET_OPTIONS
 from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .published import PublishedReader

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from detectron2.engine import HookBase
 
 from ...schedule import Unit
-from ..reporting.record import begin_session, end_session, note_images
+from ..run_record import begin_session, end_session, note_images
 
 
 class RunRecord(HookBase):

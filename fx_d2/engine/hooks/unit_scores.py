@@ -11,12 +11,11 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from ...evaluation.results import MAIN_METRIC
+from ...report.run import UNIT_SCORES
 from ...schedule import CycleSchedule, Unit
 from ..evaluate import Results
 
 logger = logging.getLogger(__name__)
-
-FILE = "unit_scores.jsonl"
 
 
 class UnitScores(HookBase):
@@ -34,7 +33,7 @@ class UnitScores(HookBase):
     """
 
     def __init__(self, cycles: int, score: Callable[[], Results], folder: str | Path) -> None:
-        self.cycles, self.score, self.path = cycles, score, Path(folder) / FILE
+        self.cycles, self.score, self.path = cycles, score, Path(folder) / UNIT_SCORES
 
     def before_train(self) -> None:
         self._spans = unit_spans(self.trainer.schedule)

@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .sampling import LevelShapes
+from .sampling_tokens import LevelShapes
 
 WARPS = 4
 _NUMBERS = 4  # a thread

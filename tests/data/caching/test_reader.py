@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from fx_d2.config import get_fx_cfg
-from fx_d2.config_check import check_config
+from fx_d2.config.check import check_config
 from fx_d2.data import images
 from fx_d2.data.caching import reader as module
 from fx_d2.data.caching.reader import ImageReader, default_folder

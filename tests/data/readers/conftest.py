@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fx_d2.data.builtin import builtin_records
-from fx_d2.data.trees import TREES, write_tree
+from fx_d2.phantoms.trees import TREES, write_tree
 
 
 @pytest.fixture(scope="session")

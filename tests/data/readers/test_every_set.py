@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from fx_d2.config import get_fx_cfg
+from fx_d2.config.dataset_options import DATASET_OPTIONS
 from fx_d2.data.builtin import DATASETS, builtin_records
 from fx_d2.data.catalog import register_datasets
 from fx_d2.data.errors import DataError
 from fx_d2.data.mapper import UnitMapper
-from fx_d2.data.options import DATASET_OPTIONS
-from fx_d2.data.trees import TREES
+from fx_d2.phantoms.trees import TREES
 from fx_d2.schedule import Unit
 
 NAMES = [entry.name for entry in DATASETS]

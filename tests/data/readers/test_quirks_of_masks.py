@@ -10,7 +10,7 @@ import pytest
 from fx_d2.data.images import read_image
 from fx_d2.data.labels import CHEXMASK, RIBS, SCR
 from fx_d2.data.masks import decode_masks
-from fx_d2.data.trees.run_lengths import absolute_rows, ellipse, relative_columns
+from fx_d2.phantoms.trees.run_lengths import absolute_rows, ellipse, relative_columns
 
 FIRST, SECOND, FAR = (100, 150, 300, 400), (200, 250, 420, 500), (700, 120, 900, 360)
 

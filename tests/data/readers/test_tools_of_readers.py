@@ -1,4 +1,4 @@
-"""tools/make_dataset_tree.py and tools/time_readers.py."""
+"""tools/make_dataset_tree.py and tools/dev/time_readers.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import make_dataset_tree
 import time_readers
 from fx_d2.data.builtin import builtin_records
-from fx_d2.data.trees import TREES
+from fx_d2.phantoms.trees import TREES
 
 
 def test_one_tree_is_written_and_read(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,16 @@
+"""The configuration: its keys (:mod:`.defaults`), safe merging (:mod:`.node`), checks (:mod:`.check`)."""
+
+from .check import check_config
+from .cycle import FINETUNE, cycle_passes, cycle_units, split_name, unit_metadata
+from .defaults import add_fx_config, get_fx_cfg
+
+__all__ = [
+    "FINETUNE",
+    "add_fx_config",
+    "check_config",
+    "cycle_passes",
+    "cycle_units",
+    "get_fx_cfg",
+    "split_name",
+    "unit_metadata",
+]

@@ -1,0 +1,181 @@
+"""Checks of a configuration that run before any work: relations, choices, ranges, names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import logging
+from collections.abc import Iterable
+
+from detectron2.config import CfgNode, get_cfg
+
+from ..schedule import Unit
+from .cycle import FINETUNE, cycle_passes, cycle_units, unit_metadata
+
+logger = logging.getLogger(__name__)
+
+# Keys of Detectron2 that would do nothing here, and what does it instead.
+_REPLACED = {
+    "SOLVER.MAX_ITER": "FX.CYCLE.COUNT (cycles)",
+    "SOLVER.STEPS": "nothing: the learning rate follows warm-up and cosine",
+    "SOLVER.CHECKPOINT_PERIOD": "FX.CHECKPOINT_CYCLES (cycles)",
+    "TEST.EVAL_PERIOD": "FX.EVAL.CYCLES (cycles)",
+    "DATASETS.TRAIN": "FX.CYCLE.UNITS",
+    "DATASETS.TEST": "FX.CYCLE.UNITS",
+    "INPUT.MIN_SIZE_TRAIN": "INPUT.SIZE",
+    "INPUT.MIN_SIZE_TEST": "INPUT.SIZE",
+}
+
+
+def _lookup(cfg: CfgNode, key: str):
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def _check_choice(cfg: CfgNode, key: str, choices: tuple[str, ...]) -> None:
+    value = _lookup(cfg, key)
+    if value not in choices:
+        known = ", ".join(choice or "'' (none)" for choice in choices)
+        raise ValueError(f"{key} must be one of {known}, not {value!r}")
+
+
+def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:
+    value = _lookup(cfg, key)
+    if not low <= value <= high:
+        raise ValueError(f"{key} must lie in {low}..{high}, not {value!r}")
+
+
+_CHOICES = {
+    "MODEL.BOX.LAYOUT": ("per_dataset", "shared"),
+    "MODEL.BOX.SAMPLING": ("plain", "triton"),
+    "FX.TEACHER.MOMENTUM_SCHEDULE": ("constant", "cosine"),
+    "FX.TEACHER.UPDATE": ("pass", "iteration"),
+    "INPUT.CACHE.MODE": ("auto", "all", "off"),
+    "FX.NONFINITE.POLICY": ("stop", "skip"),
+    "FX.EVAL.OPERATING_POINT": ("youden", "f1"),
+    "FX.FINETUNE": ("", *FINETUNE),
+    "FX.COMPILE": ("", "default", "reduce-overhead"),
+    "MODEL.WEIGHTS_PART": ("auto", "student", "teacher", "backbone"),
+    "FX.WANDB.MODE": ("online", "offline", "disabled"),
+    "SOLVER.AMP.DTYPE": ("bfloat16", "float16"),
+}
+_RANGES = {
+    "FX.TEACHER.MOMENTUM": (0.0, 1.0),
+    "FX.CONSISTENCY_WEIGHT": (0.0, 1.0),
+    "SOLVER.WARMUP_FRACTION": (0.0, 1.0),
+    "MODEL.SWIN.DROP_PATH_RATE": (0.0, 0.99),
+    "FX.EVAL.BOOTSTRAPS": (0, 1_000_000),
+    "FX.EVAL.CONFIDENCE": (0.5, 0.999),
+    "FX.EVAL.FROC_IOU": (0.01, 0.99),
+    "MODEL.MIN_BACKBONE": (0.0, 1.0),
+}
+_AT_LEAST = {
+    "FX.CYCLE.COUNT": 1,
+    "FX.CHECKPOINT_CYCLES": 1,
+    "FX.CHECKPOINT_KEEP": 0,
+    "FX.LOG_PERIOD": 1,
+    "FX.HEARTBEAT_SECONDS": 0,
+    "FX.NONFINITE.LIMIT": 0,
+    "FX.EVAL.CYCLES": 0,
+    "FX.EVAL.BATCH": 1,
+    "FX.EVAL.OVERLAYS": 0,
+    "FX.EVAL.AFTER_UNITS": 0,
+    "FX.EVAL.AFTER_UNITS_IMAGES": 0,
+    "FX.EVAL.REPORT_CASES": 0,
+    "SOLVER.IMS_PER_BATCH": 1,
+    "SOLVER.ACCUMULATE": 1,
+    "SOLVER.BASE_LR": 0,
+    "INPUT.SIZE": 1,
+    "DATALOADER.NUM_WORKERS": 0,
+    "DATALOADER.PREFETCH": 1,
+}
+
+
+def check_config(cfg: CfgNode) -> None:
+    """Checks what single keys cannot: relations, choices, ranges, names. Needs the datasets registered.
+
+    Raises:
+        ValueError: one message that names the key and the fix.
+    """
+    default = get_cfg()
+    for key, instead in _REPLACED.items():
+        if _lookup(cfg, key) != _lookup(default, key):
+            raise ValueError(f"{key} has no effect in fx_d2; use {instead}")
+    for key, choices in _CHOICES.items():
+        _check_choice(cfg, key, choices)
+    for key, (low, high) in _RANGES.items():
+        _check_range(cfg, key, low, high)
+    for key, least in _AT_LEAST.items():
+        if not _lookup(cfg, key) >= least:
+            raise ValueError(f"{key} must be at least {least}, not {_lookup(cfg, key)!r}")
+    if 0 < cfg.INPUT.READ_SIDE < cfg.INPUT.SIZE:
+        raise ValueError(
+            f"INPUT.READ_SIDE {cfg.INPUT.READ_SIDE} is below INPUT.SIZE {cfg.INPUT.SIZE}; raise it or set it to 0"
+        )
+    if cfg.FX.COMPILE == "reduce-overhead" and cfg.SOLVER.ACCUMULATE > 1:
+        raise ValueError(
+            "FX.COMPILE reduce-overhead keeps gradients where the next micro-batch is computed; "
+            "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"
+        )
+    _check_sampling(cfg)
+    cycle_passes(cfg)
+    units = cycle_units(cfg)
+    if not units:
+        raise ValueError("FX.CYCLE.UNITS is empty: name at least one unit, for instance ['node21/cls', 'node21/box']")
+    for unit in units:
+        metadata = unit_metadata(unit)
+        if cfg.INPUT.FLIP[unit.task.upper()] > 0 and not metadata.flip:
+            logger.warning("%s has left or right classes without a partner: its images are not flipped", unit)
+    _check_splits(cfg, units)
+    _check_best(cfg, units)
+
+
+def _check_sampling(cfg: CfgNode) -> None:
+    """Now, and not at the first batch of boxes, perhaps hours later."""
+    if cfg.MODEL.BOX.SAMPLING != "triton":
+        return
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
+        raise ValueError(
+            f"MODEL.BOX.SAMPLING triton needs MODEL.DEVICE cuda and a GPU, not {cfg.MODEL.DEVICE}; set it to plain"
+        )
+    if importlib.util.find_spec("triton") is None:
+        raise ValueError("MODEL.BOX.SAMPLING triton needs the package triton (pip install triton); set it to plain")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+
+
+def _check_splits(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
+    """At least one unit must have a split that is to be scored; a unit without it is named in the log later."""
+    known = list(dict.fromkeys(split for unit in units for split in unit_metadata(unit).splits))
+    wanted = {
+        "FX.EVAL.SPLIT": cfg.FX.EVAL.SPLIT,
+        "FX.EVAL.VAL_SPLIT": cfg.FX.EVAL.VAL_SPLIT if cfg.FX.EVAL.CYCLES or cfg.FX.EVAL.AFTER_UNITS else "",
+    }
+    for key, split in wanted.items():
+        if split and split not in known:
+            off = "FX.EVAL.CYCLES 0 with FX.EVAL.AFTER_UNITS 0" if key == "FX.EVAL.VAL_SPLIT" else "FX.EVAL.SPLIT ''"
+            raise ValueError(
+                f"{key}: no unit of the cycle has a split {split!r}, {_nearest(split, known)} {off} scores none"
+            )
+
+
+def _check_best(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
+    """``model/mean``, ``model/{dataset}/{task}/{metric}``: the model and the unit must exist.
+
+    Whether the unit has the metric is seen when its images are read; see ``engine/build.py``.
+    """
+    model, _, rest = cfg.FX.EVAL.BEST.partition("/")
+    unit = "/".join(rest.split("/")[:2])
+    known = [*map(str, units)]
+    fits = rest == "mean" or (unit in known and len(rest) > len(unit) + 1)
+    if model not in ("student", "teacher") or not fits:
+        valid = [f"{m}/{rest}" for m in ("student", "teacher") for rest in ("mean", *(f"{u}/METRIC" for u in known))]
+        raise ValueError(
+            f"FX.EVAL.BEST: {cfg.FX.EVAL.BEST!r} is not student|teacher followed by /mean or /dataset/task/metric of a "
+            f"unit of the cycle; {_nearest(cfg.FX.EVAL.BEST, valid)}"
+        )

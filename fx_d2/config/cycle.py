@@ -1,0 +1,59 @@
+"""What a configuration says of the cycle: its units, their passes, and the metadata of a unit."""
+
+from __future__ import annotations
+
+import difflib
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..schedule import TASKS, Pass, Unit
+
+# What FX.FINETUNE trains, as a pass says it.
+FINETUNE = {"full": "path", "head": "head", "backbone": "backbone"}
+
+
+def cycle_units(cfg: CfgNode) -> tuple[Unit, ...]:
+    """The units of ``FX.CYCLE.UNITS`` in order."""
+    return tuple(Unit.parse(text) for text in cfg.FX.CYCLE.UNITS)
+
+
+def cycle_passes(cfg: CfgNode) -> dict[str, tuple[Pass, ...]]:
+    """The passes of each task, parsed and checked."""
+    if cfg.FX.FINETUNE:
+        if cfg.FX.FINETUNE not in FINETUNE:
+            raise ValueError(f"FX.FINETUNE must be one of {', '.join(FINETUNE)}, or empty, not {cfg.FX.FINETUNE!r}")
+        return {task: (Pass(train=FINETUNE[cfg.FX.FINETUNE]),) for task in TASKS}
+    passes = {}
+    for task in TASKS:
+        key = f"FX.CYCLE.{task.upper()}"
+        try:
+            passes[task] = tuple(Pass.from_dict(record) for record in cfg.FX.CYCLE[task.upper()])
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{key}: {error}") from None
+    return passes
+
+
+def split_name(unit: Unit, split: str) -> str:
+    """Name of a unit's split in Detectron2's catalogs, ``{dataset}_{task}_{split}``."""
+    return f"{unit.dataset}_{unit.task}_{split}"
+
+
+def unit_metadata(unit: Unit):
+    """Detectron2 metadata of a unit: ``thing_classes``, ``exclusive``, ``lateral_pairs``, ``splits``, ``unit``.
+
+    Raises:
+        ValueError: the unit is not registered; the message lists the units that are.
+    """
+    name = split_name(unit, "train")
+    if name not in DatasetCatalog.list():
+        known = sorted(
+            {MetadataCatalog.get(n).unit for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("unit")}
+        )
+        close = difflib.get_close_matches(str(unit), known, n=1)
+        raise ValueError(
+            f"unknown unit {str(unit)!r}"
+            + (f", did you mean {close[0]!r}?" if close else "")
+            + f" Registered units: {', '.join(known) or 'none (list your dataset files in DATASETS.FILES)'}"
+        )
+    return MetadataCatalog.get(name)

@@ -1,0 +1,88 @@
+"""Curves, passes and the forgetting matrix of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..evaluation.results import MAIN_METRIC
+from .run import Run
+from .timeline import History
+
+MODELS = ("teacher", "student")
+
+
+def histories(run: Run) -> list[History]:
+    """One for each unit that was trained, in the order of the cycle."""
+    units = list(dict.fromkeys(stretch.unit for stretch in run.stretches))
+    return [_history(run, unit) for unit in units]
+
+
+def _history(run: Run, unit: str) -> History:
+    metric = MAIN_METRIC[unit.rpartition("/")[2]]
+    scores = {model: _points(run, f"val/{model}/{unit}/{metric}") for model in MODELS}
+    between = {
+        model: [
+            (row["iteration"], row["scores"][model][unit])
+            for row in run.unit_scores
+            if row["scores"].get(model, {}).get(unit) is not None
+        ]
+        for model in MODELS
+    }
+    final = {model: run.unit_metrics(model, unit).get(metric) for model in run.models}
+    return History(unit, metric, scores, _points(run, f"{unit}/total_loss"), passes_of(run, unit), final, between)
+
+
+def _points(run: Run, key: str) -> list[tuple[float, float]]:
+    return [(iteration, row[key]) for iteration, row in run.rows.items() if key in row]
+
+
+def passes_of(run: Run, unit: str) -> list[tuple[int, int, bool]]:
+    """(first, end, locked) of every pass of a unit, as far as the run came."""
+    spans = []
+    for cycle in range(-(-run.done // run.cycle_length) if run.cycle_length else 0):
+        base = cycle * run.cycle_length
+        for stretch in run.stretches:
+            if stretch.unit == unit and base + stretch.start < run.done:
+                spans.append((base + stretch.start, min(base + stretch.stop, run.done), stretch.locked))
+    return spans
+
+
+def validations(run: Run) -> list[int]:
+    """Iterations at whose end the validation split was scored."""
+    return [iteration for iteration, row in run.rows.items() if any(key.startswith("val/") for key in row)]
+
+
+def best_iteration(run: Run) -> int | None:
+    """Where ``FX.EVAL.BEST`` was highest, the first time; None where it was never scored."""
+    key = f"val/{run.cfg.FX.EVAL.BEST}"
+    scored = [(row[key], -iteration) for iteration, row in run.rows.items() if key in row]
+    return -max(scored)[1] if scored else None
+
+
+def forgetting(rows: Sequence[dict[str, Any]], units: Sequence[str], model: str) -> tuple[np.ndarray, np.ndarray]:
+    """How the score of a unit moves while another one trains.
+
+    Args:
+        rows: measurements, see :class:`fx_d2.engine.hooks.UnitScores`. A change counts where all units were scored just
+            before a unit began and just after it ended.
+
+    Returns:
+        change (U, U) float: row scored, column trained, mean over the cycles, NaN where nothing is known; and the
+        number of cycles (U, U) behind it.
+    """
+    place = {unit: number for number, unit in enumerate(units)}
+    at = {row["iteration"]: row["scores"].get(model, {}) for row in rows}
+    total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)), dtype=np.int64)
+    for row in rows:
+        before, after = at.get(row["begun"]), row["scores"].get(model, {})
+        if row["after"] not in place or before is None:
+            continue
+        for unit, number in place.items():
+            if before.get(unit) is not None and after.get(unit) is not None:
+                total[number, place[row["after"]]] += after[unit] - before[unit]
+                count[number, place[row["after"]]] += 1
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan), count

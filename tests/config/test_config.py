@@ -1,0 +1,87 @@
+"""Every configuration file loads, and what single keys cannot say is checked with a clear message."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fx_d2 import get_fx_cfg, register_datasets
+from fx_d2.config import cycle_passes, cycle_units, unit_metadata
+from fx_d2.config.check import check_config
+from fx_d2.schedule import Pass, Unit
+
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "real_cxr" / "shared_part"
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+pytestmark = pytest.mark.usefixtures("fresh_catalog")
+
+
+def load(name="foundation_x_swin_b.yaml", *pairs):
+    cfg = get_fx_cfg()
+    cfg.merge_from_file(str(ROOT / "configs" / name))
+    cfg.merge_from_list(list(pairs))
+    register_datasets()
+    return cfg
+
+
+@pytest.fixture
+def real_root(tmp_path):
+    """A data root with the real radiographs, as datasets/real_radiographs.yaml expects it."""
+    if not REAL.is_dir():
+        pytest.skip(f"the real radiographs are not at {REAL}")
+    for name in ("covid_cxr", "nih_cxr14"):
+        (tmp_path / name).symlink_to(REAL / name)
+    shutil.copy(ROOT / "datasets" / "real_radiographs.yaml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_file_loads_and_is_checked(path, cohort, monkeypatch, request):
+    root = request.getfixturevalue("real_root") if path.stem == "real_radiographs" else cohort
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
+    # Nothing is found by accident in the working folder.
+    monkeypatch.chdir(root)
+    cfg = get_fx_cfg()
+    cfg.merge_from_file(str(path))
+    register_datasets(cfg.DATASETS.FILES)
+    check_config(cfg)
+    assert cycle_units(cfg)
+
+
+def test_the_published_cycle():
+    """Twenty units, 29 passes: 11 cls once, 6 box and 3 mask Locked then Released."""
+    cfg = load()
+    units, passes = cycle_units(cfg), cycle_passes(cfg)
+    assert [sum(unit.task == task for unit in units) for task in ("cls", "box", "mask")] == [11, 6, 3]
+    assert sum(len(passes[unit.task]) for unit in units) == 29
+    assert passes["box"] == (Pass(train="head", fraction=0.5), Pass(train="path", fraction=1.0))
+    assert units[0] == Unit("chexpert", "cls") and units[6] == Unit("tbx11k", "box") and units[-1].task == "mask"
+    assert len(unit_metadata(Unit("chestx_det", "box")).thing_classes) == 13
+    assert unit_metadata(Unit("rsna_pneumonia", "cls")).exclusive
+    plus = load("foundation_x_plus_swin_b.yaml")
+    assert sum(len(cycle_passes(plus)[unit.task]) for unit in cycle_units(plus)) == 40
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["FX.CYCLE.UNITS", ["node12/box"]], "unknown unit 'node12/box', did you mean 'node21/box'"),
+        (["FX.CYCLE.UNITS", ["node21"]], "dataset/task"),
+        (["FX.CYCLE.UNITS", []], "FX.CYCLE.UNITS is empty"),
+        (["FX.CYCLE.BOX", [{"train": "head", "fractoin": 0.5}]], "FX.CYCLE.BOX.*did you mean 'fraction'"),
+        (["FX.CYCLE.MASK", [{"train": "heads"}]], "FX.CYCLE.MASK.*'head'"),
+        (["MODEL.BOX.LAYOUT", "sharde"], "MODEL.BOX.LAYOUT must be one of per_dataset, shared"),
+        (["MODEL.BOX.SAMPLING", "cuda"], "MODEL.BOX.SAMPLING must be one of plain, triton"),
+        (["MODEL.BOX.SAMPLING", "triton", "MODEL.DEVICE", "cpu"], "SAMPLING triton needs MODEL.DEVICE cuda.*plain"),
+        (["FX.COMPILE", "reduce-overhead", "SOLVER.ACCUMULATE", 2], "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"),
+        (["FX.TEACHER.MOMENTUM", 1.5], "FX.TEACHER.MOMENTUM must lie in"),
+        (["FX.TEACHER.UPDATE", "epoch"], "FX.TEACHER.UPDATE must be one of pass, iteration"),
+        (["SOLVER.MAX_ITER", 1000], "SOLVER.MAX_ITER has no effect in fx_d2; use FX.CYCLE.COUNT"),
+        (["FX.EVAL.BEST", "teacher/node21/bxo/AP50"], "FX.EVAL.BEST"),
+        (["FX.EVAL.BEST", "best"], "FX.EVAL.BEST"),
+    ],
+)
+def test_one_message_names_the_key_and_the_fix(pairs, message):
+    with pytest.raises(ValueError, match=message):
+        check_config(load("foundation_x_swin_b.yaml", *pairs))
