@@ -132,7 +132,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class ScheduledPass:
     """One pass of the cycle: where it begins, how long it is."""
 
     unit: Unit
@@ -177,7 +177,7 @@ class CycleSchedule:
         self.units = tuple(units)
         self.batch_size = batch_size
         self.cycles = cycles
-        self.stretches: list[_Stretch] = []
+        self.passes: list[ScheduledPass] = []
         for unit in self.units:
             if sizes[unit] < 1:
                 raise ValueError(f"unit {unit} has no training image")
@@ -185,10 +185,10 @@ class CycleSchedule:
                 raise ValueError(f"task {unit.task} has no pass: set FX.CYCLE.{unit.task.upper()}")
             for index, plan in enumerate(passes[unit.task]):
                 images = plan.length(sizes[unit])
-                self.stretches.append(_Stretch(unit, index, plan, images, -(-images // batch_size)))
+                self.passes.append(ScheduledPass(unit, index, plan, images, -(-images // batch_size)))
         self._ends: list[int] = []
-        for stretch in self.stretches:
-            self._ends.append((self._ends[-1] if self._ends else 0) + stretch.steps)
+        for scheduled in self.passes:
+            self._ends.append((self._ends[-1] if self._ends else 0) + scheduled.steps)
         self.cycle_length = self._ends[-1]
 
     def __len__(self) -> int:
@@ -204,17 +204,17 @@ class CycleSchedule:
             raise IndexError(f"iteration {iteration} is outside the schedule of {len(self)} iterations")
         cycle, offset = divmod(iteration, self.cycle_length)
         number = bisect.bisect_right(self._ends, offset)
-        stretch = self.stretches[number]
-        step = offset - (self._ends[number] - stretch.steps)
-        base = cycle * stretch.images
+        scheduled = self.passes[number]
+        step = offset - (self._ends[number] - scheduled.steps)
+        base = cycle * scheduled.images
         return Slot(
             iteration=iteration,
             cycle=cycle,
-            unit=stretch.unit,
-            pass_index=stretch.pass_index,
-            plan=stretch.plan,
+            unit=scheduled.unit,
+            pass_index=scheduled.pass_index,
+            plan=scheduled.plan,
             step=step,
-            steps=stretch.steps,
-            start=base + stretch.images * step // stretch.steps,
-            stop=base + stretch.images * (step + 1) // stretch.steps,
+            steps=scheduled.steps,
+            start=base + scheduled.images * step // scheduled.steps,
+            stop=base + scheduled.images * (step + 1) // scheduled.steps,
         )

@@ -18,7 +18,7 @@ from detectron2.config import CfgNode
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from .config import get_fx_cfg
-from .machine import fit_to_machine
+from .device import resolve_device
 
 # Exit codes, beside 0. A mistake of the user, as argparse has it.
 USAGE = 2
@@ -33,7 +33,7 @@ def config_argument_parser(description: str) -> argparse.ArgumentParser:
 
 
 def config_from_args(args: argparse.Namespace) -> CfgNode:
-    """Defaults, then the file, then the pairs, fitted to this machine (:func:`fx_d2.machine.fit_to_machine`).
+    """Defaults, then the file, then the pairs, fitted to this machine (:func:`fx_d2.device.resolve_device`).
 
     Raises:
         ValueError: a file, key or value is wrong; the message names it and the nearest valid one.
@@ -42,7 +42,7 @@ def config_from_args(args: argparse.Namespace) -> CfgNode:
     if args.config_file:
         cfg.merge_from_file(args.config_file)
     cfg.merge_from_list(args.opts)
-    fit_to_machine(cfg)
+    resolve_device(cfg)
     cfg.freeze()
     return cfg
 

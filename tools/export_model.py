@@ -21,11 +21,11 @@ from pathlib import Path
 
 import torch
 
+from fx_d2.device import resolve_device
 from fx_d2.export.formats import FORMATS
 from fx_d2.export.graph import ExportGraph
 from fx_d2.export.parity import TOLERANCE, largest_differences
 from fx_d2.export.sidecar import describe
-from fx_d2.machine import fit_to_machine
 from fx_d2.prediction.findings import FindingMap
 from fx_d2.prediction.options import choose_network, parse_units
 from fx_d2.prediction.weights import load_networks
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     cfg = config_from_args(args).clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
-    fit_to_machine(cfg)
+    resolve_device(cfg)
     args.model, network = choose_network(load_networks(cfg), args.model)
     graph = ExportGraph(network, parse_units(args.units, list(network.classes)), cfg.INPUT.SIZE)
     findings = FindingMap.load(args.findings)

@@ -26,15 +26,15 @@ def plan(cfg) -> str:
         return solver.BASE_LR * lr_factor(iteration, total, solver.WARMUP_FRACTION, solver.WARMUP_FACTOR)
 
     rows, begin = [], 0
-    for stretch in schedule.stretches:
-        report = apply_lock(model, model.parts(stretch.unit, stretch.plan.train))
-        end = begin + stretch.steps - 1
+    for scheduled in schedule.passes:
+        report = apply_lock(model, model.parts(scheduled.unit, scheduled.plan.train))
+        end = begin + scheduled.steps - 1
         rows.append(
             (
-                str(stretch.unit),
-                "locked" if stretch.plan.locked else "released",
-                stretch.images,
-                stretch.steps,
+                str(scheduled.unit),
+                "locked" if scheduled.plan.locked else "released",
+                scheduled.images,
+                scheduled.steps,
                 f"{begin}-{end}",
                 report.trained_tensors,
                 f"{report.trained_parameters / 1e6:.2f}",

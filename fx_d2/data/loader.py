@@ -73,13 +73,13 @@ def check_shares(schedule: CycleSchedule, processes: int) -> None:
     Raises:
         ValueError: a batch has fewer images than there are processes.
     """
-    for stretch in schedule.stretches:
-        smallest = stretch.images // stretch.steps
+    for scheduled in schedule.passes:
+        smallest = scheduled.images // scheduled.steps
         if smallest < processes:
             raise ValueError(
-                f"{stretch.unit}, pass {stretch.pass_index + 1}: a batch has {smallest} image(s) for {processes} "
+                f"{scheduled.unit}, pass {scheduled.pass_index + 1}: a batch has {smallest} image(s) for {processes} "
                 "processes; reduce the number of processes (--num-gpus), or enlarge the pass or the batch "
-                f"(FX.CYCLE.{stretch.unit.task.upper()}, SOLVER.IMS_PER_BATCH)"
+                f"(FX.CYCLE.{scheduled.unit.task.upper()}, SOLVER.IMS_PER_BATCH)"
             )
 
 

@@ -64,7 +64,7 @@ def metric_names(unit: Unit, split: str) -> list[str]:
 def check_locks(model: nn.Module, schedule: CycleSchedule) -> None:
     """Raises ValueError where a pass of the cycle would train nothing, or names a part that is not there."""
     names = [name for name, _ in model.named_parameters()]
-    for stretch in schedule.stretches:
-        for part in model.parts(stretch.unit, stretch.plan.train):
+    for scheduled in schedule.passes:
+        for part in model.parts(scheduled.unit, scheduled.plan.train):
             if not any(is_below(name, [part]) for name in names):
-                raise ValueError(f"{stretch.unit}, pass {stretch.pass_index + 1}: no parameter is named {part!r}")
+                raise ValueError(f"{scheduled.unit}, pass {scheduled.pass_index + 1}: no parameter is named {part!r}")

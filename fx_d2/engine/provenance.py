@@ -45,7 +45,7 @@ def describe_run(cfg, schedule: CycleSchedule) -> dict[str, Any]:
         "code": code_version(),
         "torch": str(torch.__version__),
         "config": cfg.dump(),
-        "plan": [[str(s.unit), s.plan.train, s.images, s.steps] for s in schedule.stretches],
+        "plan": [[str(s.unit), s.plan.train, s.images, s.steps] for s in schedule.passes],
         "batch": schedule.batch_size,
         "cycles": schedule.cycles,
         "world_size": comm.get_world_size(),

@@ -89,7 +89,7 @@ def note_images(folder: str | Path, images: Mapping[Unit, Mapping[str, int | Non
 
 def schedule_record(schedule: CycleSchedule) -> dict[str, Any]:
     passes = [
-        {"unit": str(s.unit), "locked": s.plan.locked, "images": s.images, "steps": s.steps} for s in schedule.stretches
+        {"unit": str(s.unit), "locked": s.plan.locked, "images": s.images, "steps": s.steps} for s in schedule.passes
     ]
     return {"cycles": schedule.cycles, "batch": schedule.batch_size, "passes": passes}
 

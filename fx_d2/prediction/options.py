@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 
 from ..config import get_fx_cfg
 from ..data.errors import nearest
-from ..machine import fit_to_machine
+from ..device import resolve_device
 from ..modeling import FoundationX
 from ..schedule import Unit
 from .weights import MODELS
@@ -25,7 +25,7 @@ def read_config(config: str | Path | CfgNode, weights: str | Path = "") -> CfgNo
         cfg.merge_from_file(str(config))
     if weights:
         cfg.MODEL.WEIGHTS = str(weights)
-    fit_to_machine(cfg)
+    resolve_device(cfg)
     cfg.freeze()
     return cfg
 

@@ -20,7 +20,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     """Key facts, in the order in which one asks for them."""
     cfg, sessions = run.cfg, run.record["sessions"]
     rows: list[tuple[str, str]] = [("folder", run.folder.resolve().name)]
-    if run.stretches:
+    if run.passes:
         total = run.cycle_length * run.cycles
         rows += [
             ("cycles", f"{run.done // run.cycle_length} of {run.cycles}"),
@@ -49,9 +49,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
 def images_seen(run: Run) -> int:
     whole, rest = divmod(run.done, run.cycle_length)
     images = whole * sum(entry["images"] for entry in run.record["schedule"]["passes"])
-    for stretch in run.stretches:
-        steps = min(max(rest - stretch.start, 0), stretch.steps)
-        images += stretch.images * steps // stretch.steps
+    for scheduled in run.passes:
+        steps = min(max(rest - scheduled.start, 0), scheduled.steps)
+        images += scheduled.images * steps // scheduled.steps
     return images
 
 

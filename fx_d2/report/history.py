@@ -16,7 +16,7 @@ MODELS = ("teacher", "student")
 
 def histories(run: Run) -> list[History]:
     """One for each unit that was trained, in the order of the cycle."""
-    units = list(dict.fromkeys(stretch.unit for stretch in run.stretches))
+    units = list(dict.fromkeys(scheduled.unit for scheduled in run.passes))
     return [_history(run, unit) for unit in units]
 
 
@@ -44,9 +44,9 @@ def passes_of(run: Run, unit: str) -> list[tuple[int, int, bool]]:
     spans = []
     for cycle in range(-(-run.done // run.cycle_length) if run.cycle_length else 0):
         base = cycle * run.cycle_length
-        for stretch in run.stretches:
-            if stretch.unit == unit and base + stretch.start < run.done:
-                spans.append((base + stretch.start, min(base + stretch.stop, run.done), stretch.locked))
+        for scheduled in run.passes:
+            if scheduled.unit == unit and base + scheduled.start < run.done:
+                spans.append((base + scheduled.start, min(base + scheduled.stop, run.done), scheduled.locked))
     return spans
 
 

@@ -16,7 +16,7 @@ _STRONG = 0.10
 
 def forgetting_tables(run: Run) -> dict[str, Any]:
     """The matrix of every model that was scored between units, or the words that say why there is none."""
-    units = [unit for unit in run.units if any(stretch.unit == unit for stretch in run.stretches)]
+    units = [unit for unit in run.units if any(scheduled.unit == unit for scheduled in run.passes)]
     models = [model for model in ("student", "teacher") if any(model in row["scores"] for row in run.unit_scores)]
     matrices = []
     for model in models:
@@ -39,7 +39,7 @@ def _images(run: Run) -> str:
 
 
 def _why_no_matrix(run: Run) -> str:
-    if not run.stretches:
+    if not run.passes:
         return "Nothing was trained in this folder, so nothing can have been forgotten."
     if not run.cfg.FX.EVAL.AFTER_UNITS:
         return (

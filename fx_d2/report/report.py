@@ -55,7 +55,7 @@ def _context(run: Run) -> dict[str, Any]:
         "version": __version__,
         "style": style_sheet(),
         "title": run.folder.resolve().name,
-        "kicker": "Training run" if run.stretches else "Evaluation",
+        "kicker": "Training run" if run.passes else "Evaluation",
         "lead": _lead(run),
         "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M}",
         "split": run.split,
@@ -94,14 +94,14 @@ def _notices(run: Run) -> list[str]:
     """What the reader must know before any number."""
     notices = []
     total = run.cycle_length * run.cycles
-    if run.stretches and run.done < total:
+    if run.passes and run.done < total:
         notices.append(f"This run stopped at iteration {run.done:,} of {total:,}; what follows is how far it came.")
     if run.models and "teacher" not in run.models:
         notices.append("The weights hold no teacher; only the student was scored.")
     missing = [unit for unit in run.units if not run.scored(unit)]
     if run.models and missing:
         notices.append(f"Not scored, since the dataset has no {run.split} split: {', '.join(missing)}.")
-    if run.stretches and not validations(run):
+    if run.passes and not validations(run):
         notices.append(
             "No validation was scored during training, so the curves have no points and no best checkpoint was chosen."
         )
@@ -117,12 +117,12 @@ def _interval_words(run: Run) -> str:
 
 
 def _training(run: Run) -> dict[str, Any] | None:
-    if not run.stretches:
+    if not run.passes:
         return None
-    tasks = [task for task in TASKS if any(stretch.task == task for stretch in run.stretches)]
-    passes = f"{len(run.stretches)} pass{'' if len(run.stretches) == 1 else 'es'}"
+    tasks = [task for task in TASKS if any(scheduled.task == task for scheduled in run.passes)]
+    count = f"{len(run.passes)} pass{'' if len(run.passes) == 1 else 'es'}"
     words = (
-        f"A cycle walks {_plural(len({s.unit for s in run.stretches}), 'unit')} in {passes} of {run.cycle_length:,} "
+        f"A cycle walks {_plural(len({s.unit for s in run.passes}), 'unit')} in {count} of {run.cycle_length:,} "
         f"iterations; {_plural(run.cycles, 'cycle')} in all."
     )
     charts = []
@@ -131,12 +131,12 @@ def _training(run: Run) -> dict[str, Any] | None:
     return {
         "words": words,
         "tasks": [(task, tables.TITLES[task]) for task in tasks],
-        "cycle": [(name, cycle_chart(run.stretches, width)) for name, width in WIDTHS],
+        "cycle": [(name, cycle_chart(run.passes, width)) for name, width in WIDTHS],
         "run": [
             (name, run_chart(run.cycle_length, run.cycles, run.done, validations(run), best_iteration(run), width))
             for name, width in WIDTHS
         ],
-        "stretches": run.stretches,
+        "passes": run.passes,
         "histories": charts,
     }
 

@@ -16,7 +16,7 @@ from ..evaluation.files import FOLDER, MANIFEST, read_manifest
 from ..evaluation.run_scores import DETAILS
 from ..evaluation.tables import Manifest
 from .record import read_record
-from .timeline import Stretch
+from .timeline import ScheduledPass
 
 logger = logging.getLogger(__name__)
 
@@ -66,21 +66,21 @@ class Run:
         return list(self.cfg.FX.CYCLE.UNITS)
 
     @cached_property
-    def stretches(self) -> list[Stretch]:
+    def passes(self) -> list[ScheduledPass]:
         """The passes of one cycle; none where the folder holds no training."""
-        stretches, begin = [], 0
+        passes, begin = [], 0
         for entry in (self.record["schedule"] or {}).get("passes", ()):
-            stretches.append(Stretch(entry["unit"], entry["locked"], entry["images"], begin, entry["steps"]))
+            passes.append(ScheduledPass(entry["unit"], entry["locked"], entry["images"], begin, entry["steps"]))
             begin += entry["steps"]
-        return stretches
+        return passes
 
     @property
     def cycle_length(self) -> int:
-        return self.stretches[-1].stop if self.stretches else 0
+        return self.passes[-1].stop if self.passes else 0
 
     @property
     def cycles(self) -> int:
-        return self.record["schedule"]["cycles"] if self.stretches else 0
+        return self.record["schedule"]["cycles"] if self.passes else 0
 
     @cached_property
     def done(self) -> int:

@@ -20,7 +20,7 @@ _MAX_SCORED = 120
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ScheduledPass:
     """One pass of the cycle. ``start``: its first iteration within the cycle."""
 
     unit: str
@@ -38,13 +38,13 @@ class Stretch:
         return self.start + self.steps
 
 
-def cycle_chart(stretches: Sequence[Stretch], width: int = WIDE) -> Markup:
+def cycle_chart(passes: Sequence[ScheduledPass], width: int = WIDE) -> Markup:
     """One cycle, one row a unit, one bar a pass: pale, dashed and with a lock where the shared network is locked."""
     name_width = 178 if width == WIDE else 150
-    units = list(dict.fromkeys(stretch.unit for stretch in stretches))
-    length = stretches[-1].stop
+    units = list(dict.fromkeys(scheduled.unit for scheduled in passes))
+    length = passes[-1].stop
     words = "; ".join(
-        f"{s.unit} {'locked' if s.locked else 'released'}, {s.images} images in {s.steps} steps" for s in stretches
+        f"{s.unit} {'locked' if s.locked else 'released'}, {s.images} images in {s.steps} steps" for s in passes
     )
     plot = Plot(
         Axis(0, length, "iteration within the cycle"),
@@ -60,14 +60,14 @@ def cycle_chart(stretches: Sequence[Stretch], width: int = WIDE) -> Markup:
         plot.marks.append(
             tag("text", _short(unit, name_width) + tooltip(unit), class_="name end", x=name_width - 8, y=middle + 4)
         )
-    for stretch in stretches:
-        place = len(units) - units.index(stretch.unit)
-        (x0, y0), (x1, y1) = plot.at(stretch.start, place - 0.16), plot.at(stretch.stop, place - 0.84)
-        state = "locked" if stretch.locked else "released"
-        hint = tooltip(f"{stretch.unit} {state}: {stretch.images} images, {stretch.steps} steps")
+    for scheduled in passes:
+        place = len(units) - units.index(scheduled.unit)
+        (x0, y0), (x1, y1) = plot.at(scheduled.start, place - 0.16), plot.at(scheduled.stop, place - 0.84)
+        state = "locked" if scheduled.locked else "released"
+        hint = tooltip(f"{scheduled.unit} {state}: {scheduled.images} images, {scheduled.steps} steps")
         box = {"x": x0, "y": y0, "width": max(x1 - x0 - 1, 1.0), "height": y1 - y0, "rx": 2}
-        plot.marks.append(tag("rect", hint, class_=f"pass {stretch.task} {state}", **box))
-        if stretch.locked and x1 - x0 >= 12:
+        plot.marks.append(tag("rect", hint, class_=f"pass {scheduled.task} {state}", **box))
+        if scheduled.locked and x1 - x0 >= 12:
             plot.marks.append(_lock((x0 + x1) / 2, (y0 + y1) / 2))
     return plot.draw()
 

@@ -70,9 +70,9 @@ TRAINED = {
 def test_one_key_says_what_trains(cohort, tmp_path, pretrained, mode):
     cfg = finetuning(cohort, tmp_path, pretrained, **{"FX.FINETUNE": mode})
     trainer = start(cfg)
-    assert [s.plan.train for s in trainer.schedule.stretches] == [{"full": "path"}.get(mode, mode)] * 2
+    assert [s.plan.train for s in trainer.schedule.passes] == [{"full": "path"}.get(mode, mode)] * 2
     # All images, once.
-    assert [s.images for s in trainer.schedule.stretches] == [11, 12]
+    assert [s.images for s in trainer.schedule.passes] == [11, 12]
     before = {name: tensor.clone() for name, tensor in trainer.student.named_parameters()}
     trainer.train(0, trainer.max_iter)
     changed = {name for name, tensor in trainer.student.named_parameters() if not torch.equal(tensor, before[name])}
@@ -85,7 +85,7 @@ def test_few_images(cohort, tmp_path, pretrained):
     cfg = finetuning(cohort, tmp_path, pretrained, **{"DATASETS.FEW_SHOT": 3, "FX.FINETUNE": "full"})
     prepare(cfg)
     schedule = build_schedule(cfg)
-    assert [s.images for s in schedule.stretches] == [3, 3]
+    assert [s.images for s in schedule.passes] == [3, 3]
     cfg = finetuning(cohort, tmp_path, pretrained, **{"DATASETS.FEW_SHOT": 13})
     with pytest.raises(ValueError, match="DATASETS.FEW_SHOT asks for 13 training images, phantom_emergency/box has 11"):
         build_schedule(cfg)

@@ -64,7 +64,7 @@ def test_off_by_default_and_not_imported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     cfg = get_fx_cfg()
     cfg.OUTPUT_DIR = str(tmp_path)
-    writers = build_writers(cfg, schedule=SimpleNamespace(stretches=[]))
+    writers = build_writers(cfg, schedule=SimpleNamespace(passes=[]))
     assert [type(writer).__name__ for writer in writers] == ["ProgressPrinter", "MetricsFile", "BoardWriter"]
 
 

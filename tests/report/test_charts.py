@@ -18,7 +18,7 @@ from fx_d2.report.charts import (
 )
 from fx_d2.report.pictures import Case, Shape, contours, draw_case, encode
 from fx_d2.report.svg import Axis, Plot, tag, thin
-from fx_d2.report.timeline import History, Stretch, cycle_chart, history_chart, run_chart
+from fx_d2.report.timeline import History, ScheduledPass, cycle_chart, history_chart, run_chart
 
 
 def parts(svg, class_):
@@ -108,11 +108,15 @@ def test_bars_that_nearly_touch_are_one():
     assert len(parts(many.draw(), "band")[0].get("d")) < 100
 
 
-STRETCHES = [Stretch("a/cls", False, 8, 0, 2), Stretch("a/box", True, 4, 2, 1), Stretch("a/box", False, 8, 3, 2)]
+PASSES = [
+    ScheduledPass("a/cls", False, 8, 0, 2),
+    ScheduledPass("a/box", True, 4, 2, 1),
+    ScheduledPass("a/box", False, 8, 3, 2),
+]
 
 
 def test_the_cycle_in_order():
-    svg = cycle_chart(STRETCHES)
+    svg = cycle_chart(PASSES)
     passes = parts(svg, "pass")
     left = [float(e.get("x")) for e in passes]
     scale = (860 - 178 - 12) / 5

@@ -24,7 +24,7 @@ class Pace:
     def __init__(self, schedule: CycleSchedule) -> None:
         self.schedule = schedule
         # Of each pass of the cycle: steps timed, their seconds.
-        self._spent = {(stretch.unit, stretch.pass_index): [0, 0.0] for stretch in schedule.stretches}
+        self._spent = {(scheduled.unit, scheduled.pass_index): [0, 0.0] for scheduled in schedule.passes}
         self._steps, self._seconds, self._wall = 0, 0.0, 0.0
         self._seen = -1
         self._clock: float | None = None
@@ -63,7 +63,7 @@ class Pace:
         mean = sum(s for _, s in self._spent.values()) / steps
         overhead = max(0.0, self._wall - self._seconds) / self._steps if self._steps else 0.0
         slot = self.schedule.at(iteration)
-        lengths = {key: stretch.steps for key, stretch in zip(self._spent, self.schedule.stretches, strict=True)}
+        lengths = {key: scheduled.steps for key, scheduled in zip(self._spent, self.schedule.passes, strict=True)}
         costs = {key: steps * self._step(key, mean) for key, steps in lengths.items()}
         now = list(costs).index((slot.unit, slot.pass_index))
         of_pass = (slot.steps - 1 - slot.step) * self._step((slot.unit, slot.pass_index), mean)

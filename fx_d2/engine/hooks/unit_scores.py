@@ -76,10 +76,10 @@ def unit_spans(schedule: CycleSchedule) -> dict[Unit, tuple[int, int]]:
     """Steps done within the cycle before each unit begins and after its last pass."""
     spans: dict[Unit, tuple[int, int]] = {}
     done = 0
-    for stretch in schedule.stretches:
-        begin = spans[stretch.unit][0] if stretch.unit in spans else done
-        done += stretch.steps
-        spans[stretch.unit] = (begin, done)
+    for scheduled in schedule.passes:
+        begin = spans[scheduled.unit][0] if scheduled.unit in spans else done
+        done += scheduled.steps
+        spans[scheduled.unit] = (begin, done)
     return spans
 
 

@@ -73,7 +73,7 @@ def test_an_error_of_the_loader_is_not_lost():
 
 def test_the_cycle_has_the_published_order_and_proportions(cfg):
     schedule = cycle.simulated_schedule(cfg)
-    images = {unit: sum(s.images for s in schedule.stretches if s.unit == unit) for unit in schedule.units}
+    images = {unit: sum(s.images for s in schedule.passes if s.unit == unit) for unit in schedule.units}
     assert tuple(map(str, schedule.units)) == tuple(UNITS) and schedule.cycles == 1
     # A 500th of 223,414; 6,600 / 500 is less than four batches of 4; boxes have half a pass more.
     assert list(images.values()) == [16, 446, 16 + 8]

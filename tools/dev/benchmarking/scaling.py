@@ -99,11 +99,11 @@ def check_batches(schedule: CycleSchedule, gpus: int) -> None:
     Raises:
         ValueError: a step has fewer images than there are GPUs, which training refuses, too.
     """
-    small = [s for s in schedule.stretches if s.images // s.steps < gpus]
+    small = [s for s in schedule.passes if s.images // s.steps < gpus]
     if small:
         worst = min(small, key=lambda s: s.images // s.steps)
         raise ValueError(
-            f"{gpus} GPUs: {len(small)} of {len(schedule.stretches)} passes have fewer images a step, {worst.unit} "
+            f"{gpus} GPUs: {len(small)} of {len(schedule.passes)} passes have fewer images a step, {worst.unit} "
             f"only {worst.images // worst.steps}: raise SOLVER.IMS_PER_BATCH, or take at most that many GPUs"
         )
 
@@ -132,18 +132,18 @@ def pass_times(schedule: CycleSchedule, rates: Rates, machine: Machine) -> list[
     """
     check_batches(schedule, machine.gpus)
     times = []
-    for stretch in schedule.stretches:
-        rate = rate_of(rates, stretch.unit, stretch.plan)
+    for scheduled in schedule.passes:
+        rate = rate_of(rates, scheduled.unit, scheduled.plan)
         # A pass of 49 images in 3 steps has one of 17 and two of 16.
-        small, larger = divmod(stretch.images, stretch.steps)
-        counts = {small + 1: larger, small: stretch.steps - larger}
+        small, larger = divmod(scheduled.images, scheduled.steps)
+        counts = {small + 1: larger, small: scheduled.steps - larger}
         parts = {batch: step_time(batch, rate, machine) for batch in counts}
         seconds = StepTime(
             *(sum(counts[batch] * getattr(parts[batch], name) for batch in counts) for name in RESOURCES)
         )
         slots = sum(counts[batch] * machine.gpus * math.ceil(batch / machine.gpus) for batch in counts)
-        idle = 1 - stretch.images / slots
-        times.append(PassTime(stretch.unit, stretch.plan, stretch.images, stretch.steps, seconds, idle))
+        idle = 1 - scheduled.images / slots
+        times.append(PassTime(scheduled.unit, scheduled.plan, scheduled.images, scheduled.steps, seconds, idle))
     return times
 
 

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 logger = logging.getLogger(__name__)
 
 
-def fit_to_machine(cfg: CfgNode) -> None:
+def resolve_device(cfg: CfgNode) -> None:
     """``MODEL.DEVICE cuda`` becomes the CPU where there is no GPU, and then what needs one is left out.
 
     So is bfloat16 on a processor without instructions for it, where a product took 40 times as long as in float32.
