@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from .clock import check_clock
 from .cycle import cycle_rows
-from .device import describe
+from .machine import describe
 from .evaluating import evaluator_rows, share_rows
 from .loading import data_rows, stage_rows, unit_rows, worker_rows
 from .options import Options

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fx_d2.engine.compilation import plain_trunks
 
 from .clock import interleave, ratio
-from .device import matrix_product
+from .machine import matrix_product
 from .memory import peak_memory
 from .options import Options
 from .published import Published
