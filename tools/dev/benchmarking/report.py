@@ -10,9 +10,9 @@ from tabulate import tabulate
 
 from .clock import check_clock
 from .cycle import cycle_rows
-from .machine import describe
 from .evaluating import evaluator_rows, share_rows
 from .loading import data_rows, stage_rows, unit_rows, worker_rows
+from .machine import describe
 from .options import Options
 from .others import backbone_rows, ema_rows, inference_rows
 from .processes import process_rows
