@@ -6,7 +6,7 @@ inner chest wall at its widest, v = 0 the lung apex and v = 1 the costophrenic a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -47,21 +47,11 @@ def sample_anatomy(rng: np.random.Generator, ctr: float, portable: bool = False)
     half_width = 0.378 + 0.022 * habitus - 0.012 * female + rng.normal(0, 0.007)
     apex = rng.uniform(0.10, 0.145)
     base = apex + rng.normal(0.70, 0.022) - 0.03 * max(habitus, 0) - (0.055 if portable else 0.0)
-    frame = {"half_width": half_width, "apex": apex, "base": base}
     domes = {"Right": rng.normal(0.795, 0.015), "Left": 0.0}
     domes["Left"] = domes["Right"] + rng.uniform(0.03, 0.06)
-    shell = Anatomy(
-        female,
-        int(rng.integers(19, 90)),
-        habitus,
-        ctr=ctr,
-        lungs={},
-        heart=np.zeros((0, 2)),
-        mediastinum=np.zeros((0, 2)),
-        hila={},
-        domes=domes,
-        **frame,
-    )
+    empty = np.zeros((0, 2))
+    age = int(rng.integers(19, 90))
+    shell = Anatomy(female, age, habitus, half_width, apex, base, ctr, {}, empty, empty, {}, domes)
     lungs = {name: _lung(rng, shell, side, domes[name]) for name, side in SIDES.items()}
     hila = {
         "Right": shell.place([0.23, 0.45 + rng.normal(0, 0.01)], -1),
@@ -81,19 +71,7 @@ def sample_anatomy(rng: np.random.Generator, ctr: float, portable: bool = False)
         "breast": float(female) * rng.uniform(0.3, 1.0),
         "trachea": rng.normal(0, 0.006),
     }
-    return Anatomy(
-        female,
-        shell.age,
-        habitus,
-        ctr=ctr,
-        lungs=lungs,
-        heart=heart,
-        mediastinum=_mediastinum(rng, shell),
-        hila=hila,
-        domes=domes,
-        build=build,
-        **frame,
-    )
+    return replace(shell, lungs=lungs, heart=heart, mediastinum=_mediastinum(rng, shell), hila=hila, build=build)
 
 
 def _lung(rng: np.random.Generator, shell: Anatomy, side: int, dome: float) -> np.ndarray:

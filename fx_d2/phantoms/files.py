@@ -129,7 +129,7 @@ def label_cells(recipe: Recipe, dataset: str, entry: Entry, seed: int) -> list[s
 
 def _write_coco(folder: Path, task: str, classes: Sequence[str], entries: Sequence[Entry]) -> None:
     ids = {name: number for number, name in enumerate(classes, start=1)}
-    annotations = []
+    annotations: list[dict] = []
     for image_id, entry in enumerate(entries, start=1):
         for name, box, run_lengths in entry.instances:
             if name in ids:

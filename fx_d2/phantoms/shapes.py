@@ -80,7 +80,7 @@ class Canvas:
             cv2.fillPoly(out, [self._fixed_point(contour)], 255, cv2.LINE_AA, _FRACTION_BITS)
         return out
 
-    def lines(self, out: np.ndarray, curves: Sequence[np.ndarray], width: float, value: int) -> np.ndarray:
+    def lines(self, out: np.ndarray, curves: Sequence[np.ndarray] | np.ndarray, width: float, value: int) -> np.ndarray:
         """Draws open curves of one width (body units) and value (0..255) on `out`, in place."""
         points = self._fixed_point(np.concatenate(curves))
         ends = np.cumsum([len(curve) for curve in curves]).tolist()

@@ -1,5 +1,1 @@
-"""Pictures for people: predictions beside the truth."""
-
-from .overlays import draw_case, write_overlays
-
-__all__ = ["draw_case", "write_overlays"]
+"""Pictures for people: data as the network sees it, predictions beside the ground truth."""

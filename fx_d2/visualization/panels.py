@@ -30,6 +30,10 @@ _BARS_WIDTH = 400
 _TRACK = (0.22, 0.22, 0.22)
 PRESENT, ABSENT = color_of(0), color_of(1)
 
+# Heading, remark, picture.
+Panel = tuple[str, str, np.ndarray]
+Legend = list[tuple[str, Color]]
+
 
 def as_rgb(grey: np.ndarray, width: int, height: int) -> np.ndarray:
     """A radiograph uint8 (H, W) at another size, as RGB."""
@@ -90,9 +94,9 @@ def caption_strip(width: int, heading: str, detail: str) -> np.ndarray:
     return board.get_image()
 
 
-def legend_strip(width: int, entries: Sequence[tuple[str, Color]]) -> np.ndarray:
+def legend_strip(width: int, entries: Legend) -> np.ndarray:
     """A swatch and a text per entry, wrapped to the width."""
-    swatch, places, x, line = 12, [], GAP, 0
+    swatch, places, x, line = 12, [], float(GAP), 0
     for text, color in entries:
         text = shorten(text, width - 4 * GAP - swatch)
         step = swatch + 6 + text_width(text) + 2 * GAP
@@ -107,13 +111,8 @@ def legend_strip(width: int, entries: Sequence[tuple[str, Color]]) -> np.ndarray
     return board.get_image()
 
 
-def compose(
-    unit: str,
-    image_id: str,
-    panels: Sequence[tuple[str, str, np.ndarray]],
-    legend: Sequence[tuple[str, Color]],
-) -> np.ndarray:
-    """Panels (heading, remark, picture) of one height side by side, the title above, the legend below."""
+def compose(unit: str, image_id: str, panels: Sequence[Panel], legend: Legend) -> np.ndarray:
+    """Panels of one height side by side, the title above, the legend below."""
     columns = []
     for heading, detail, picture in panels:
         columns += [np.concatenate([caption_strip(picture.shape[1], heading, detail), picture])]

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..data.images import read_image
 from .panels import BACKGROUND, caption_strip, compose
 from .truth import View, draw_view, input_view, label_list, stored_view, summary, truth_legend
 
 # Height in pixels of the pictures of an annotated image, and of a tile in a sheet of views.
 _HEIGHT, _TILE = 560, 320
 _LIST_WIDTH = 340
-Read = Callable[[str | Path], np.ndarray]
 
 
-def annotation_sheet(record: Mapping[str, Any], classes: Sequence[str], read: Read = read_image) -> np.ndarray:
+def annotation_sheet(record: Mapping[str, Any], classes: Sequence[str]) -> np.ndarray:
     """The stored image beside the same with its truth: uint8 RGB.
 
     Args:
         record: a dataset dict. classes: the class names of its unit.
-        read: reads the image, by default :func:`fx_d2.data.images.read_image`.
     """
-    view = stored_view(record, len(classes), read)
+    view = stored_view(record, len(classes))
     size = f"{view.image.shape[1]} × {view.image.shape[0]} pixels"
     panels = [("Stored", size, draw_view(view, classes, _HEIGHT, truth=False)), _truth_panel(view, classes, _HEIGHT)]
-    return compose(record["unit"], _name(record), panels, truth_legend(view, classes))
+    return compose(record["unit"], str(record["image_id"]), panels, truth_legend(view, classes))
 
 
-def view_sheet(
-    record: Mapping[str, Any], classes: Sequence[str], views: Sequence[Mapping[str, Any]], read: Read = read_image
-) -> np.ndarray:
+def view_sheet(record: Mapping[str, Any], classes: Sequence[str], views: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """The stored image and several draws of what the network gets, above the student's and below the teacher's view.
 
     Args:
         views: what the training mapper made of the record, one a draw.
     """
-    view = stored_view(record, len(classes), read)
+    view = stored_view(record, len(classes))
     plain, truth = ("Stored", "", draw_view(view, classes, _TILE, truth=False)), _truth_panel(view, classes, _TILE)
     # Boxes and masks beside those of the draws; a list of labels below.
     above, below = (plain, truth) if view.labels is not None else (truth, plain)
@@ -51,7 +45,7 @@ def view_sheet(
             teacher = draw_view(input_view(mapped, "image_teacher"), classes, _TILE, truth=False)
             picture = _stack(picture, ("Teacher's view", ""), teacher)
         panels.append((f"Draw {number}", summary(student, classes), _pad(picture, height=panels[0][2].shape[0])))
-    return compose(record["unit"], _name(record), panels, truth_legend(view, classes))
+    return compose(record["unit"], str(record["image_id"]), panels, truth_legend(view, classes))
 
 
 def _truth_panel(view: View, classes: Sequence[str], height: int) -> tuple[str, str, np.ndarray]:
@@ -72,20 +66,15 @@ def _pad(picture: np.ndarray, height: int = 0, width: int = 0) -> np.ndarray:
     return np.pad(picture, ((0, room[0]), (0, room[1]), (0, 0)), constant_values=BACKGROUND)
 
 
-def _name(record: Mapping[str, Any]) -> str:
-    return str(record["image_id"])
-
-
 def choose_images(records: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
     """Some images to look at, spread over the list; three of four show something, as far as there are such."""
-    shows = [record for record in records if shows_something(record)]
-    shown = {id(record) for record in shows}
-    others = [record for record in records if id(record) not in shown]
-    wanted = min(len(shows), max(number - len(others), -(-3 * number // 4)))
-    return _spread(shows, wanted) + _spread(others, number - wanted)
+    positive = [record for record in records if _is_positive(record)]
+    negative = [record for record in records if not _is_positive(record)]
+    count = min(len(positive), max(number - len(negative), -(-3 * number // 4)))
+    return _spread(positive, count) + _spread(negative, number - count)
 
 
-def shows_something(record: Mapping[str, Any]) -> bool:
+def _is_positive(record: Mapping[str, Any]) -> bool:
     """Whether a label is positive or there is an annotation."""
     return any(value > 0 for value in record["labels"]) if "labels" in record else bool(record["annotations"])
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from detectron2.utils.visualizer import VisImage
 
 from ..data.images import read_image
 from ..data.masks import UNKNOWN, decode_masks
-from .overlays import Drawn, overlay_boxes, overlay_masks
+from .drawing import Drawn, overlay_boxes, overlay_masks
 from .palette import Color, color_of
-from .panels import ABSENT, FAINT, FOREGROUND, GAP, PRESENT, TEXT, as_rgb, blank, shorten, write
+from .panels import ABSENT, FAINT, FOREGROUND, GAP, PRESENT, TEXT, Legend, as_rgb, blank, shorten, write
 
 # Height of a row of the label list in pixels, at least and at most.
 _ROW = (15.0, 28.0)
@@ -42,9 +41,9 @@ class View:
     masks: np.ndarray | None = None
 
 
-def stored_view(record: Mapping[str, Any], classes: int, read: Callable[[str | Path], np.ndarray] = read_image) -> View:
+def stored_view(record: Mapping[str, Any], classes: int) -> View:
     """An image as stored, with the truth of its dataset dict."""
-    image = read(record["file_name"])
+    image = read_image(record["file_name"])
     if "labels" in record:
         return View(image, labels=record["labels"])
     annotations = record["annotations"]
@@ -84,17 +83,21 @@ def draw_view(view: View, classes: Sequence[str], height: int, truth: bool = Tru
     if not truth:
         return picture
     if view.boxes is not None and len(view.boxes):
-        stretch = np.tile([size[0] / view.image.shape[1], scale], 2)
-        return overlay_boxes(picture, _drawn(view, classes, stretch))
+        return overlay_boxes(picture, drawn_boxes(view, classes, np.tile([size[0] / view.image.shape[1], scale], 2)))
     if view.masks is not None and (view.masks == 1).any():
         return overlay_masks(picture, view.masks == 1)
     return picture
 
 
-def _drawn(view: View, classes: Sequence[str], stretch: np.ndarray) -> list[Drawn]:
-    # A crowd (no score for it either way) is dashed.
-    items = zip(view.boxes * stretch, view.categories, view.crowd, strict=True)
+def drawn_boxes(view: View, classes: Sequence[str], scale: np.ndarray) -> list[Drawn]:
+    """The boxes, scaled by (4,) factors; a crowd, which counts neither as hit nor as miss, is dashed."""
+    assert view.boxes is not None
+    items = zip(view.boxes * scale, view.categories, view.crowd, strict=True)
     return [(box, classes[k], color_of(k), "--" if crowd else "-") for box, k, crowd in items]
+
+
+def count_boxes(number: int) -> str:
+    return {0: "no box", 1: "1 box"}.get(number, f"{number} boxes")
 
 
 def summary(view: View, classes: Sequence[str]) -> str:
@@ -104,30 +107,32 @@ def summary(view: View, classes: Sequence[str]) -> str:
         unknown = sum(map(math.isnan, view.labels))
         return f"{present} of {len(classes)} present" + (f", {unknown} unknown" if unknown else "")
     if view.boxes is not None:
-        return {0: "no box", 1: "1 box"}.get(len(view.boxes), f"{len(view.boxes)} boxes")
-    return f"{int((view.masks == 1).any((1, 2)).sum())} of {len(classes)} classes drawn"
+        return count_boxes(len(view.boxes))
+    assert view.masks is not None
+    return f"{int(np.equal(view.masks, 1).any((1, 2)).sum())} of {len(classes)} classes drawn"
 
 
-def truth_legend(view: View, classes: Sequence[str]) -> list[tuple[str, Color]]:
+def truth_legend(view: View, classes: Sequence[str]) -> Legend:
     """A text and a colour for everything drawn; classes whose mask nobody drew are named as unknown."""
     if view.labels is not None:
         return [("1 present", PRESENT), ("0 absent", ABSENT), ("? unknown", FAINT)]
     if view.boxes is not None:
         times = Counter(view.categories)
         return [(f"{classes[k]} ({times[k]})", color_of(k)) for k in sorted(times)]
-    entries = []
-    for k, name in enumerate(classes):
-        if (view.masks[k] == UNKNOWN).all():
+    assert view.masks is not None
+    entries: Legend = []
+    for k, (name, mask) in enumerate(zip(classes, view.masks, strict=True)):
+        if (mask == UNKNOWN).all():
             entries.append((f"{name}: unknown", FAINT))
-        elif (view.masks[k] == 1).any():
-            entries.append((f"{name}: {100 * (view.masks[k] == 1).mean():.3g} % of the image", color_of(k)))
+        elif (mask == 1).any():
+            entries.append((f"{name}: {100 * (mask == 1).mean():.3g} % of the image", color_of(k)))
     return entries
 
 
 def label_list(height: int, width: int, classes: Sequence[str], labels: Sequence[float]) -> np.ndarray:
     """Every class with its label as a sign and a word; where room is short, those that are present come first."""
     step = min(_ROW[1], (height - 2 * GAP) / len(classes))
-    order = range(len(classes))
+    order = list(range(len(classes)))
     hidden = 0
     if step < _ROW[0]:
         room = int((height - 2 * GAP) / _ROW[0]) - 1

@@ -8,8 +8,8 @@ import pytest
 import torch
 from detectron2.structures import Boxes, BoxMode, Instances
 
-from fx_d2.visualization import draw_case, write_overlays
-from fx_d2.visualization.overlays import overlay_boxes, overlay_masks
+from fx_d2.visualization.drawing import overlay_boxes, overlay_masks
+from fx_d2.visualization.overlays import draw_case, write_overlays
 from fx_d2.visualization.palette import color_of
 from fx_d2.visualization.panels import GAP, choose_rows, shorten, text_width
 

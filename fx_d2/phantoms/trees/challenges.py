@@ -36,7 +36,7 @@ def write_chestx_det(root: Path) -> Path:
     folder = root / "ChestX-Det-Dataset"
     heart = [[420, 500], [620, 500], [700, 640], [560, 720], [400, 620]]
     nodule = [[240, 666], [258, 672], [250, 693], [233, 680]]
-    train = [
+    train: list[dict] = [
         {"file_name": "36199.png", "syms": [], "boxes": [], "polygons": []},
         {
             "file_name": "36204.png",
@@ -47,14 +47,14 @@ def write_chestx_det(root: Path) -> Path:
     ]
     one = {"syms": ["Pleural Thickening"], "boxes": [[233, 666, 258, 693]], "polygons": [nodule]}
     train += [{"file_name": f"{36300 + n}.png", **one} for n in range(8)]
-    test = [
+    test: list[dict] = [
         {"file_name": "39524.png", "syms": ["Diffuse Nodule"], "boxes": [[233, 666, 258, 693]], "polygons": [nodule]},
         {"file_name": "39525.png", "syms": [], "boxes": [], "polygons": []},
     ]
     for part, entries in (("train", train), ("test", test)):
         write_text(folder / f"ChestX_Det_{part}.json", json.dumps(entries))
         for entry in entries:
-            write_picture(folder / f"{part}_data" / str(entry["file_name"]), 1024, 1024)
+            write_picture(folder / f"{part}_data" / entry["file_name"], 1024, 1024)
     return folder
 
 

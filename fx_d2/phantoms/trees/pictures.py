@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
+from pydicom.uid import generate_uid
+
+from .. import writing
 
 
 def chest(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -70,43 +69,17 @@ def write_dicom(path: Path, height: int, width: int, bits: int = 8, monochrome: 
     pixels = chest(height, width, seed_of(path))
     if monochrome == 1:
         pixels = 255 - pixels
-    header = Dataset()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit if jpeg else ExplicitVRLittleEndian
-    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    stored = pixels if bits == 8 else pixels.astype(np.uint16) << (bits - 8)
     uid = generate_uid(entropy_srcs=[path.name])
-    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = uid
-    header.Modality, header.PhotometricInterpretation = "CR", f"MONOCHROME{monochrome}"
-    header.Rows, header.Columns, header.SamplesPerPixel, header.PixelRepresentation = height, width, 1, 0
-    header.BitsAllocated = 8 if bits == 8 else 16
-    header.BitsStored, header.HighBit = bits, bits - 1
-    if jpeg:
-        header.PixelData = encapsulate([_jpeg(pixels)])
-        header["PixelData"].is_undefined_length = True
-    else:
-        stored = pixels if bits == 8 else pixels.astype(np.uint16) << (bits - 8)
-        header.PixelData = stored.tobytes()
-    header.save_as(path, enforce_file_format=True)
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=90)
-    return stream.getvalue()
+    tags = {"PhotometricInterpretation": f"MONOCHROME{monochrome}", "SOPInstanceUID": uid}
+    writing.write_dicom(path, stored, bits, "jpeg" if jpeg else "none", tags)
 
 
 def write_mha(path: Path, height: int, width: int, compressed: bool = False) -> None:
     """A MetaImage file, 16 bit, plain or compressed (zlib)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = (chest(height, width, seed_of(path)).astype("<u2") * 16).tobytes()
-    data = zlib.compress(data) if compressed else data
-    size = f"CompressedDataSize = {len(data)}\n" if compressed else ""
-    header = (
-        "ObjectType = Image\nNDims = 2\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
-        f"CompressedData = {compressed}\n{size}ElementSpacing = 0.139 0.139\nDimSize = {width} {height}\n"
-        "ElementType = MET_USHORT\nElementDataFile = LOCAL\n"
-    )
-    path.write_bytes(header.encode() + data)
+    pixels = chest(height, width, seed_of(path)).astype(np.uint16) * 16
+    writing.write_metaimage(path, pixels, (0.139, 0.139), compressed)
 
 
 def write_raw(path: Path, side: int = 2048) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     RLELossless,
     generate_uid,
 )
@@ -22,6 +26,7 @@ from pydicom.uid import (
 COMPRESSIONS = {
     "none": ExplicitVRLittleEndian,
     "implicit": ImplicitVRLittleEndian,
+    "jpeg": JPEGBaseline8Bit,
     "jpeg2000": JPEG2000Lossless,
     "rle": RLELossless,
 }
@@ -41,7 +46,7 @@ def write_dicom(
         path: of the file.
         pixels: (H, W) uint8, int8, uint16 or int16.
         bits: BitsStored; None: all of them.
-        compression: a key of ``COMPRESSIONS``.
+        compression: a key of ``COMPRESSIONS``; ``jpeg`` takes uint8 only.
         tags: further header entries by keyword, or other values for those set here; None leaves one out.
 
     Returns:
@@ -68,7 +73,12 @@ def write_dicom(
         else:
             setattr(dataset, keyword, value)
     syntax = UID(COMPRESSIONS[compression])
-    if syntax.is_compressed:
+    if syntax == JPEGBaseline8Bit:  # pydicom has no encoder for it
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", quality=90)
+        dataset.PixelData = encapsulate([stream.getvalue()])
+        dataset["PixelData"].is_undefined_length = True
+    elif syntax.is_compressed:
         dataset.compress(syntax)
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.save_as(path, enforce_file_format=True)
