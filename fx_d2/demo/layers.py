@@ -11,7 +11,7 @@ from ..prediction import Prediction
 from ..prediction.findings import FindingMap
 from ..prediction.pictures import Palette
 from ..schedule import Unit
-from ..visualization.overlays import MAX_BOXES
+from ..visualization.drawing import MAX_BOXES
 from ..visualization.palette import Color, mix
 
 # Of the image's width: text and lines.

@@ -10,7 +10,7 @@ import numpy as np
 from detectron2.utils.visualizer import VisImage
 from matplotlib.patches import Rectangle
 
-from ..visualization.overlays import MAX_BOXES, overlay_boxes, overlay_masks
+from ..visualization.drawing import MAX_BOXES, overlay_boxes, overlay_masks
 from ..visualization.palette import Color, color_of
 from ..visualization.panels import FAINT, FOREGROUND, GAP, TEXT, blank, compose, displayed, shorten, text_width, write
 from .findings import Finding

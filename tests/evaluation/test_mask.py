@@ -5,9 +5,9 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from fx_d2.data.formats.writing import write_metaimage
 from fx_d2.evaluation import MaskEvaluator
 from fx_d2.evaluation.tables import Options
+from fx_d2.phantoms.writing import write_metaimage
 
 CLASSES = ("lung", "heart", "rib")
 

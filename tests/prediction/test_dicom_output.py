@@ -7,8 +7,8 @@ from pydicom.uid import generate_uid
 
 import predict
 from fx_d2.data.errors import DataError
-from fx_d2.data.formats.writing import write_dicom
 from fx_d2.data.images import read_image
+from fx_d2.phantoms.writing import write_dicom
 from fx_d2.prediction import Prediction
 from fx_d2.prediction.dicom import write_segmentation
 from tests.prediction.test_pictures import MASK, make

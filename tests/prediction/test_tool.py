@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 import fx_d2
 import predict
-from fx_d2.data.formats.writing import write_dicom
+from fx_d2.phantoms.writing import write_dicom
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images
 from fx_d2.prediction.writers import PredictionWriter

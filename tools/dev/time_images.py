@@ -20,7 +20,7 @@ import numpy as np
 from tabulate import tabulate
 
 from fx_d2.data.caching.reader import ImageReader
-from fx_d2.data.formats.writing import write_dicom, write_metaimage
+from fx_d2.phantoms.writing import write_dicom, write_metaimage
 from fx_d2.tooling import run_tool
 
 NOISE = 8.0  # standard deviation of a detector's noise, of 4095

@@ -16,8 +16,8 @@ from fx_d2.data import images
 from fx_d2.data.caching import reader as module
 from fx_d2.data.caching.reader import ImageReader, default_folder
 from fx_d2.data.errors import DataError
-from fx_d2.data.formats.writing import write_dicom, write_metaimage
 from fx_d2.data.images import read_image
+from fx_d2.phantoms.writing import write_dicom, write_metaimage
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
 

@@ -10,8 +10,8 @@ from pydicom.pixels import apply_modality_lut, apply_windowing
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.formats import dicom
-from fx_d2.data.formats.writing import write_dicom
 from fx_d2.data.images import image_size, pixel_spacing, read_header, read_image
+from fx_d2.phantoms.writing import write_dicom
 from tests.real_data import REAL
 
 RAMP = (np.arange(40 * 32) * 4095 // 1279).astype(np.uint16).reshape(40, 32)  # 0..4095, rising

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fx_d2.data.formats.quiet import quiet_pydicom
-from fx_d2.data.formats.writing import write_dicom
 from fx_d2.data.images import read_image
+from fx_d2.phantoms.writing import write_dicom
 
 
 def test_threads_restore_warnings_and_log_level(tmp_path):

@@ -8,8 +8,8 @@ from PIL import Image
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.formats.signatures import recognise
-from fx_d2.data.formats.writing import write_dicom, write_metaimage
 from fx_d2.data.images import image_size, read_image, read_mask
+from fx_d2.phantoms.writing import write_dicom, write_metaimage
 
 PIXELS = np.arange(64, dtype=np.uint8).reshape(8, 8)
 

@@ -15,11 +15,11 @@ import torch
 
 from fx_d2.config import cycle_passes, cycle_units, unit_metadata
 from fx_d2.data.caching.reader import ImageReader
-from fx_d2.data.formats.writing import write_dicom
 from fx_d2.data.mapper import UnitMapper
 from fx_d2.data.photometry import apply_table
 from fx_d2.data.pool import BatchLoader, Packed
 from fx_d2.engine.build import prepare
+from fx_d2.phantoms.writing import write_dicom
 from fx_d2.schedule import Unit
 
 from .options import Options

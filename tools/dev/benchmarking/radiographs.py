@@ -10,9 +10,9 @@ import numpy as np
 from detectron2.structures import BoxMode
 
 from fx_d2.data import rle
-from fx_d2.data.formats.writing import write_dicom, write_metaimage
 from fx_d2.phantoms.trees.pictures import chest, seed_of
 from fx_d2.phantoms.trees.pictures import write_dicom as write_jpeg_dicom
+from fx_d2.phantoms.writing import write_dicom, write_metaimage
 from fx_d2.schedule import Unit
 
 
