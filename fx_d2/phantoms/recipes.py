@@ -18,6 +18,12 @@ from .radiograph import Radiograph, radiograph
 N, C, E, P, M = "Nodule", "Consolidation", "Effusion", "Pneumothorax", CARDIOMEGALY
 
 
+def _deck(cards: str) -> tuple[tuple[str, ...], ...]:
+    """The findings of each patient from a word of the letters above; ``-`` is a patient without any."""
+    letters = {"N": N, "C": C, "E": E, "P": P, "M": M}
+    return tuple(tuple(letters[letter] for letter in card if letter != "-") for card in cards.split())
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One dataset.
@@ -44,35 +50,13 @@ class Recipe:
 
 DATASETS: dict[str, Recipe] = {
     "phantom_screen": Recipe(
-        deck=(
-            (),
-            (),
-            (),
-            (),
-            (N,),
-            (N,),
-            (N, M),
-            (N, E),
-            (N, P),
-            (C,),
-            (C,),
-            (C, E),
-            (C, M),
-            (E,),
-            (E,),
-            (E, M),
-            (P,),
-            (P,),
-            (P,),
-            (M,),
-            (M,),
-        ),
+        deck=_deck("- - - - N N NM NE NP C C CE CM E E EM P P P M M"),
         style=Style(),
         tasks={"cls": (N, C, E, P, M, "No Finding")},
         blank=(0.08, 0.03),
     ),
     "phantom_ward": Recipe(
-        deck=((), (), (), (M,), (N,), (N,), (N,), (N,), (N, N), (N, C), (N, C), (C,), (C,), (C,), (C,), (C, C)),
+        deck=_deck("- - - M N N N N NN NC NC C C C C CC"),
         style=Style(
             tilt=4.0,
             zoom=(0.95, 1.08),
@@ -88,7 +72,7 @@ DATASETS: dict[str, Recipe] = {
         fixed_lists=False,
     ),
     "phantom_heart": Recipe(
-        deck=((), (), (), (M,), (M,), (M,), (E,), (E,), (E,), (M, E), (M, E), (E, E)),
+        deck=_deck("- - - M M M E E E ME ME EE"),
         style=Style(
             bits=16,
             zoom=(0.92, 1.0),
@@ -102,7 +86,7 @@ DATASETS: dict[str, Recipe] = {
         unlisted={"mask": 0.10},
     ),
     "phantom_emergency": Recipe(
-        deck=((), (), (), (P,), (P,), (P, E), (P, E), (C,), (C,), (C, E), (C, E), (C, E)),
+        deck=_deck("- - - P P PE PE C C CE CE CE"),
         style=Style(
             aspect=1.125,
             tilt=2.5,
