@@ -14,8 +14,11 @@ quickstart: install
 test: install
 	$(PY) -m pytest -q
 
+# Style, types, and who may import whom.
 lint: install
 	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_import_floors.py
 
 doctor: install
 	$(PY) -m fx_d2.doctor
