@@ -12,7 +12,7 @@ from fx_d2.config import cycle_units, split_name, unit_metadata
 from fx_d2.data.catalog import register_datasets
 from fx_d2.data.masks import decode_masks
 from fx_d2.engine.build import build_schedule
-from fx_d2.engine.run_record import begin_session, count_images, end_session
+from fx_d2.engine.hooks.run_record import begin_session, count_images, end_session
 from fx_d2.evaluation.files import write_manifest, write_table
 from fx_d2.evaluation.regions import split_regions
 from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, Manifest, MaskTable

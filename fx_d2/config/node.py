@@ -119,7 +119,8 @@ def _literal(text: str, where: str) -> Any:
 
 
 def _nearest(full: str, root: CfgNode) -> str:
-    keys = list(_keys(root, ""))
+    parts = [key.split(".") for key in flatten(root)]
+    keys = list(dict.fromkeys(".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)))  # groups, too
     # A misplaced key, too: CYCLE.COUNT instead of FX.CYCLE.COUNT.
     ends = [key for key in keys if key.casefold().endswith(f".{full.casefold()}")]
     folded = {key.casefold(): key for key in keys}
@@ -127,11 +128,12 @@ def _nearest(full: str, root: CfgNode) -> str:
     return f"; did you mean {close[0]!r}?" if close else "; every key is explained in fx_d2/config/defaults.py"
 
 
-def _keys(node: CfgNode, prefix: str) -> Iterator[str]:
-    for key, value in node.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, CfgNode):
-            yield from _keys(value, f"{prefix}{key}.")
+def flatten(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key, such as ``SOLVER.BASE_LR``, of a configuration or of the mapping that it was dumped to."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _short(value: Any) -> str:

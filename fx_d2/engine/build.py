@@ -22,9 +22,9 @@ from ..data.loader import build_train_loader, check_shares, training_records
 from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule, Unit
 from .checkpoint import FXCheckpointer
-from .compilation import compile_if_asked
+from .compilation import compile_configured
 from .evaluate import Results, evaluate
-from .files import check_writable, set_aside
+from .files import archive_run, check_writable
 from .hooks import (
     BestCheckpoint,
     Evaluation,
@@ -38,12 +38,12 @@ from .hooks import (
     UnitScores,
 )
 from .metrics_file import BoardWriter, MetricsFile, RunLog
-from .nonfinite import Nonfinite
+from .nonfinite import NonfinitePolicy
 from .optimizer import build_optimizer
 from .precision import Precision
 from .preemption import Preempted
 from .preflight import check_evaluation, check_locks
-from .processes import share_weights
+from .processes import broadcast_weights
 from .provenance import describe_run
 from .trainer import CyclicTrainer
 from .wandb_writer import WandbWriter
@@ -80,15 +80,15 @@ def build_networks(cfg) -> tuple[FoundationX, ModelEMA]:
     """Student and teacher on the configured device, all parameters trainable, the teacher not initialised."""
     model = build_model(cfg)
     teacher = ModelEMA(model).to(cfg.MODEL.DEVICE)
-    compile_if_asked(cfg, (model, teacher.model), comm.get_world_size())
+    compile_configured(cfg, (model, teacher.model), comm.get_world_size())
     return model, teacher
 
 
 def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     """A trainer ready for ``train()``.
 
-    With ``resume`` it goes on from the newest whole checkpoint in ``OUTPUT_DIR``. Otherwise, or where there is none, it
-    starts from ``MODEL.WEIGHTS`` (the student's weights only), and an earlier run in the folder is set aside.
+    With ``resume`` it goes on from the newest whole checkpoint in ``OUTPUT_DIR``. Without (or without a checkpoint) it
+    starts from ``MODEL.WEIGHTS`` (the student's weights only) and moves an earlier run of the folder to ``previous/N``.
 
     Raises:
         ValueError: a key, dataset or checkpoint is wrong, or the checkpoint's run was another one.
@@ -101,7 +101,7 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     check_evaluation(cfg)
     model, teacher = build_networks(cfg)
     check_locks(model, schedule)
-    share_weights(model)
+    broadcast_weights(model)
     # All parameters enter the optimizer while everything is trainable; the trainer locks.
     optimizer = build_optimizer(cfg, model)
     trainer = CyclicTrainer(
@@ -112,31 +112,31 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
         precision=build_precision(cfg),
         clip_norms={task.lower(): norm for task, norm in cfg.SOLVER.CLIP_NORM.items()},
         seed=cfg.SEED,
-        nonfinite=Nonfinite(cfg.FX.NONFINITE.POLICY, cfg.FX.NONFINITE.LIMIT, folder / "nonfinite"),
+        nonfinite=NonfinitePolicy(cfg.FX.NONFINITE.POLICY, cfg.FX.NONFINITE.LIMIT, folder / "nonfinite"),
         accumulate=cfg.SOLVER.ACCUMULATE,
     )
     checkpointer = FXCheckpointer(model, teacher, str(folder), describe_run(cfg, schedule), trainer=trainer)
     found = checkpointer.find() if resume else None
     if found is None:
-        load_configured(cfg, model)  # before an earlier run is set aside: the weights may be its
-        start_anew(folder, resume)
+        load_configured(cfg, model)  # before an earlier run is moved: the weights may be its
+        start_new_run(folder, resume)
     trainer.register_hooks(build_hooks(cfg, trainer, checkpointer, resumed=found is not None))
     if found is not None:
         checkpointer.restore(*found)
-        trainer.start_iter = trainer.iter + 1
-        logger.info("resuming from %s: iteration %d of %d", found[0], trainer.start_iter, len(schedule))
-    if trainer.start_iter > len(schedule):
-        raise ValueError(f"{found[0]} is at iteration {trainer.start_iter}, beyond the plan's end at {len(schedule)}")
+        trainer.start_iter, end = trainer.iter + 1, len(schedule)
+        logger.info("resuming from %s: iteration %d of %d", found[0], trainer.start_iter, end)
+        if trainer.start_iter > end:
+            raise ValueError(f"{found[0]} is at iteration {trainer.start_iter}, beyond the plan's end at {end}")
     trainer.batches = iter(build_train_loader(cfg, schedule, trainer.start_iter))
     return trainer
 
 
-def start_anew(folder: Path, resume: bool) -> None:
+def start_new_run(folder: Path, resume: bool) -> None:
     """Says so, and moves the files of an earlier run out of the way."""
     if comm.is_main_process():
         if resume:
             logger.info("--resume: there is no checkpoint in %s, starting from the beginning", folder)
-        moved = set_aside(folder)
+        moved = archive_run(folder)
         if moved:
             logger.warning("%s held an earlier run; its files are now in %s", folder, moved)
     comm.synchronize()
@@ -156,7 +156,7 @@ def build_hooks(cfg, trainer: CyclicTrainer, checkpointer: FXCheckpointer, resum
             heartbeat.beat("evaluating")
         models = {"student": trainer.student, "teacher": trainer.teacher.model}
         try:
-            with trainer.stop.deferred(False):  # a signal ends an evaluation at once: it is repeated on resume
+            with trainer.stop.immediate():  # a signal ends an evaluation at once: it is repeated on resume
                 split, units = cfg.FX.EVAL.VAL_SPLIT, trainer.schedule.units
                 return evaluate(cfg, models, units, split, trainer.precision, limit=limit)[0]
         except Preempted:

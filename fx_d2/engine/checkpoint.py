@@ -62,7 +62,7 @@ class FXCheckpointer:
         """
         if not self.save_dir or not self.save_to_disk:
             return
-        data = {"model": self.model.state_dict()}
+        data: dict[str, Any] = {"model": self.model.state_dict()}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
         data |= {"classes": class_names(self.model), "exclusive": exclusive_units(self.model), "run": self.run, **extra}
         path = Path(self.save_dir) / f"{name}.pth"
@@ -93,7 +93,7 @@ class FXCheckpointer:
                 if later.name.removesuffix(".later") <= kept[0][1].name:
                     later.unlink()
 
-    def set_later_ones_aside(self, iteration: int) -> None:
+    def rename_later(self, iteration: int) -> None:
         """Renames checkpoints of a future that a resumed run left behind (torn ones, mostly): they count no more."""
         if self.save_to_disk:
             for later, path in self._periodic():
@@ -162,7 +162,7 @@ class FXCheckpointer:
                 f"cannot resume from {path}: {'; '.join(differences.refused)}. To start a new run from its weights, "
                 "use MODEL.WEIGHTS and another OUTPUT_DIR instead of --resume"
             )
-        for difference in differences.said:
+        for difference in differences.allowed:
             logger.warning("resuming with a difference: %s", difference)
         try:
             self.model.load_state_dict(content["model"])
@@ -170,7 +170,7 @@ class FXCheckpointer:
                 part.load_state_dict(content[key])
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"cannot resume from {path}: {' '.join(str(error).split())[:500]}") from None
-        self.set_later_ones_aside(content["trainer"]["iteration"])
+        self.rename_later(content["trainer"]["iteration"])
 
 
 def _class_differences(stored: Mapping, now: Mapping) -> list[str]:

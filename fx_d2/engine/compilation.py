@@ -55,7 +55,7 @@ def plain_trunks(networks: Iterable[FoundationX]) -> Iterator[None]:
                 trunk.forward = forward
 
 
-def compile_if_asked(cfg, networks: Iterable[FoundationX], processes: int) -> None:
+def compile_configured(cfg, networks: Iterable[FoundationX], processes: int) -> None:
     """``FX.COMPILE``; on the CPU it is left out: a compiled step is no faster there and takes minutes to build."""
     if not cfg.FX.COMPILE:
         return

@@ -12,7 +12,7 @@ from typing import BinaryIO
 PARTIAL = ".partial"
 PREVIOUS = "previous"
 # What a run writes as it goes; a new run in the same folder must not mix with it.
-_OF_A_RUN = re.compile(
+_RUN_FILES = re.compile(
     r"metrics\.json|run\.json|unit_scores\.jsonl|heartbeat\.json|last_checkpoint|model_.*\.pth(\.later)?"
     r"|events\.out\.tfevents\..*|nonfinite|wandb_id"
 )
@@ -67,19 +67,19 @@ def check_writable(folder: Path) -> None:
         raise OSError(f"OUTPUT_DIR {str(folder)!r} cannot be written to: {error.strerror}") from error
 
 
-def set_aside(folder: Path) -> Path | None:
+def archive_run(folder: Path) -> Path | None:
     """Moves the files of an earlier run to ``previous/N`` below the folder, so that nobody loses or mixes them.
 
     Returns:
         where they are now; None if there were none.
     """
-    found = [path for path in folder.glob("*") if _OF_A_RUN.fullmatch(path.name)]
-    if not found:
+    files = [path for path in folder.glob("*") if _RUN_FILES.fullmatch(path.name)]
+    if not files:
         return None
     numbers = [int(path.name) for path in (folder / PREVIOUS).glob("*") if path.name.isdigit()]
     target = folder / PREVIOUS / str(max(numbers, default=0) + 1)
     target.mkdir(parents=True)
-    for path in found:
+    for path in files:
         path.rename(target / path.name)
     return target
 

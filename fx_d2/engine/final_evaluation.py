@@ -15,8 +15,8 @@ from ..modeling import FoundationX, ModelEMA
 from ..report.report import write_report
 from ..visualization.overlays import write_overlays
 from .evaluate import Cases, Results, evaluate_fully
+from .hooks.run_record import begin_session, count_images, end_session
 from .precision import Precision
-from .run_record import begin_session, count_images, end_session
 
 logger = logging.getLogger(__name__)
 

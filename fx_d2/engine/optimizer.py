@@ -68,15 +68,15 @@ def build_optimizer(cfg, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=solver.BASE_LR, betas=(0.9, 0.999), fused=True)
 
 
-def limit_norm(model: nn.Module, limit: float) -> Tensor:
-    """Scales all gradients down to a global norm of ``limit`` (0: leaves them); returns the norm that they had.
+def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
+    """Clips the global norm of all gradients to ``max_norm`` (0: no clipping); returns the norm before.
 
-    Without a limit it is wanted all the same: it tells whether every gradient is finite.
+    The norm is computed without clipping, too: it says whether every gradient is finite.
     """
     with_gradient = [p for p in model.parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in with_gradient])
-    if limit:
-        nn.utils.clip_grads_with_norm_(with_gradient, limit, norm)
+    norm = nn.utils.get_total_norm([p.grad for p in with_gradient if p.grad is not None])
+    if max_norm:
+        nn.utils.clip_grads_with_norm_(with_gradient, max_norm, norm)
     return norm
 
 

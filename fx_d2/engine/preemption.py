@@ -6,10 +6,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
+# The file of standard error, whatever sys.stderr is replaced by.
+_STDERR = 2
 # "Temporary failure, try again" of sysexits.h: the same command with --resume goes on.
 EXIT_PREEMPTED = 75
 # What a shell reports of a command that Ctrl-C ended (128 + 2); fx_d2/tooling.py ends a single process with it.
@@ -33,7 +34,7 @@ class StopRequest:
     """Remembers that the process was asked to stop.
 
     Inside :meth:`listening` a signal ends the process with :class:`Preempted` at once, for nothing is lost then;
-    inside :meth:`deferred` (training) it is only remembered in ``received``, and the trainer stops when the step is
+    inside :meth:`defer` (training) it is only remembered in ``received``, and the trainer stops when the step is
     done and saved. A second SIGINT (Ctrl-C twice) interrupts at once.
     """
 
@@ -55,30 +56,34 @@ class StopRequest:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def deferred(self, value: bool = True) -> Iterator[None]:
-        """Inside the block a signal is remembered (or, with False, obeyed at once: one that came before, too)."""
-        before, self._deferred = self._deferred, value
+    def defer(self, deferred: bool = True) -> Iterator[None]:
+        """Inside the block a signal is only remembered."""
+        before, self._deferred = self._deferred, deferred
         try:
-            if not value:
-                self.check()
             yield
         finally:
             self._deferred = before
 
+    @contextlib.contextmanager
+    def immediate(self) -> Iterator[None]:
+        """Inside a block of :meth:`defer`: a signal, one that came before too, ends the process at once."""
+        with self.defer(False):
+            self.check()
+            yield
+
     def check(self) -> None:
-        """Stops if that was asked for."""
+        """Raises :class:`Preempted` if a signal has come."""
         if self.received:
             raise Preempted(self.received)
 
     def _handle(self, number: int, frame) -> None:
         again = number == signal.SIGINT and bool(self.received)
         name = signal.Signals(number).name
-        self.received = (
-            self.received or name
-        )  # the first says why; a launcher's SIGUSR1 may follow the terminal's SIGINT
+        # The first says why: a launcher's SIGUSR1 may follow the terminal's SIGINT.
+        self.received = self.received or name
         # No logging: the handler may interrupt a log line.
         when = "at once" if again or not self._deferred else "after this step; Ctrl-C once more stops at once"
-        os.write(sys.__stderr__.fileno(), f"{name} received: stopping {when}\n".encode())
+        os.write(_STDERR, f"{name} received: stopping {when}\n".encode())
         if again:
             raise KeyboardInterrupt
         if not self._deferred:
@@ -106,7 +111,8 @@ def forwarding_to_children() -> Iterator[list[str]]:
             raise Preempted(received[0])
         for child in children:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGUSR1)
+                if child.pid is not None:
+                    os.kill(child.pid, signal.SIGUSR1)
 
     before = {number: signal.signal(number, forward) for number in SIGNALS}
     try:

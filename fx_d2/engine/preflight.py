@@ -8,11 +8,11 @@ import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
-from torch import nn
 
 from ..config import cycle_units, split_name, unit_metadata
 from ..data.loader import unit_sizes
 from ..evaluation import EVALUATORS
+from ..modeling import FoundationX
 from ..schedule import CycleSchedule, Unit
 from .locking import is_below
 
@@ -61,7 +61,7 @@ def metric_names(unit: Unit, split: str) -> list[str]:
     return list(evaluator.evaluate().get(unit.task, {}))
 
 
-def check_locks(model: nn.Module, schedule: CycleSchedule) -> None:
+def check_locks(model: FoundationX, schedule: CycleSchedule) -> None:
     """Raises ValueError where a pass of the cycle would train nothing, or names a part that is not there."""
     names = [name for name, _ in model.named_parameters()]
     for scheduled in schedule.passes:

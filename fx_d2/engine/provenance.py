@@ -14,11 +14,12 @@ import yaml
 from detectron2.utils import comm
 
 from .. import __version__
+from ..config.node import flatten
 from ..schedule import CycleSchedule
 
 FORMAT = 1
 # Where a run writes and what it starts from do not change what it computes.
-_OF_NO_ACCOUNT = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")
+_IRRELEVANT = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")
 
 
 @functools.cache
@@ -53,41 +54,41 @@ def describe_run(cfg, schedule: CycleSchedule) -> dict[str, Any]:
 
 
 @dataclass
-class Comparison:
+class RunDifferences:
     """Differences between a checkpoint's run and this one.
 
     Attributes:
-        refused: an iteration would mean something else; going on is refused.
-        said: going on is well defined; each says what it means.
+        refused: an iteration would mean something else; the run cannot go on.
+        allowed: the run can go on; each says what the difference means.
     """
 
     refused: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
 
 
-def compare_runs(stored: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
+def compare_runs(stored: Mapping[str, Any], now: Mapping[str, Any]) -> RunDifferences:
     """Compares two :func:`describe_run`."""
-    result = Comparison()
+    result = RunDifferences()
     if stored["format"] != now["format"]:
         result.refused.append(f"its format is {stored['format']}, this version writes {now['format']}")
     result.refused += _compare_plans(stored["plan"], now["plan"])
     if stored["batch"] != now["batch"]:
         result.refused.append(f"SOLVER.IMS_PER_BATCH was {stored['batch']}, is {now['batch']}")
     if stored["cycles"] != now["cycles"]:
-        result.said.append(
+        result.allowed.append(
             f"FX.CYCLE.COUNT was {stored['cycles']}, is {now['cycles']}: the learning rate follows the new length"
         )
     if stored["world_size"] != now["world_size"]:
-        result.said.append(
+        result.allowed.append(
             f"{stored['world_size']} process(es) before, {now['world_size']} now: the same images in the same order, "
             "other draws of dropped paths, dropout and denoising noise"
         )
     for key, old, new in _changed_keys(stored["config"], now["config"]):
-        if key not in ("SOLVER.IMS_PER_BATCH", "FX.CYCLE.COUNT", "FX.CYCLE.UNITS", *_OF_NO_ACCOUNT):
-            result.said.append(f"{key} was {old!r}, is {new!r}: the new value holds from now on")
+        if key not in ("SOLVER.IMS_PER_BATCH", "FX.CYCLE.COUNT", "FX.CYCLE.UNITS", *_IRRELEVANT):
+            result.allowed.append(f"{key} was {old!r}, is {new!r}: the new value holds from now on")
     for name in ("code", "torch"):
         if stored[name] != now[name]:
-            result.said.append(f"version of {name}: {stored[name]} before, {now[name]} now")
+            result.allowed.append(f"version of {name}: {stored[name]} before, {now[name]} now")
     return result
 
 
@@ -114,12 +115,5 @@ def _passes(rows: list) -> str:
 
 
 def _changed_keys(stored: str, now: str) -> list[tuple[str, Any, Any]]:
-    old, new = (_flatten(yaml.safe_load(text)) for text in (stored, now))
+    old, new = (flatten(yaml.safe_load(text)) for text in (stored, now))
     return [(key, old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-
-
-def _flatten(tree: Mapping, prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

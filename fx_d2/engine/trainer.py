@@ -14,17 +14,17 @@ from detectron2.engine import HookBase, TrainerBase
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from ..modeling import ModelEMA
+from ..modeling import FoundationX, ModelEMA
 from ..modeling.reduce import MicroBatches
 from ..schedule import CycleSchedule, Slot
 from .hooks.save import SaveCheckpoint
 from .locking import LockReport, apply_lock
 from .metrics_file import BoundedStorage
-from .nonfinite import Nonfinite
-from .optimizer import limit_norm
+from .nonfinite import NonfinitePolicy, NonfiniteStep, RunningStatistics
+from .optimizer import clip_gradients
 from .precision import Precision
 from .preemption import Preempted, StopRequest
-from .processes import average_gradients, keep_local
+from .processes import no_sync, wrap_distributed
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +39,20 @@ def seed_step(seed: int, iteration: int, part: int = 0, parts: int = 1) -> None:
 
 
 @dataclass(frozen=True)
-class StepFacts:
+class StepStatus:
     """What the host knows of a step.
 
     Attributes:
-        bad: it must not be taken, on any process. guilty: the fault may be this process's.
-        stop: some process was asked to stop. norm: of the gradient, before clipping.
+        nonfinite: a loss or gradient is not finite on some process: no process takes the step.
+        local: this process may be the cause: its loss is not finite, or no process's is (a gradient).
+        stop: some process was asked to stop. grad_norm: before clipping.
         losses: means over the processes, on the main one.
     """
 
-    bad: bool
-    guilty: bool
+    nonfinite: bool
+    local: bool
     stop: bool
-    norm: float
+    grad_norm: float
     losses: dict[str, float]
 
 
@@ -69,19 +70,19 @@ class CyclicTrainer(TrainerBase):
     def __init__(
         self,
         *,
-        student: nn.Module,
+        student: FoundationX,
         teacher: ModelEMA,
         optimizer: torch.optim.Optimizer,
         schedule: CycleSchedule,
         precision: Precision,
         clip_norms: dict[str, float],
         seed: int,
-        nonfinite: Nonfinite,
+        nonfinite: NonfinitePolicy,
         accumulate: int = 1,
     ) -> None:
         super().__init__()
         self.student = student
-        self.model = average_gradients(student)
+        self.model = wrap_distributed(student)
         self.teacher = teacher
         self.optimizer = optimizer
         self.schedule = schedule
@@ -90,7 +91,7 @@ class CyclicTrainer(TrainerBase):
         self.seed = seed
         self.nonfinite = nonfinite
         self.accumulate = accumulate
-        self.batches: Iterator[list[dict]] | None = None
+        self.batches: Iterator[list[dict]] = iter(())
         self.max_iter = len(schedule)
         self.stop = StopRequest()
         # Whether to stop after this step (all processes agree), steps finished and skipped, what the run does.
@@ -107,9 +108,9 @@ class CyclicTrainer(TrainerBase):
     def lock(self, trained: list[str], training: bool = False) -> LockReport:
         """Lets exactly these parts of the student train (:func:`apply_lock`), on all processes."""
         report = apply_lock(self.student, trained, training)
-        self.model = None  # the old wrapper goes, with its buffers, before the new one takes memory
+        del self.model  # the old wrapper goes, with its buffers, before the new one takes memory
         self.optimizer.zero_grad(set_to_none=True)
-        self.model = average_gradients(self.student)
+        self.model = wrap_distributed(self.student)
         return report
 
     def train(self, start_iter: int, max_iter: int) -> None:
@@ -122,7 +123,7 @@ class CyclicTrainer(TrainerBase):
         self.iter = self.start_iter = self.finished_steps = start_iter
         self.max_iter = max_iter
         self.state = "running"
-        with BoundedStorage(start_iter) as self.storage, self.stop.deferred():
+        with BoundedStorage(start_iter) as self.storage, self.stop.defer():
             try:
                 self.before_train()
                 for self.iter in range(start_iter, max_iter):
@@ -134,11 +135,11 @@ class CyclicTrainer(TrainerBase):
                 self.state = "finished"
                 self.after_train()
             except BaseException as error:
-                told = _for_people(error)
-                self._end_early(told)
-                if told is error:
+                readable = _readable(error)
+                self._end_early(readable)
+                if readable is error:
                     raise
-                raise told from error
+                raise readable from error
 
     def before_train(self) -> None:
         super().before_train()
@@ -157,8 +158,8 @@ class CyclicTrainer(TrainerBase):
         """Lets every hook close its files, whatever happens in another; the first error is the one that counts."""
         self.state = "preempted" if isinstance(error, Preempted) else "failed"
         self.reason = f"{type(error).__name__}: {error}"
-        told = isinstance(error, ValueError | OSError | FloatingPointError | Preempted | KeyboardInterrupt)
-        logger.error("training ends at iteration %d: %s", self.iter, self.reason, exc_info=None if told else error)
+        expected = isinstance(error, ValueError | OSError | FloatingPointError | Preempted | KeyboardInterrupt)
+        logger.error("training ends at iteration %d: %s", self.iter, self.reason, exc_info=None if expected else error)
         self.storage.iter = self.iter
         for hook in self._hooks:
             try:
@@ -174,19 +175,21 @@ class CyclicTrainer(TrainerBase):
         if batch[0]["unit"] != str(slot.unit):
             raise RuntimeError(f"iteration {self.iter} is for {slot.unit}, the loader gave {batch[0]['unit']}")
         self.optimizer.zero_grad(set_to_none=True)
-        self.nonfinite.before_forward(self.student)
+        statistics = RunningStatistics(self.student)
         losses = self._backward(batch, slot)
         self.after_backward()
-        norm = self._clip(slot)
+        self.precision.scaler.unscale_(self.optimizer)
+        grad_norm = clip_gradients(self.student, self.clip_norms[slot.unit.task])
         self.storage.put_scalar("data_time", data_time)
-        facts = self._read(losses, norm)
-        self.stopping = facts.stop
-        if facts.bad:
-            self.nonfinite.handle(self, batch, losses, norm, facts.guilty)
+        status = self._read_status(losses, grad_norm)
+        self.stopping = status.stop
+        if status.nonfinite:
+            statistics.restore()
+            self._skip_step(batch, slot, losses, status)
         else:
             self.precision.scaler.step(self.optimizer)
             self.precision.scaler.update()
-            self._record(slot, facts)
+            self._record(slot, status)
 
     def _backward(self, batch: list[dict], slot: Slot) -> dict[str, Tensor]:
         """Leaves the gradient of the whole batch on the parameters; returns the losses (means over micro-batches)."""
@@ -194,13 +197,15 @@ class CyclicTrainer(TrainerBase):
         parts = max(1, min(self.accumulate, (slot.stop - slot.start) // comm.get_world_size()))
         micro = MicroBatches(parts)
         if parts > 1:  # what the losses sum over the batch must be known before the first gradient
-            with torch.no_grad(), self.nonfinite.keeping_statistics(self.student):
+            statistics = RunningStatistics(self.student)
+            with torch.no_grad():
                 for part in range(parts):
                     with micro.recording(part):
                         self._forward(self.student, batch[part::parts], slot, part, parts)
+            statistics.restore()
         means: dict[str, Tensor] = {}
         for part in range(parts):
-            with contextlib.nullcontext() if part == parts - 1 else keep_local(self.model):
+            with contextlib.nullcontext() if part == parts - 1 else no_sync(self.model):
                 with micro.using(part):
                     losses = self._forward(self.model, batch[part::parts], slot, part, parts)
                 self.precision.scaler.scale(sum(losses.values()) / parts).backward()
@@ -216,33 +221,40 @@ class CyclicTrainer(TrainerBase):
             targets = self.teacher.model.consistency_features(batch) if wanted else None
             return model(batch, teacher=targets)
 
-    def _clip(self, slot: Slot) -> Tensor:
-        """The global gradient norm before clipping."""
-        self.precision.scaler.unscale_(self.optimizer)
-        return limit_norm(self.student, self.clip_norms[slot.unit.task])
-
-    def _read(self, losses: dict[str, Tensor], norm: Tensor) -> StepFacts:
+    def _read_status(self, losses: dict[str, Tensor], grad_norm: Tensor) -> StepStatus:
         """Before the optimizer's step and in one transfer: the host waits for a GPU once, and runs ahead from there."""
         scaler = self.precision.scaler
-        finite_loss = torch.isfinite(sum(losses.values()))
+        finite_loss = torch.isfinite(torch.stack(list(losses.values())).sum())
         # float16 overflows now and then; its scaler skips the step and lowers the scale, which cannot go on for ever.
         overflow = scaler.is_enabled() and scaler.get_scale() > 1.0
-        bad = ~finite_loss if overflow else ~(finite_loss & torch.isfinite(norm))
-        flags = torch.stack([~finite_loss, bad, bad.new_tensor(bool(self.stop.received))]).float()
+        nonfinite = ~finite_loss if overflow else ~(finite_loss & torch.isfinite(grad_norm))
+        flags = torch.stack([~finite_loss, nonfinite, nonfinite.new_tensor(bool(self.stop.received))]).float()
         means = losses
         if comm.get_world_size() > 1:
             torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
             means = comm.reduce_dict(losses)  # right on the main process, which alone records them
-        numbers = torch.stack([~finite_loss, norm, *means.values()]).float()
-        bad_loss, bad, stop, own, norm, *values = torch.cat([flags, numbers]).tolist()
-        return StepFacts(bool(bad), not bad_loss or bool(own), bool(stop), norm, dict(zip(means, values, strict=True)))
+        numbers = torch.stack([~finite_loss, grad_norm, *means.values()]).float()
+        any_bad_loss, skip, stop, own_bad_loss, norm, *values = torch.cat([flags, numbers]).tolist()
+        local = not any_bad_loss or bool(own_bad_loss)
+        return StepStatus(bool(skip), local, bool(stop), norm, dict(zip(means, values, strict=True)))
 
-    def _record(self, slot: Slot, facts: StepFacts) -> None:
+    def _skip_step(self, batch: list[dict], slot: Slot, losses: dict[str, Tensor], status: StepStatus) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.skipped += 1
+        description = slot.describe(self.schedule.cycles)
+        step = NonfiniteStep(
+            slot, description, batch, losses, status.grad_norm, self.student, self.teacher, self.skipped
+        )
+        self.nonfinite.handle(step, save_batch=status.local)
         if comm.is_main_process():
-            scalars = {f"{slot.unit}/{name}": value for name, value in facts.losses.items()}
+            self.storage.put_scalar("skipped_steps", self.skipped, smoothing_hint=False)
+
+    def _record(self, slot: Slot, status: StepStatus) -> None:
+        if comm.is_main_process():
+            scalars = {f"{slot.unit}/{name}": value for name, value in status.losses.items()}
             scalars["total_loss"] = scalars[f"{slot.unit}/total_loss"] = sum(scalars.values())
-            if math.isfinite(facts.norm):
-                scalars["grad_norm"] = facts.norm
+            if math.isfinite(status.grad_norm):
+                scalars["grad_norm"] = status.grad_norm
             # As they are: a running median would mix units, and would start anew on resume.
             self.storage.put_scalars(**scalars, smoothing_hint=False)
 
@@ -275,7 +287,7 @@ class CyclicTrainer(TrainerBase):
         self.skipped = state["skipped"]
 
 
-def _for_people(error: BaseException) -> BaseException:
+def _readable(error: BaseException) -> BaseException:
     """PyTorch reports the death of a loader process from wherever the training happens to be."""
     if isinstance(error, ConnectionError | EOFError) or "DataLoader worker" in str(error):
         reason = " ".join(str(error).split())

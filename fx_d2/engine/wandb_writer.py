@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
@@ -23,7 +24,7 @@ class WandbWriter(EventWriter):
     def __init__(self, cfg: CfgNode) -> None:
         self._wandb = import_wandb()  # now, and not after hours of reading data
         self.options, self.folder = cfg.FX.WANDB, Path(cfg.OUTPUT_DIR)
-        self.config = _plain(cfg)
+        self.config = yaml.safe_load(cfg.dump())
         self._run: Any = None
         self._last = -1
 
@@ -75,8 +76,3 @@ def import_wandb():
             f"FX.WANDB.ENABLED is True but wandb cannot be imported ({error}); "
             "pip install 'fx_d2[wandb]', or set FX.WANDB.ENABLED False"
         ) from None
-
-
-def _plain(node: Any) -> Any:
-    """A configuration node as dictionaries and lists."""
-    return {key: _plain(value) for key, value in node.items()} if isinstance(node, CfgNode) else node

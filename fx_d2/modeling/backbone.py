@@ -6,6 +6,9 @@ weights and everything trained from them load by name. Maps travel as (B, H, W, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
@@ -13,8 +16,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
 
-from . import recompute
-from .kept import kept
+from .checkpointing import run_checkpointed
+from .tensor_cache import cache_tensors
 
 
 def path_scales(rates: Tensor, samples: int) -> Tensor:
@@ -44,7 +47,7 @@ def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
     return x.transpose(2, 3).reshape(-1, h, w, windows.shape[-1])
 
 
-@kept
+@cache_tensors
 def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
     """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
     # Three regions a side: before the last window, in it, and what the shift brought there; without a shift the last
@@ -88,6 +91,7 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * side - 1) ** 2, num_heads))
+        self.relative_position_index: Tensor
         self.register_buffer("relative_position_index", relative_position_index(side), persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
@@ -218,21 +222,21 @@ class FXSwin(Backbone):
         patch_size: int = 4,
         in_channels: int = 3,
         embed_dim: int = 128,
-        depths: tuple[int, ...] = (2, 2, 18, 2),
-        num_heads: tuple[int, ...] = (4, 8, 16, 32),
+        depths: Sequence[int] = (2, 2, 18, 2),
+        num_heads: Sequence[int] = (4, 8, 16, 32),
         window_size: int = 7,
         mlp_ratio: float = 4.0,
         drop_path_rate: float = 0.2,
-        use_checkpoint: bool = False,
+        checkpoint: bool = False,
         shift_single_window: bool = False,
         shift_before_padding: bool = False,
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(patch_size, in_channels, embed_dim)
-        self.use_checkpoint = use_checkpoint
+        self.use_checkpoint = checkpoint
         self.drops_paths = drop_path_rate > 0
         self.register_buffer("drop_rates", torch.linspace(0, drop_path_rate, sum(depths)), persistent=False)
-        self.layers = nn.ModuleList()
+        self.layers: Any = nn.ModuleList()
         for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
             dim = embed_dim * 2**stage
             shifting = (shift_single_window, shift_before_padding)
@@ -246,19 +250,8 @@ class FXSwin(Backbone):
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec | None = None) -> dict:
-        swin = cfg.MODEL.SWIN
-        return {
-            "patch_size": swin.PATCH_SIZE,
-            "embed_dim": swin.EMBED_DIM,
-            "depths": tuple(swin.DEPTHS),
-            "num_heads": tuple(swin.NUM_HEADS),
-            "window_size": swin.WINDOW_SIZE,
-            "mlp_ratio": swin.MLP_RATIO,
-            "drop_path_rate": swin.DROP_PATH_RATE,
-            "use_checkpoint": swin.CHECKPOINT,
-            "shift_single_window": swin.SHIFT_SINGLE_WINDOW,
-            "shift_before_padding": swin.SHIFT_BEFORE_PADDING,
-        }
+        """The arguments are the keys of ``MODEL.SWIN``."""
+        return {key.lower(): value for key, value in cfg.MODEL.SWIN.items()}
 
     @staticmethod
     def _init_weights(module: nn.Module) -> None:
@@ -274,7 +267,7 @@ class FXSwin(Backbone):
         features = {}
         for name, stage in zip(self._out_features, self.layers, strict=True):
             for block in stage.blocks:
-                x = recompute.run(block, x, next(scales), again=self.use_checkpoint)
+                x = run_checkpointed(block, x, next(scales), enabled=self.use_checkpoint)
             features[name] = x.permute(0, 3, 1, 2)
             if stage.downsample is not None:
                 x = stage.downsample(x)

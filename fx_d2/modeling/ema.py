@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +18,8 @@ class ModelEMA(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model: Any = copy.deepcopy(model).eval().requires_grad_(False)
+        self.initialised: torch.Tensor
         self.register_buffer("initialised", torch.tensor(False))
 
     def train(self, mode: bool = True) -> ModelEMA:
@@ -37,10 +39,10 @@ class ModelEMA(nn.Module):
         ``buffers`` False (a reference switch) leaves all buffers as they are.
         """
         source = model.state_dict()
-        kept = set() if buffers else {name for name, _ in self.model.named_buffers()}
+        excluded = set() if buffers else {name for name, _ in self.model.named_buffers()}
         averaged, values = [], []
         for name, tensor in self.model.state_dict().items():
-            if name in kept:
+            if name in excluded:
                 continue
             if tensor.is_floating_point():
                 averaged.append(tensor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import configurable
@@ -13,7 +14,7 @@ from ..config import cycle_units, unit_metadata
 from ..schedule import Unit
 from .detr.padding import pad_images
 from .heads import HEADS
-from .heads.contract import UnitClasses
+from .heads.contract import TaskHead, UnitClasses
 from .losses.consistency import consistency_loss
 
 Batch = Sequence[dict]
@@ -46,7 +47,7 @@ class FoundationX(nn.Module):
         """
         super().__init__()
         self.backbone = backbone
-        self.heads = nn.ModuleDict(heads)
+        self.heads: Any = nn.ModuleDict(heads)
         self.classes = dict(classes)
         self.consistency_weight = consistency_weight
         for task, (mean, std) in pixels.items():
@@ -135,7 +136,7 @@ class FoundationX(nn.Module):
         unit = self.unit_of(batch)
         return self.heads[unit.task].consistency(self.encode(batch, unit, view), unit.dataset)
 
-    def _student_features(self, head: nn.Module, encoded, batch: Batch) -> tuple[Tensor, ...]:
+    def _student_features(self, head: TaskHead, encoded, batch: Batch) -> tuple[Tensor, ...]:
         """The student's side of the consistency; without a gradient where the head copies the published code."""
         if not head.inert_consistency:
             return head.consistency(encoded, self.unit_of(batch).dataset)

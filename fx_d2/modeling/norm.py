@@ -32,6 +32,8 @@ class BatchNorm2d(nn.BatchNorm2d):
         count = total[0].detach()  # two at least: every process has an image; to look would make a GPU's host wait
         mean, square = (total[1:] / count).chunk(2)
         variance = (square - mean * mean).clamp(min=0)
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
 
 from ..config import get_fx_cfg
+from ..config.node import flatten
 from ..data.builtin import DATASETS
 from ..schedule import Unit
 from .run import Run
@@ -72,20 +73,12 @@ def versions(run: Run) -> list[tuple[str, str]]:
 
 def changed_keys(cfg: CfgNode) -> list[tuple[str, str, str]]:
     """(key, value, default) of every key that differs."""
-    defaults = dict(_flat(get_fx_cfg()))
+    defaults = flatten(get_fx_cfg())
     rows = []
-    for key, value in _flat(cfg):
+    for key, value in flatten(cfg).items():
         if _plain(value) != _plain(defaults.get(key)):
             rows.append((key, _brief(value), _brief(defaults.get(key))))
     return rows
-
-
-def _flat(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from fx_d2.data.catalog import clear_datasets
 from fx_d2.engine import files
 from fx_d2.engine.build import build_trainer, prepare
 from fx_d2.engine.checkpoint import FXCheckpointer
-from fx_d2.engine.files import check_writable, replacing, rotate, set_aside
+from fx_d2.engine.files import archive_run, check_writable, replacing, rotate
 from fx_d2.engine.provenance import compare_runs
 from fx_d2.modeling import ModelEMA
 from tests.engine.runs import short_config, train
@@ -147,11 +147,11 @@ def test_a_folder_that_cannot_be_written_is_found_before_any_work(tmp_path, monk
 
 def test_what_may_change_between_two_runs():
     same = compare_runs(RUN, dict(RUN))
-    assert not same.refused and not same.said
+    assert not same.refused and not same.allowed
     now = RUN | {"cycles": 5, "world_size": 2, "code": "2", "config": "SEED: 1\nSOLVER: {BASE_LR: 0.1}"}
-    said = compare_runs(RUN, now)
-    assert not said.refused
-    assert [text.split(":")[0].split(",")[0] for text in said.said] == [
+    differences = compare_runs(RUN, now)
+    assert not differences.refused
+    assert [text.split(":")[0].split(",")[0] for text in differences.allowed] == [
         "FX.CYCLE.COUNT was 3",
         "1 process(es) before",
         "SEED was 0",
@@ -200,11 +200,11 @@ def test_a_refused_run_leaves_an_earlier_one_alone(cohort, tmp_path, monkeypatch
 def test_an_earlier_run_is_set_aside_and_its_log_rotated(tmp_path):
     for name in ("metrics.json", "model_0000003.pth", "last_checkpoint", "log.txt", "my_notes.txt"):
         (tmp_path / name).write_text(name)
-    assert set_aside(tmp_path) == tmp_path / "previous" / "1"
+    assert archive_run(tmp_path) == tmp_path / "previous" / "1"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.txt", "my_notes.txt", "previous"]
-    assert set_aside(tmp_path) is None
+    assert archive_run(tmp_path) is None
     (tmp_path / "metrics.json").write_text("")
-    assert set_aside(tmp_path) == tmp_path / "previous" / "2"
+    assert archive_run(tmp_path) == tmp_path / "previous" / "2"
     for text in ("first", "second", "third"):
         (tmp_path / "log.txt").write_text(text)
         rotate(tmp_path / "log.txt", limit=3, keep=2)

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fx_d2.config import get_fx_cfg
-from fx_d2.engine.compilation import compile_if_asked, compile_trunks, plain_trunks
+from fx_d2.engine.compilation import compile_configured, compile_trunks, plain_trunks
 from tests.tiny import make_model
 
 
@@ -52,7 +52,7 @@ def test_mode_and_batch_size_follow_from_the_configuration(monkeypatch):
     cfg = get_fx_cfg()
     cfg.FX.COMPILE, cfg.MODEL.DEVICE, cfg.SOLVER.ACCUMULATE = "reduce-overhead", "cuda", 3
     model = make_model()
-    compile_if_asked(cfg, [model], 2)
+    compile_configured(cfg, [model], 2)
     assert asked == [{"dynamic": False, "mode": "reduce-overhead"}]
     assert model.backbone(torch.zeros(4, 3, 64, 64)) == "compiled"
     assert "stage1" in model.backbone(torch.zeros(3, 3, 64, 64))
@@ -89,5 +89,5 @@ def test_on_the_cpu_the_key_is_left_out_and_named(caplog):
     cfg.FX.COMPILE, cfg.MODEL.DEVICE = "default", "cpu"
     model = make_model()
     with caplog.at_level(logging.WARNING):
-        compile_if_asked(cfg, [model], 1)
+        compile_configured(cfg, [model], 1)
     assert "FX.COMPILE" in caplog.text and "forward" not in vars(model.backbone)

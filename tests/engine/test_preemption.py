@@ -10,10 +10,10 @@ from fx_d2.engine.preemption import EXIT_PREEMPTED, SIGNALS, Preempted, StopRequ
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_waits_for_the_step(number):
     stop = StopRequest()
-    with stop.listening(), stop.deferred():
+    with stop.listening(), stop.defer():
         signal.raise_signal(number)
         assert stop.received == number.name  # and the step goes on
-        with pytest.raises(Preempted, match=number.name), stop.deferred(False):  # an evaluation begins
+        with pytest.raises(Preempted, match=number.name), stop.immediate():  # an evaluation begins
             raise AssertionError("obeyed before it")
         with pytest.raises(Preempted):
             stop.check()
@@ -29,7 +29,7 @@ def test_a_signal_outside_of_a_step_ends_the_process(number):
 
 def test_the_second_interrupt_does_not_wait():
     stop = StopRequest()
-    with stop.listening(), stop.deferred():
+    with stop.listening(), stop.defer():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -37,7 +37,7 @@ def test_the_second_interrupt_does_not_wait():
 
 def test_a_scheduler_that_asks_twice_still_waits_for_the_step():
     stop = StopRequest()
-    with stop.listening(), stop.deferred():
+    with stop.listening(), stop.defer():
         for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
             signal.raise_signal(number)
         assert stop.received == "SIGUSR1"  # the first says why

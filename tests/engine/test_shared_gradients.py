@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from detectron2.utils import comm
 
 from fx_d2.engine.locking import apply_lock
-from fx_d2.engine.processes import average_gradients, keep_local, share_weights
+from fx_d2.engine.processes import broadcast_weights, no_sync, wrap_distributed
 from fx_d2.schedule import Unit
 from tests.tiny import make_batch, make_model
 
@@ -34,7 +34,7 @@ def gradients(model, call, batches) -> dict[str, torch.Tensor]:
     torch.manual_seed(7)
     for left, batch in zip(range(len(batches) - 1, -1, -1), batches, strict=True):
         if left:
-            with keep_local(call):
+            with no_sync(call):
                 sum(call(batch).values()).backward()
         else:
             sum(call(batch).values()).backward()
@@ -51,7 +51,7 @@ def worker(rank, port, output):
         for tensor in [*model.parameters(), *model.buffers()]:
             tensor.add_(rank)
     own = {name: value.clone() for name, value in model.state_dict().items()}
-    share_weights(model)
+    broadcast_weights(model)
     found = {"own": own, "shared": {name: value.clone() for name, value in model.state_dict().items()}}
     wrapped = None
     for unit, train in PASSES:
@@ -59,7 +59,7 @@ def worker(rank, port, output):
         before = [weakref.ref(wrapped)] if wrapped else []
         wrapped = None
         gone, sent = not any(old() for old in before), []
-        wrapped = average_gradients(model)
+        wrapped = wrap_distributed(model)
         wrapped.register_comm_hook(None, counting(sent))
         # The second process has no box, so that parameters lie idle there which the first one trains.
         batches = [make_batch(unit, 3 - 2 * rank, seed) for seed in (2 * rank, 2 * rank + 1)]

@@ -87,7 +87,7 @@ def test_one_ddp_process_is_the_bare_network(tmp_path, monkeypatch):
             apply_lock(model, model.parts(Unit.parse("two/box"), train))
             _, plain = gradients(model, "two/box", exact)
             model.zero_grad(set_to_none=True)
-            _, found = gradients(model, "two/box", exact, processes.average_gradients(model))
+            _, found = gradients(model, "two/box", exact, processes.wrap_distributed(model))
             torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-3)
     finally:
         torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Deformable sampling by the Triton kernels on a GPU, against the plain way on the CPU and on the GPU.
+"""Deformable sampling by the Triton kernels on a GPU, against the plain implementation on the CPU and on the GPU.
 
 Without a GPU the kernels are interpreted and compiled: ``tests/modeling/test_sampling_triton.py``.
 """
@@ -30,9 +30,9 @@ def case(device: str, queries: int, d: int = 32, dtype: torch.dtype = torch.floa
     return [tensor.to(device).requires_grad_() for tensor in (value, locations, weights)]
 
 
-def run(tensors: list[torch.Tensor], way: str) -> list[torch.Tensor]:
+def run(tensors: list[torch.Tensor], implementation: str) -> list[torch.Tensor]:
     """Result and the three gradients, on the CPU."""
-    out = ms_deform_attn(tensors[0], SHAPES, *tensors[1:], way)
+    out = ms_deform_attn(tensors[0], SHAPES, *tensors[1:], implementation)
     gradient = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.device)
     return [tensor.cpu() for tensor in (out, *torch.autograd.grad(out, tensors, gradient))]
 
@@ -48,7 +48,7 @@ def test_values_and_gradients_of_the_cpu(queries, d):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_half_value_is_rounded_at_the_ends_alone(dtype):
     """The result is as close as in float32; the gradient of the value is rounded once (bfloat16: 8 bits)."""
-    found, expected = (run(case("cuda", 300, dtype=dtype), way) for way in ("triton", "plain"))
+    found, expected = (run(case("cuda", 300, dtype=dtype), implementation) for implementation in ("triton", "plain"))
     assert found[1].dtype == dtype
     torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found[1].float(), expected[1].float(), atol=1e-3, rtol=2**-7)
@@ -66,11 +66,11 @@ def test_a_step_of_the_network():
     """Loss and gradients of a box step, all other parts being the same; no offset leads to a cell's centre, where
     PyTorch's own kernel may take the gradient of the other side."""
     found = []
-    for way in ("plain", "triton"):
+    for implementation in ("plain", "triton"):
         model = make_model().cuda().train()
         for module in model.modules():
             if isinstance(module, DeformableAttention):
-                module.sampling = way
+                module.sampling = implementation
                 torch.nn.init.uniform_(module.sampling_offsets.bias, -2, 2)  # alike in both: make_model sets the seed
         torch.manual_seed(0)
         total = sum(model(make_batch("two/box")).values())

@@ -111,7 +111,7 @@ def test_checkpointing_changes_no_gradient():
     gradients = []
     for use in (False, True):
         torch.manual_seed(1)
-        swin = FXSwin(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=4, use_checkpoint=use)
+        swin = FXSwin(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=4, checkpoint=use)
         sum(f.square().mean() for f in swin(images).values()).backward()
         gradients.append([p.grad for p in swin.parameters()])
     for a, b in zip(*gradients, strict=True):

@@ -9,7 +9,7 @@ import torch
 from fx_d2.modeling.detr.attention import DeformableAttention
 from fx_d2.modeling.detr.boxes import giou, pairwise_giou, to_centre, to_corners
 from fx_d2.modeling.detr.decoder import Decoder
-from fx_d2.modeling.detr.denoising import BoxTargets, Draws, make_denoising, noise_boxes
+from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising, noise_boxes
 from fx_d2.modeling.detr.layers import Sizes, box_layers, box_positions, inverse_sigmoid, map_positions
 from fx_d2.modeling.detr.matcher import match
 from fx_d2.modeling.detr.sampling import ms_deform_attn
@@ -133,11 +133,11 @@ def test_denoising_layout():
 def test_noise_bounds():
     torch.manual_seed(0)
     boxes = torch.tensor([0.5, 0.5, 0.2, 0.1]).expand(1, 5000, 4)
-    draws = Draws.random(1, 5000, 3, boxes.device)
+    samples = NoiseSamples.random(1, 5000, 3, boxes.device)
     half = torch.tensor([0.1, 0.05, 0.1, 0.05])
     truth = to_corners(boxes)
     for negative, low, high in ((0.0, 0.0, 1.0), (1.0, 1.0, 2.0)):
-        noised = noise_boxes(boxes, torch.full((1, 5000), negative), draws, 1.0)
+        noised = noise_boxes(boxes, torch.full((1, 5000), negative), samples, 1.0)
         # Corners may swap places, so the unordered pair is compared.
         moved = (to_corners(noised.clone()) - truth).abs() / half
         if negative == 0:

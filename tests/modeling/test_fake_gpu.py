@@ -27,9 +27,9 @@ def overwritten_parameters():
     yield
     torch.__future__.set_overwrite_module_params_on_conversion(before)
     for make in (backbone.shift_mask, encoder._cells, encoder._centres, selection._unpadded_proposals):
-        make.forget()
+        make.cache_clear()
     for make in (level_positions, attention.level_sides):
-        make.forget()
+        make.cache_clear()
 
 
 def no_assignment(logits, boxes, targets, *costs):

@@ -1,4 +1,4 @@
-"""The ways to sample agree: values and gradients against the plain way; test_detr.py has the loop."""
+"""The sampling implementations agree: values and gradients beside the plain one; test_detr.py has the loop."""
 
 import sys
 
@@ -45,12 +45,12 @@ def test_gradients_of_the_plain_way(gradients):
 
 
 def test_gradients_at_the_centres_of_cells():
-    """There they jump, so both ways must choose the same cell of the two: places are rounded alike."""
+    """There they jump, so both implementations must choose the same cell of the two: places are rounded alike."""
     value, _, weights = case()
     cell = torch.randint(-1, 8, (2, 9, 3, len(SHAPES), 2, 2), generator=torch.Generator().manual_seed(0))
     locations = ((cell + 0.5) / torch.tensor([(w, h) for h, w in SHAPES])[:, None]).requires_grad_()
-    ways = [f(value, SHAPES, locations, weights).square().sum() for f in (sample_levels, ms_deform_attn)]
-    expected, found = (torch.autograd.grad(total, locations)[0] for total in ways)
+    implementations = [f(value, SHAPES, locations, weights).square().sum() for f in (sample_levels, ms_deform_attn)]
+    expected, found = (torch.autograd.grad(total, locations)[0] for total in implementations)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
 
 
@@ -91,15 +91,17 @@ def test_only_the_inputs_are_kept():
 
 def test_each_model_has_its_own_way():
     channels = {f"stage{i}": 8 for i in (1, 2, 3, 4)}
-    for way in ("triton", "plain"):
-        head = BoxHead(channels, CLASSES, BoxOptions(sampling=way, **OPTIONS))
+    for implementation in ("triton", "plain"):
+        head = BoxHead(channels, CLASSES, BoxOptions(sampling=implementation, **OPTIONS))
         layers = [module for module in head.modules() if isinstance(module, DeformableAttention)]
-        assert [layer.sampling for layer in layers] == [way] * (2 + 2 * 3)  # encoder; a decoder for each dataset
+        assert [layer.sampling for layer in layers] == [implementation] * (
+            2 + 2 * 3
+        )  # encoder; a decoder for each dataset
 
 
 def test_triton_without_a_gpu_or_the_package_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="MODEL.BOX.SAMPLING triton runs on CUDA, not on cpu; set it to plain"):
-        ms_deform_attn(case()[0], SHAPES, *case()[1:], way="triton")
+        ms_deform_attn(case()[0], SHAPES, *case()[1:], implementation="triton")
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.delitem(sys.modules, "fx_d2.modeling.detr.sampling_triton", raising=False)
     with pytest.raises(ValueError, match="MODEL.BOX.SAMPLING triton: .*triton.* install triton"):

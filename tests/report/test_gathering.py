@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from fx_d2.engine.hooks import run_record
 from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, MaskRow, MaskTable
 from fx_d2.report import about, record
 from fx_d2.report.cases import choose
@@ -115,8 +116,8 @@ def test_points():
 def run(tmp_path):
     """A run of three cycles of 2 + (1 + 2) steps that stopped after 7 steps."""
     schedule = CycleSchedule(UNITS, PASSES, dict.fromkeys(UNITS, 4), 2, 3)
-    record.begin_session(tmp_path, "training", "cpu", 0, schedule)
-    record.end_session(tmp_path, 7)
+    run_record.begin_session(tmp_path, "training", "cpu", 0, schedule)
+    run_record.end_session(tmp_path, 7)
     cfg = tiny_config(tmp_path, tmp_path, **{"FX.CYCLE.UNITS": list(map(str, UNITS))})
     return read_run(tmp_path, cfg), schedule
 
@@ -147,9 +148,9 @@ def test_the_best_validation_is_the_first_of_the_highest(run):
 
 
 def test_sessions_of_a_killed_and_resumed_run(tmp_path):
-    record.begin_session(tmp_path, "training", "cpu", 0, None)
-    record.begin_session(tmp_path, "training", "cpu", 5, None)
-    record.end_session(tmp_path, 15)
+    run_record.begin_session(tmp_path, "training", "cpu", 0, None)
+    run_record.begin_session(tmp_path, "training", "cpu", 5, None)
+    run_record.end_session(tmp_path, 15)
     stored = json.loads((tmp_path / "run.json").read_text())
     assert [(s["start"], s["stop"], bool(s["ended"])) for s in stored["sessions"]] == [(0, 0, False), (5, 15, True)]
     assert stored["sessions"][0]["versions"]["torch"]
@@ -183,7 +184,7 @@ def test_changed_keys_only(tmp_path):
 
 def test_device_and_command_line_are_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/somewhere/tools/train_net.py", "--config-file", "a b.yaml"])
-    record.begin_session(tmp_path, "evaluation", "cpu", None, None)
+    run_record.begin_session(tmp_path, "evaluation", "cpu", None, None)
     (session,) = record.read_record(tmp_path)["sessions"]
     assert session["command"] == "train_net.py --config-file 'a b.yaml'" and session["device"].startswith("CPU, ")
     assert SimpleNamespace(**session).stop is None

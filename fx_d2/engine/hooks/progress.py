@@ -26,7 +26,7 @@ class Pace:
         # Of each pass of the cycle: steps timed, their seconds.
         self._spent = {(scheduled.unit, scheduled.pass_index): [0, 0.0] for scheduled in schedule.passes}
         self._steps, self._seconds, self._wall = 0, 0.0, 0.0
-        self._seen = -1
+        self._seen = -1.0
         self._clock: float | None = None
 
     def add(self, storage: EventStorage) -> tuple[float, float]:

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..kept import kept
+from ..tensor_cache import cache_tensors
 from .padding import Padding
 from .sampling import LevelShapes, ms_deform_attn
 
 
-@kept
+@cache_tensors
 def level_sides(shapes: LevelShapes, device: torch.device) -> Tensor:
     """Width and height of each level in cells: (levels, 2)."""
     return torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=device)
@@ -21,7 +21,7 @@ def level_sides(shapes: LevelShapes, device: torch.device) -> Tensor:
 class DeformableAttention(nn.Module):
     """Each query reads ``points`` places near its reference on each level, per head.
 
-    ``sampling``: the way it is computed, see :func:`.sampling.ms_deform_attn`.
+    ``sampling``: the implementation, see :func:`.sampling.ms_deform_attn`.
     """
 
     sampling = "plain"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .. import recompute
+from ..checkpointing import run_checkpointed
 from .attention import DeformableAttention
 from .layers import MLP, FeedForward, Sizes, box_positions, inverse_sigmoid
 from .padding import Padding
@@ -93,7 +93,7 @@ class Decoder(nn.Module):
             place = detached if padding is None else detached * padding.ratios[:, :1].repeat(1, 1, 2)
             position = self.ref_point_head(box_positions(place, content.shape[-1]).to(content.dtype))
             inputs = content, position, detached, memory, shapes, blocked, padding
-            content = recompute.run(layer, *inputs, again=self.use_checkpoint)
+            content = run_checkpointed(layer, *inputs, enabled=self.use_checkpoint)
             state = self.norm(content)
             states.append(state)
             predictions.append((box_head(state).float() + inverse_sigmoid(reference)).sigmoid())

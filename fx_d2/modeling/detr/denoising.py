@@ -69,7 +69,7 @@ class Denoising:
 
 
 @dataclass
-class Draws:
+class NoiseSamples:
     """The random numbers behind N noised queries an image.
 
     ``label`` (B, N) uniform in 0..1: the label is replaced where it is below half the label noise; ``new_label`` (B, N)
@@ -83,7 +83,7 @@ class Draws:
     sign: Tensor
 
     @classmethod
-    def random(cls, batch: int, count: int, num_classes: int, device: torch.device) -> Draws:
+    def random(cls, batch: int, count: int, num_classes: int, device: torch.device) -> NoiseSamples:
         return cls(
             corner=torch.rand(batch, count, 4, device=device),
             sign=torch.randint(0, 2, (batch, count, 4), device=device) * 2 - 1,
@@ -92,7 +92,7 @@ class Draws:
         )
 
 
-def noise_boxes(boxes: Tensor, negative: Tensor, draws: Draws, scale: float) -> Tensor:
+def noise_boxes(boxes: Tensor, negative: Tensor, samples: NoiseSamples, scale: float) -> Tensor:
     """Moves each corner by up to half a side (positives) or half to a whole side (negatives), times ``scale``.
 
     Shapes:
@@ -101,7 +101,7 @@ def noise_boxes(boxes: Tensor, negative: Tensor, draws: Draws, scale: float) -> 
     centre, side = boxes.split(2, dim=-1)
     corners = torch.cat([centre - side / 2, centre + side / 2], dim=-1)
     half = torch.cat([side, side], dim=-1) / 2
-    corners = (corners + draws.sign * (draws.corner + negative[..., None]) * half * scale).clamp(0, 1)
+    corners = (corners + samples.sign * (samples.corner + negative[..., None]) * half * scale).clamp(0, 1)
     low, high = corners.split(2, dim=-1)
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
@@ -113,7 +113,7 @@ def make_denoising(
     label_noise: float,
     box_noise: float,
     groups: int = 0,
-    draws: Draws | None = None,
+    samples: NoiseSamples | None = None,
 ) -> Denoising | None:
     """The noised queries of a batch; None where it has no box.
 
@@ -122,7 +122,7 @@ def make_denoising(
         label_noise: a label is replaced by a random class with half this probability.
         box_noise: scale of the box noise.
         groups: their number; 0: from ``queries``.
-        draws: the random numbers; drawn here if not given.
+        samples: the random numbers; drawn here if None.
     """
     width = max((len(truth.labels) for truth in targets), default=0)
     if width == 0 or queries == 0:
@@ -138,8 +138,8 @@ def make_denoising(
     counts = torch.tensor([len(truth.labels) for truth in targets]).to(device, non_blocking=True)
     used = (torch.arange(width, device=device) < counts[:, None]).repeat(1, 2 * groups)
     labels, boxes = labels.repeat(1, 2 * groups), boxes.repeat(1, 2 * groups, 1)
-    draws = draws or Draws.random(*labels.shape, num_classes, device)
+    samples = samples or NoiseSamples.random(labels.shape[0], labels.shape[1], num_classes, device)
     negative = (torch.arange(2 * groups, device=device) % 2).repeat_interleave(width).float().expand(labels.shape)
-    labels = torch.where(draws.label < 0.5 * label_noise, draws.new_label, labels)
-    boxes = noise_boxes(boxes, negative, draws, box_noise)
+    labels = torch.where(samples.label < 0.5 * label_noise, samples.new_label, labels)
+    boxes = noise_boxes(boxes, negative, samples, box_noise)
     return Denoising(labels, boxes.where(used[..., None], 0.5), used, groups, width)

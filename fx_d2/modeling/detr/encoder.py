@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .. import recompute
-from ..kept import kept
+from ..checkpointing import run_checkpointed
+from ..tensor_cache import cache_tensors
 from .attention import DeformableAttention
 from .layers import FeedForward, Sizes
 from .padding import Padding, extent
@@ -21,12 +21,12 @@ def cell_centres(shapes: LevelShapes, device: torch.device, padding: Padding | N
     return torch.cat([_cells(shape, device) / extent(level)[:, None] for shape, level in levels], dim=1)
 
 
-@kept
+@cache_tensors
 def _centres(shapes: LevelShapes, device: torch.device) -> Tensor:
     return torch.cat([_cells((h, w), device) / torch.tensor([[w, h]], device=device) for h, w in shapes], dim=1)
 
 
-@kept
+@cache_tensors
 def _cells(shape: tuple[int, int], device: torch.device) -> Tensor:
     """Centres of a level's cells (1, h * w, 2) as x, y in cells."""
     y, x = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in shape)
@@ -67,5 +67,5 @@ class Encoder(nn.Module):
         centres = cell_centres(shapes, tokens.device, padding).expand(tokens.shape[0], -1, -1)
         for layer in self.layers:
             inputs = tokens, positions, centres, shapes, padding
-            tokens = recompute.run(layer, *inputs, again=self.use_checkpoint)
+            tokens = run_checkpointed(layer, *inputs, enabled=self.use_checkpoint)
         return tokens

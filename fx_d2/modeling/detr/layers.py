@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..kept import kept
+from ..tensor_cache import cache_tensors
 
 # Foreground probability that a fresh class layer predicts (focal loss, Lin et al. 2017, section 4.1).
 PRIOR = 0.01
@@ -58,7 +58,7 @@ def map_positions(padded: Tensor, dim: int, temperature: float) -> Tensor:
     return torch.cat(axes, dim=-1).flatten(1, 2)
 
 
-@kept
+@cache_tensors
 def level_positions(shape: tuple[int, int], dim: int, temperature: float, device: torch.device) -> Tensor:
     """:func:`map_positions` of a map without padding: (1, h * w, dim)."""
     return map_positions(torch.zeros(1, *shape, dtype=torch.bool, device=device), dim, temperature)
@@ -76,7 +76,7 @@ class MLP(nn.Module):
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, num_layers: int) -> None:
         super().__init__()
         dims = [in_dim] + [hidden_dim] * (num_layers - 1) + [out_dim]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(dims, dims[1:], strict=False))
+        self.layers: Any = nn.ModuleList(nn.Linear(a, b) for a, b in zip(dims, dims[1:], strict=False))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:

@@ -53,4 +53,5 @@ def match(
         for layer, matrix in enumerate(part.view(*shape, len(truth.labels)).numpy()):
             query, target = linear_sum_assignment(matrix)
             pairs.append(np.stack([np.full_like(query, layer), np.full_like(query, image), query, target]))
-    return torch.from_numpy(np.concatenate(pairs, axis=1)).to(boxes.device).unbind(0)
+    layers, images, queries, matched = torch.from_numpy(np.concatenate(pairs, axis=1)).to(boxes.device)
+    return layers, images, queries, matched

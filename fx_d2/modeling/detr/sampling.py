@@ -17,12 +17,11 @@ from .sampling_tokens import LevelShapes, sample_tokens, token_gradients
 
 
 def ms_deform_attn(
-    value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor, way: str = "plain"
+    value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor, implementation: str = "plain"
 ) -> Tensor:
     """Samples every level bilinearly at every location and sums with the weights; always in float32.
 
-    The one place where a way to do it is chosen: ``way`` is ``plain``, or ``triton`` for the kernels of
-    :mod:`.sampling_triton`.
+    ``implementation``: ``plain`` (PyTorch), or ``triton`` for the kernels of :mod:`.sampling_triton`.
 
     Raises:
         ValueError: ``triton`` without a GPU, or without the package.
@@ -30,7 +29,7 @@ def ms_deform_attn(
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
         # exporters and compilers know its operators
         return sample_levels(value.float(), shapes, locations.float(), weights.float())
-    if way == "triton":
+    if implementation == "triton":
         return load_triton(value.device)(value, shapes, locations, weights)
     return _Sampling.apply(value.float(), locations.float(), weights.float(), shapes)
 

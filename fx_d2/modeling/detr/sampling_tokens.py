@@ -37,10 +37,10 @@ def axis_cells(locations: Tensor, sides: Tensor) -> Axis:
     place = ((2.0 * locations - 1.0 + 1.0) * sides - 1.0) / 2.0
     low = place.floor()
     after = place - low
-    around = low.int(), low.int() + 1
-    cells = tuple(cell.clamp(min=0).minimum(sides - 1) for cell in around)
-    inside = tuple((cell == wanted).float() for cell, wanted in zip(cells, around, strict=True))
-    return Axis(cells, inside, ((1.0 - after) * inside[0], after * inside[1]))
+    neighbours = low.int(), low.int() + 1
+    first, second = (cell.clamp(min=0).minimum(sides - 1) for cell in neighbours)
+    inside = (first == neighbours[0]).float(), (second == neighbours[1]).float()
+    return Axis((first, second), inside, ((1.0 - after) * inside[0], after * inside[1]))
 
 
 class Corners(NamedTuple):
@@ -61,7 +61,8 @@ class Corners(NamedTuple):
 
 def _sizes(shapes: LevelShapes, locations: Tensor) -> tuple[Tensor, Tensor]:
     """Height and width of the map of each sample, both int32 (levels * points)."""
-    return torch.tensor(shapes, dtype=torch.int32).repeat_interleave(locations.shape[4], dim=0).T.contiguous().unbind()
+    sides = torch.tensor(shapes, dtype=torch.int32).repeat_interleave(locations.shape[4], dim=0).T.contiguous()
+    return sides[0], sides[1]
 
 
 def corners(shapes: LevelShapes, locations: Tensor) -> Corners:
@@ -82,10 +83,10 @@ def corners(shapes: LevelShapes, locations: Tensor) -> Corners:
 def sample_tokens(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
     """Forward pass; what autograd would make of it is slow, see :func:`token_gradients`."""
     b, _, heads, d = value.shape
-    found = corners(shapes, locations)
-    entries = found.shares * weights.reshape(found.rows.shape[0], 1, -1)
+    around = corners(shapes, locations)
+    entries = around.shares * weights.reshape(around.rows.shape[0], 1, -1)
     out = F.embedding_bag(
-        found.rows.flatten(1), value.reshape(-1, d), mode="sum", per_sample_weights=entries.flatten(1)
+        around.rows.flatten(1), value.reshape(-1, d), mode="sum", per_sample_weights=entries.flatten(1)
     )
     return out.view(b, -1, heads * d)
 
@@ -95,17 +96,17 @@ def token_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of value, locations and weights, from that of the result (B, Q, heads * D)."""
     d = value.shape[-1]
-    tokens, gradient, found = value.reshape(-1, d), gradient.reshape(-1, d), corners(shapes, locations)
-    rows, (count, _, samples) = found.rows.flatten(), found.rows.shape
-    shares, attention = found.shares, weights.reshape(count, samples)
+    tokens, gradient, around = value.reshape(-1, d), gradient.reshape(-1, d), corners(shapes, locations)
+    rows, (count, _, samples) = around.rows.flatten(), around.rows.shape
+    shares, attention = around.shares, weights.reshape(count, samples)
     starts = torch.arange(0, 4 * count * samples + 1, 4 * samples, dtype=torch.int32)
     entries = (shares * attention[:, None]).flatten()
     matrix = csr_array((entries.numpy(), rows.numpy(), starts.numpy()), shape=(count, len(tokens)))
     of_value = torch.from_numpy(matrix.T @ gradient.numpy())
     dots = _products(starts, rows, gradient, tokens).view(count, 4, samples)
     of_weights = (shares * dots).sum(1)
-    (left, right), (top, low) = found.x.inside, found.y.inside
-    (to_left, to_right), (to_top, to_low) = found.x.share, found.y.share
+    (left, right), (top, low) = around.x.inside, around.y.inside
+    (to_left, to_right), (to_top, to_low) = around.x.share, around.y.share
     top_left, top_right, low_left, low_right = dots.unbind(1)
     of_x = to_top * (right * top_right - left * top_left) + to_low * (right * low_right - left * low_left)
     of_y = to_left * (low * low_left - top * top_left) + to_right * (low * low_right - top * top_right)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..kept import kept
+from ..tensor_cache import cache_tensors
 from .encoder import cell_centres
 from .padding import Padding
 from .sampling import LevelShapes
@@ -28,7 +28,7 @@ def grid_proposals(
     return _proposals(shapes, anchor_size, cell_centres(shapes, device, padding), ~padding.tokens[..., None])
 
 
-@kept
+@cache_tensors
 def _unpadded_proposals(shapes: LevelShapes, anchor_size: float, device: torch.device) -> tuple[Tensor, Tensor]:
     return _proposals(shapes, anchor_size, cell_centres(shapes, device), torch.tensor(True, device=device))
 

@@ -17,7 +17,7 @@ class QueryAttention(nn.MultiheadAttention):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__(dim, num_heads, batch_first=True)
 
-    def forward(self, query: Tensor, content: Tensor, blocked: Tensor | None = None) -> Tensor:
+    def forward(self, query: Tensor, content: Tensor, blocked: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """query (content and position) and content (B, N + Q, C) -> (B, N + Q, C).
 
         ``blocked``: bool (N, N + Q), True where a noised query (row) must not see another (column); None without any.
@@ -29,7 +29,7 @@ class QueryAttention(nn.MultiheadAttention):
         v = F.linear(content, weight[1], bias[1]).view(b, count, self.num_heads, -1).transpose(1, 2)
         n = 0 if blocked is None else len(blocked)
         mixed = F.scaled_dot_product_attention(q[:, :, n:], k[:, :, n:], v[:, :, n:])
-        if n:
+        if blocked is not None:
             noised = F.scaled_dot_product_attention(q[:, :, :n], k, v, attn_mask=~blocked)
             mixed = torch.cat([noised, mixed], dim=2)
         return self.out_proj(mixed.transpose(1, 2).reshape(b, count, c))

@@ -2,6 +2,7 @@
 
 from .box import BoxHead
 from .classification import ClassificationHead
+from .contract import TaskHead
 from .mask import MaskHead
 
-HEADS = {"cls": ClassificationHead, "box": BoxHead, "mask": MaskHead}
+HEADS: dict[str, type[TaskHead]] = {"cls": ClassificationHead, "box": BoxHead, "mask": MaskHead}

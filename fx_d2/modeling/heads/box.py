@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from ..detr.attention import DeformableAttention
 from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoded, Decoder
 from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
@@ -18,7 +20,7 @@ from ..detr.matcher import match
 from ..detr.padding import Padding
 from ..detr.sampling import LevelShapes
 from ..detr.selection import QuerySelector, Selection
-from ..losses.box import set_losses
+from ..losses.box import Assignment, set_losses
 from ..reduce import boxes_per_process
 from .box_options import SHARED, BoxOptions
 from .contract import Batch, TaskHead, UnitClasses
@@ -81,16 +83,19 @@ class BoxHead(TaskHead):
         self.input_proj = nn.ModuleList(nn.Sequential(conv, nn.GroupNorm(32, o.dim)) for conv in projections)
         for conv in projections:
             nn.init.xavier_uniform_(conv.weight)
+            assert conv.bias is not None
             nn.init.zeros_(conv.bias)
         sizes = Sizes(o.dim, o.num_heads, len(projections), o.num_points, o.ffn_dim)
         self.level_embed = nn.Parameter(torch.randn(len(projections), o.dim))
         self.encoder = Encoder(o.encoder_layers, sizes, o.checkpoint)
         owners = [SHARED] if o.layout == SHARED else list(datasets)
         if o.memory_projection:
-            self.memory_projections = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
-        self.selectors = nn.ModuleDict({name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners})
-        self.decoders = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
-        self.branches = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
+            self.memory_projections: Any = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
+        self.selectors: Any = nn.ModuleDict(
+            {name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners}
+        )
+        self.decoders: Any = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
+        self.branches: Any = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
         self._init_transformer()
 
     def _init_transformer(self) -> None:
@@ -98,8 +103,8 @@ class BoxHead(TaskHead):
             for module in stack.modules():
                 if isinstance(module, nn.Linear | nn.MultiheadAttention):
                     xavier_init(module)
-            for module in stack.modules():  # the deformable attention has a start of its own
-                if hasattr(module, "sampling_offsets"):
+            for module in stack.modules():  # the deformable attention has an initialisation of its own
+                if isinstance(module, DeformableAttention):
                     module._init_weights()
                     module.sampling = self.options.sampling
 
@@ -163,7 +168,7 @@ class BoxHead(TaskHead):
         """Reference switch: the encoder's squared weights, on top of all weighted losses."""
         if not self.options.encoder_l2:
             return {}
-        squares = sum(parameter.square().sum() for parameter in self.encoder.parameters())
+        squares = torch.stack([parameter.square().sum() for parameter in self.encoder.parameters()]).sum()
         return {"loss_encoder_l2": self.options.encoder_l2 * squares}
 
     def decode(self, encoded: Encoded, dataset: str, noise: Denoising | None = None) -> BoxOutput:
@@ -191,8 +196,7 @@ class BoxHead(TaskHead):
     def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
         """Losses of all decoder layers, of the proposals and of the denoising, weighted and named apart."""
         o = self.options
-        targets = [self.targets(entry) for entry in batch]
-        targets = to_device(targets, encoded.memory.device)
+        targets = to_device([self.targets(entry) for entry in batch], encoded.memory.device)
         num_logits = self.branches[dataset].class_head.out_features
         noise = make_denoising(targets, num_logits, o.denoising_queries, o.label_noise, o.box_noise, o.denoising_groups)
         out = self.decode(encoded, dataset, noise)
@@ -211,7 +215,9 @@ class BoxHead(TaskHead):
                 losses |= self._weighted(set_losses(*noised, targets, assignment, count * noise.groups), "_denoising")
         return losses
 
-    def _matched(self, logits: Tensor, boxes: Tensor, targets: list[BoxTargets], count: float, suffix: str) -> dict:
+    def _matched(
+        self, logits: Tensor, boxes: Tensor, targets: list[BoxTargets], count: float | Tensor, suffix: str
+    ) -> dict[str, Tensor]:
         assignment = match(logits, boxes, targets, *self.options.costs)
         return self._weighted(set_losses(logits, boxes, targets, assignment, count), suffix)
 
@@ -265,8 +271,8 @@ def best_detections(logits: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, 
     return scores, index % num_classes, to_corners(chosen)
 
 
-def _known_assignment(noise: Denoising, targets: list[BoxTargets], layers: int) -> tuple[Tensor, ...]:
+def _known_assignment(noise: Denoising, targets: list[BoxTargets], layers: int) -> Assignment:
     """Layer, image, query and target of every positive noised query."""
     image, query, target = noise.positives(targets)
     layer = torch.arange(layers, device=image.device).repeat_interleave(len(image))
-    return (layer, *(index.repeat(layers) for index in (image, query, target)))
+    return layer, image.repeat(layers), query.repeat(layers), target.repeat(layers)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 SHARED = "shared"
 
 
 @dataclass(frozen=True)
 class BoxOptions:
-    """The fields are the keys of ``MODEL.BOX`` (explained in config.py), and ``FX.REFERENCE_LOCK``."""
+    """The fields are the keys of ``MODEL.BOX`` (explained in config/defaults.py), and ``FX.REFERENCE_LOCK``."""
 
     layout: str = "per_dataset"
     dim: int = 256
@@ -48,35 +48,17 @@ class BoxOptions:
     @classmethod
     def from_config(cls, cfg) -> BoxOptions:
         box = cfg.MODEL.BOX
-        return cls(
-            layout=box.LAYOUT,
-            dim=box.DIM,
-            num_heads=box.NUM_HEADS,
-            num_points=box.NUM_POINTS,
-            ffn_dim=box.FFN_DIM,
-            encoder_layers=box.ENCODER_LAYERS,
-            decoder_layers=box.DECODER_LAYERS,
-            num_queries=box.NUM_QUERIES,
-            temperature=box.TEMPERATURE,
-            anchor_size=box.ANCHOR_SIZE,
-            denoising_queries=box.DENOISING.QUERIES,
-            denoising_groups=box.DENOISING.GROUPS,
-            label_noise=box.DENOISING.LABEL_NOISE,
-            box_noise=box.DENOISING.BOX_NOISE,
-            costs=(box.COST.CLASS, box.COST.BOX, box.COST.GIOU),
-            weights=(box.LOSS.CLASS, box.LOSS.BOX, box.LOSS.GIOU),
-            proposal_weight=box.PROPOSAL_LOSS,
-            topk=box.TOPK,
-            sampling=box.SAMPLING,
-            class_logits=box.CLASS_LOGITS,
-            memory_projection=box.MEMORY_PROJECTION,
-            refine_heads=box.REFINE_HEADS,
-            selector_layer=box.SELECTOR_LAYER,
-            compare_decoder=box.COMPARE_DECODER,
-            encoder_l2=box.ENCODER_L2,
-            reference_lock=cfg.FX.REFERENCE_LOCK,
-            checkpoint=box.CHECKPOINT,
-        )
+        nested = {
+            "denoising_queries": box.DENOISING.QUERIES,
+            "denoising_groups": box.DENOISING.GROUPS,
+            "label_noise": box.DENOISING.LABEL_NOISE,
+            "box_noise": box.DENOISING.BOX_NOISE,
+            "costs": (box.COST.CLASS, box.COST.BOX, box.COST.GIOU),
+            "weights": (box.LOSS.CLASS, box.LOSS.BOX, box.LOSS.GIOU),
+            "proposal_weight": box.PROPOSAL_LOSS,
+            "reference_lock": cfg.FX.REFERENCE_LOCK,
+        }
+        return cls(**{f.name: box[f.name.upper()] for f in fields(cls) if f.name not in nested}, **nested)
 
     def logits(self, num_classes: int) -> int:
         """Outputs of a class layer.

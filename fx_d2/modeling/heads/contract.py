@@ -16,7 +16,7 @@ A head serves one task for all datasets that have it. It is a module with::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,8 +36,14 @@ class UnitClasses:
 class TaskHead(nn.Module):
     """What the heads have in common."""
 
+    consistency: Callable[..., tuple[Tensor, ...]]
     # The compared features come from an evaluation of the student and carry no gradient (a reference switch).
     inert_consistency = False
+
+    @classmethod
+    def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> TaskHead:
+        """``channels``: of the backbone's maps by name. ``datasets``: those that have the task."""
+        raise NotImplementedError
 
     def penalty(self) -> dict[str, Tensor]:
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,8 @@ def conv_norm_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Seque
     return nn.Sequential(conv, BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
-def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
 def grid_means(x: Tensor, side: int) -> Tensor:
@@ -149,10 +149,10 @@ class MaskHead(TaskHead):
     def consistency(self, encoded: dict[str, Tensor], dataset: str) -> tuple[Tensor, ...]:
         return tuple(F.normalize(encoded[key].float(), dim=1) for key in ("deep", "fused"))
 
-    def logits(self, encoded: dict[str, Tensor], dataset: str, size: tuple[int, int]) -> Tensor:
+    def logits(self, encoded: dict[str, Tensor], dataset: str, size: Sequence[int]) -> Tensor:
         """-> (B, K, *size), the size being that of the network's input."""
         return F.interpolate(
-            self.branches[dataset](encoded["fused"]).float(), size, mode="bilinear", align_corners=False
+            self.branches[dataset](encoded["fused"]).float(), tuple(size), mode="bilinear", align_corners=False
         )
 
     def losses(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> dict[str, Tensor]:

@@ -17,4 +17,4 @@ def consistency_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Te
         square = (s.float() - t.detach().float()).square()
         total = global_sum(torch.stack([square.sum(), square.new_full((), square.numel())]))
         losses.append(total[0] / total[1])
-    return sum(losses) / len(losses)
+    return torch.stack(losses).mean()

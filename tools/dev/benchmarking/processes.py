@@ -16,7 +16,7 @@ import torch.multiprocessing
 from detectron2.utils import comm
 
 from fx_d2.engine.locking import apply_lock
-from fx_d2.engine.processes import average_gradients
+from fx_d2.engine.processes import wrap_distributed
 
 from .clock import interleave, ratio
 from .options import Options
@@ -93,5 +93,5 @@ def _lock_after_wrapping(bench: Bench, kind: Kind) -> None:
     bench.optimizer.zero_grad(set_to_none=True)
     bench.model = None
     bench.student.requires_grad_(True)
-    bench.model = average_gradients(bench.student)
+    bench.model = wrap_distributed(bench.student)
     apply_lock(bench.student, bench.student.parts(kind.unit, kind.train))

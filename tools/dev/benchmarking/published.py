@@ -94,7 +94,7 @@ def _slow_optimizer(bench: Bench) -> torch.optim.Optimizer:
 def plain_parts() -> Iterator[None]:
     """Within it the networks compute the same with PyTorch's own attention and ``grid_sample``."""
     with (
-        mock.patch.object(attention, "ms_deform_attn", lambda *inputs: sampling.sample_levels(*inputs[:4])),  # no way
+        mock.patch.object(attention, "ms_deform_attn", lambda *inputs: sampling.sample_levels(*inputs[:4])),
         mock.patch.object(QueryAttention, "forward", _attention_with_weights),
     ):
         yield

@@ -1,4 +1,4 @@
-"""Deformable sampling by all the ways that the device has, at the sizes of the configured box head."""
+"""Deformable sampling by all the implementations that the device has, at the sizes of the configured box head."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def random_inputs(cfg, batch: int, queries: int, device: torch.device) -> list[T
     return [x.to(device).requires_grad_() for x in (value.to(type_), locations, weights)]
 
 
-def ways(device: torch.device) -> dict[str, Callable[..., Tensor]]:
+def implementations(device: torch.device) -> dict[str, Callable[..., Tensor]]:
     """Names and functions as :func:`ms_deform_attn`; the last is the one that the others are compared with."""
     found = {
         "grid_sample and its gradient": lambda value, *others: sample_levels(value.float(), *others),
         "plain": ms_deform_attn,
     }
     if device.type == "cuda" and importlib.util.find_spec("triton"):
-        found["triton"] = partial(ms_deform_attn, way="triton")
+        found["triton"] = partial(ms_deform_attn, implementation="triton")
     return found
 
 
@@ -55,9 +55,14 @@ def sampling_rows(cfg, options: Options) -> list[dict]:
         inputs = random_inputs(cfg, options.batch, queries, device)
         gradient = torch.ones(options.batch, queries, box.DIM, device=device)
 
-        def run(way: Callable[..., Tensor], inputs: list[Tensor] = inputs, gradient: Tensor = gradient) -> None:
-            torch.autograd.grad(way(inputs[0], shapes, *inputs[1:]), inputs, gradient)
+        def run(
+            implementation: Callable[..., Tensor], inputs: list[Tensor] = inputs, gradient: Tensor = gradient
+        ) -> None:
+            torch.autograd.grad(implementation(inputs[0], shapes, *inputs[1:]), inputs, gradient)
 
-        cases = {f"{layer}, {queries} queries: {name}": partial(run, way) for name, way in ways(device).items()}
+        cases = {
+            f"{layer}, {queries} queries: {name}": partial(run, implementation)
+            for name, implementation in implementations(device).items()
+        }
         rows += compared(cases, list(cases)[-1], options, device)
     return rows

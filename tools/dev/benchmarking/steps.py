@@ -11,8 +11,8 @@ from fx_d2.config import cycle_passes, cycle_units
 from fx_d2.data.pool import Packed
 from fx_d2.engine.build import build_networks, build_precision, prepare
 from fx_d2.engine.locking import apply_lock
-from fx_d2.engine.optimizer import build_optimizer, limit_norm
-from fx_d2.engine.processes import average_gradients
+from fx_d2.engine.optimizer import build_optimizer, clip_gradients
+from fx_d2.engine.processes import wrap_distributed
 from fx_d2.schedule import Unit
 
 from .batches import random_batch
@@ -66,7 +66,7 @@ class Bench:
         self.optimizer.zero_grad(set_to_none=True)
         self.model = None
         apply_lock(self.student, self.student.parts(kind.unit, kind.train))
-        self.model = average_gradients(self.student)
+        self.model = wrap_distributed(self.student)
 
     def step(self, kind: Kind, batch: list[dict]) -> None:
         """As :meth:`CyclicTrainer.run_step <fx_d2.engine.trainer.CyclicTrainer.run_step>`, without log and hooks."""
@@ -81,6 +81,6 @@ class Bench:
         scaler = self.precision.scaler
         scaler.scale(total).backward()
         scaler.unscale_(self.optimizer)
-        limit_norm(self.student, self.cfg.SOLVER.CLIP_NORM[kind.unit.task.upper()])
+        clip_gradients(self.student, self.cfg.SOLVER.CLIP_NORM[kind.unit.task.upper()])
         scaler.step(self.optimizer)
         scaler.update()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fx_d2.modeling.detr.denoising import BoxTargets, Draws, make_denoising
+from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising
 
 from .criterion import recorded_targets
 from .recording import Recording
@@ -32,7 +32,7 @@ def _compare_set(
     fixed = doubled if doubled < _DIRECT else 0
     width = max(len(truth.labels) for truth in targets)
     image, slot = _entries(targets, width, facts["num_dn_group"])
-    draws = _recorded_draws(recording, prefix, len(targets), facts["pad_size"], image, slot)
+    samples = _recorded_samples(recording, prefix, len(targets), facts["pad_size"], image, slot)
     noise = make_denoising(
         targets,
         facts["num_classes"],
@@ -40,14 +40,14 @@ def _compare_set(
         facts["label_noise_ratio"],
         facts["box_noise_scale"],
         groups=fixed,
-        draws=draws,
+        samples=samples,
     )
     recording.number(f"{prefix}num_dn_group", noise.groups, facts["num_dn_group"])
     recording.number(f"{prefix}pad_size", noise.labels.shape[1], facts["pad_size"])
     per_group = 2 * sum(len(truth.labels) for truth in targets)
     entry = torch.arange(len(image))
     positive = entry % per_group < per_group // 2
-    changed = draws.label[image, slot] < 0.5 * facts["label_noise_ratio"]
+    changed = samples.label[image, slot] < 0.5 * facts["label_noise_ratio"]
     ours = {
         "input_query_label": noise.content(embedding),
         "input_query_bbox": noise.logits(),
@@ -76,7 +76,9 @@ def _entries(targets: list[BoxTargets], width: int, groups: int) -> tuple[Tensor
     return tuple(torch.tensor(column) for column in zip(*rows, strict=True))
 
 
-def _recorded_draws(recording: Recording, prefix: str, batch: int, slots: int, image: Tensor, slot: Tensor) -> Draws:
+def _recorded_samples(
+    recording: Recording, prefix: str, batch: int, slots: int, image: Tensor, slot: Tensor
+) -> NoiseSamples:
     """The recorded numbers, entry by entry, in our places; unused slots get zeros."""
     label, new = torch.ones(batch, slots), torch.zeros(batch, slots, dtype=torch.int64)
     corner, sign = torch.zeros(batch, slots, 4), torch.ones(batch, slots, 4)
@@ -87,7 +89,7 @@ def _recorded_draws(recording: Recording, prefix: str, batch: int, slots: int, i
     if f"{prefix}noise_box_u" in recording.arrays:
         corner[image, slot] = recording.given(f"{prefix}noise_box_u")
         sign[image, slot] = 2.0 * recording.given(f"{prefix}noise_box_sign01").float() - 1.0
-    return Draws(label, new, corner, sign)
+    return NoiseSamples(label, new, corner, sign)
 
 
 def _compare_empty(recording: Recording, prefix: str, facts: dict, targets: list[BoxTargets]) -> None:

@@ -1,0 +1,14 @@
+"""Activation checkpointing: save only a layer's inputs and run the layer again in the backward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+
+def run_checkpointed(layer: nn.Module, *inputs, enabled: bool):
+    """``layer(*inputs)``; with ``enabled`` its activations are not saved for the backward pass."""
+    if enabled and torch.is_grad_enabled():
+        return checkpoint(layer, *inputs, use_reentrant=False)
+    return layer(*inputs)
