@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from detectron2.data import DatasetCatalog
@@ -13,8 +14,9 @@ from torch import nn
 
 from ..config import split_name, unit_metadata
 from ..data.loader import build_test_loader, spread
-from ..evaluation import EVALUATORS, UnitEvaluator
-from ..evaluation.recorder import Recorder, predictions_folder
+from ..evaluation import EVALUATORS, ClassificationEvaluator, UnitEvaluator
+from ..evaluation.files import FOLDER
+from ..evaluation.recorder import Recorder
 from ..evaluation.tables import Options
 from ..schedule import Unit
 from .precision import Precision
@@ -81,7 +83,7 @@ def evaluate_fully(
     """
     options, split, val_split = evaluation_options(cfg), cfg.FX.EVAL.SPLIT, cfg.FX.EVAL.VAL_SPLIT
     main = comm.is_main_process()
-    folder = predictions_folder(cfg.OUTPUT_DIR) if cfg.FX.EVAL.PREDICTIONS and main else None
+    folder = Path(cfg.OUTPUT_DIR) / FOLDER if cfg.FX.EVAL.PREDICTIONS and main else None
     recorder = Recorder(options, split, val_split, folder)
     results: Results = {name: {} for name in models}
     cases: Cases = {}
@@ -89,17 +91,18 @@ def evaluate_fully(
         findings = [unit for unit in units if unit.task == "cls"] if recorder.run.threshold_split else []
         for unit, batches in _read_units(cfg, findings, val_split):
             evaluators, _ = _run_unit(models, unit, val_split, batches, precision)
-            tables = {name: evaluator.table for name, evaluator in evaluators.items() if evaluator.evaluate()}
+            tables = {name: e.table for name, e in evaluators.items() if e.evaluate() and e.table is not None}
             recorder.choose_thresholds(str(unit), tables)
         for unit, batches in _read_units(cfg, units, split):
             evaluators, cases[unit] = _run_unit(models, unit, split, batches, precision, keep, options)
             for name, evaluator in evaluators.items():
-                if unit.task == "cls":
+                if isinstance(evaluator, ClassificationEvaluator):
                     evaluator.thresholds = recorder.thresholds(name, str(unit), evaluator.classes)
                 results[name].setdefault(unit.dataset, {})[unit.task] = evaluator.evaluate().get(unit.task, {})
             if main:
-                tables = {name: evaluator.table for name, evaluator in evaluators.items()}
-                recorder.add(str(unit), tables, {name: evaluator.score for name, evaluator in evaluators.items()})
+                tables = {name: e.table for name, e in evaluators.items() if e.table is not None}
+                scores = {name: e.score for name, e in evaluators.items() if e.score is not None}
+                recorder.add(str(unit), tables, scores)
     if main:
         recorder.write(cfg.OUTPUT_DIR)
     comm.synchronize()

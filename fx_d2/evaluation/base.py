@@ -138,6 +138,6 @@ class UnitEvaluator(DatasetEvaluator):
         """The images in the order of the dataset."""
         return [ImageRow.from_record(record) for record in self.records.values()]
 
-    def fault(self, record: dict, what: str) -> ValueError:
+    def prediction_error(self, record: dict, what: str) -> ValueError:
         """An error about the prediction for one image."""
         return ValueError(f"{self.unit}: image {record['image_id']!r}: {what}")

@@ -11,7 +11,7 @@ from detectron2.structures import BoxMode
 from .base import UnitEvaluator
 from .detections import score_boxes
 from .estimates import UnitScore
-from .tables import BoxTable, stack_rows
+from .tables import BoxTable, as_rows
 
 
 class BoxEvaluator(UnitEvaluator):
@@ -27,13 +27,13 @@ class BoxEvaluator(UnitEvaluator):
         classes = instances.pred_classes.detach().cpu().numpy()
         rows = np.column_stack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2], classes, scores])
         if not np.isfinite(rows).all():
-            raise self.fault(record, "a predicted box or score is not finite; the network has diverged")
+            raise self.prediction_error(record, "a predicted box or score is not finite; the network has diverged")
         if len(classes) and not 0 <= classes.min() <= classes.max() < len(self.classes):
-            raise self.fault(record, f"a predicted class lies outside 0..{len(self.classes) - 1}")
+            raise self.prediction_error(record, f"a predicted class lies outside 0..{len(self.classes) - 1}")
         return rows
 
     def summarise(self, measured: list[np.ndarray]) -> UnitScore:
-        truth = stack_rows(
+        truth = as_rows(
             (
                 [
                     number,
@@ -47,6 +47,6 @@ class BoxEvaluator(UnitEvaluator):
             7,
         )
         numbers = np.repeat(np.arange(len(measured)), [len(rows) for rows in measured])
-        found = np.column_stack([numbers, np.concatenate(measured)])
-        self.table = BoxTable(self.images(), self.classes, truth, found)
+        predictions = np.column_stack([numbers, np.concatenate(measured)])
+        self.table = BoxTable(self.images(), self.classes, truth, predictions)
         return score_boxes(self.table, self.options)

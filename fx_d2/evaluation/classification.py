@@ -9,9 +9,8 @@ import numpy as np
 
 from .base import UnitEvaluator
 from .estimates import UnitScore
-from .findings import score_findings
+from .findings import score_findings, subsets_of
 from .operating import Thresholds
-from .subsets import subsets_of
 from .tables import FindingTable
 
 
@@ -29,9 +28,9 @@ class ClassificationEvaluator(UnitEvaluator):
         """-> (K,) float64 scores."""
         scores = output["scores"].detach().cpu().double().numpy()
         if scores.shape != (len(self.classes),):
-            raise self.fault(record, f"scores of shape {scores.shape} for {len(self.classes)} classes")
+            raise self.prediction_error(record, f"scores of shape {scores.shape} for {len(self.classes)} classes")
         if not np.isfinite(scores).all():
-            raise self.fault(record, "a score is not finite; the network has diverged")
+            raise self.prediction_error(record, "a score is not finite; the network has diverged")
         return scores
 
     def summarise(self, measured: list[np.ndarray]) -> UnitScore:

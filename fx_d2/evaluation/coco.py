@@ -71,7 +71,12 @@ def back_end_name() -> str:
 
 
 def precision(
-    truth: RegionSet, found: RegionSet, images: int, classes: int, areas: Sequence[str] = ("",), name: str | None = None
+    truth: RegionSet,
+    predictions: RegionSet,
+    images: int,
+    classes: int,
+    areas: Sequence[str] = ("",),
+    name: str | None = None,
 ) -> np.ndarray:
     """Interpolated precision as COCO defines it.
 
@@ -86,10 +91,10 @@ def precision(
     api, evaluator = load_back_end(name)
     with contextlib.redirect_stdout(io.StringIO()):
         if truth.kind == "bbox" and hasattr(api.COCO, "from_arrays"):
-            left, right = _boxes_from_arrays(api, truth, found, images, classes)
+            left, right = _boxes_from_arrays(api, truth, predictions, images, classes)
         else:
             left = _index(api, truth, images, classes, "iscrowd")
-            right = _index(api, found, images, classes, "score")
+            right = _index(api, predictions, images, classes, "score")
         evaluation = evaluator.COCOeval(left, right, truth.kind)
         evaluation.params.iouThrs = IOU_THRESHOLDS
         evaluation.params.maxDets = [MAX_DETECTIONS]
@@ -100,14 +105,15 @@ def precision(
     return np.asarray(evaluation.eval["precision"])[..., 0]
 
 
-def _boxes_from_arrays(api: ModuleType, truth: RegionSet, found: RegionSet, images: int, classes: int) -> tuple:
+def _boxes_from_arrays(api: ModuleType, truth: RegionSet, predictions: RegionSet, images: int, classes: int) -> tuple:
     """The two indices without a dict per box, which would take ten times longer than the evaluation; hotcoco's way."""
     names = [{"id": number, "name": str(number)} for number in range(classes)]
     numbers = [{"id": number} for number in range(images)]
     crowd = truth.values.astype(bool)
     columns = (truth.images, truth.categories, truth.shapes)
     left = api.COCO.from_arrays(numbers, names, *columns, area=truth.areas, iscrowd=crowd)
-    return left, left.load_res(np.column_stack([found.images, found.shapes, found.values, found.categories]))
+    rows = [predictions.images, np.asarray(predictions.shapes), predictions.values, predictions.categories]
+    return left, left.load_res(np.column_stack(rows))
 
 
 def _index(api: ModuleType, regions: RegionSet, images: int, classes: int, value: str) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 from ..data.errors import DataError
 from .bootstrap import METHOD, percentiles
 from .estimates import UnitScore
-from .operating import known_of
+from .operating import known_labels
 from .roc import delong_p
-from .tables import BoxTable, FindingTable, Options, Table
+from .tables import BoxTable, FindingTable, MaskTable, Options, Table
 
 
 def compare(
@@ -31,13 +31,14 @@ def compare(
         DataError: the two were not made for the same images, patients, classes and truth.
     """
     check_same_truth(*tables, unit)
+    table, other = tables
     rows = {name: _difference(first, second, name, options) for name in first.estimates if name in second.estimates}
-    if isinstance(tables[0], FindingTable):
-        for index, label in enumerate(tables[0].classes):
+    if isinstance(table, FindingTable) and isinstance(other, FindingTable):
+        for index, label in enumerate(table.classes):
             row = rows[f"AUROC/{label}"]
             if row["difference"] is not None:
-                labels, scores = known_of(tables[0], index)
-                row["delong_p_value"] = delong_p(labels, scores, known_of(tables[1], index)[1])
+                labels, scores = known_labels(table, index)
+                row["delong_p_value"] = delong_p(labels, scores, known_labels(other, index)[1])
     return rows
 
 
@@ -78,11 +79,13 @@ def check_same_truth(first: Table, second: Table, unit: str) -> None:
     if keys[0] != keys[1]:
         differing = set(keys[0]) ^ set(keys[1])
         example = min(map(str, differing), default="")
-        what = f"{len(differing)} differ, for instance {example}" if differing else "they come in another order"
-        raise DataError(f"{unit}: the two were not scored on the same images and patients ({what})")
-    if isinstance(first, FindingTable):
+        reason = f"{len(differing)} differ, for instance {example}" if differing else "they come in another order"
+        raise DataError(f"{unit}: the two were not scored on the same images and patients ({reason})")
+    if isinstance(first, FindingTable) and isinstance(second, FindingTable):
         same = np.array_equal(first.labels, second.labels, equal_nan=True)
+    elif isinstance(first, BoxTable) and isinstance(second, BoxTable):
+        same = np.array_equal(first.truth, second.truth)
     else:
-        same = np.array_equal(first.truth, second.truth) if isinstance(first, BoxTable) else first.truth == second.truth
+        same = isinstance(first, MaskTable) and isinstance(second, MaskTable) and first.truth == second.truth
     if not same:
         raise DataError(f"{unit}: the two were scored against different truth; compare runs on the same data")

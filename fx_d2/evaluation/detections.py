@@ -3,6 +3,8 @@ literature, and free-response ROC."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .bootstrap import add_intervals, bootstrap, mean_over_classes
@@ -20,7 +22,7 @@ FROC_RATES = np.array([0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 
 def region_sets(table: BoxTable) -> tuple[RegionSet, RegionSet]:
     """Truth and predictions; the area of a box is that of its rectangle."""
-    truth, found = (
+    truth, predictions = (
         RegionSet(
             images=rows[:, 0].astype(np.int64),
             categories=rows[:, 5].astype(np.int64),
@@ -28,9 +30,9 @@ def region_sets(table: BoxTable) -> tuple[RegionSet, RegionSet]:
             shapes=rows[:, 1:5],
             areas=rows[:, 3] * rows[:, 4],
         )
-        for rows in (table.truth, table.found)
+        for rows in (table.truth, table.predictions)
     )
-    return truth, found
+    return truth, predictions
 
 
 def score_boxes(table: BoxTable, options: Options | None = None) -> UnitScore:
@@ -40,8 +42,8 @@ def score_boxes(table: BoxTable, options: Options | None = None) -> UnitScore:
 
 def score_regions(
     truth: RegionSet,
-    found: RegionSet,
-    images: list[ImageRow],
+    predictions: RegionSet,
+    images: Sequence[ImageRow],
     classes: tuple[str, ...],
     options: Options | None = None,
     thing: str = "region",
@@ -58,7 +60,7 @@ def score_regions(
         froc: False leaves the FROC analysis out.
     """
     areas = [""] if options is None else list(AREAS)
-    values = precision(truth, found, len(images), len(classes), areas)
+    values = precision(truth, predictions, len(images), len(classes), areas)
     counts = _truths(truth, len(classes), "")
     per_class = {
         name: _class_means(values[rows, :, :, 0], counts, f"no true {thing}") for name, rows in METRICS.items()
@@ -70,12 +72,12 @@ def score_regions(
     score = UnitScore(with_classes(classes, per_class))
     if options is not None:
         thresholds = np.append(IOU_THRESHOLDS, options.froc_iou)
-        ranked = rank_detections(truth, found, len(images), len(classes), thresholds)
+        ranked = rank_detections(truth, predictions, len(images), len(classes), thresholds)
         statistic = DetectionStatistic(ranked, classes, froc)
         if froc:
             _add_froc(score, statistic, len(images), thing)
         _add_intervals(score, statistic, patients_of(images), options)
-        score.extra.update(_extra(ranked, classes, images, froc))
+        score.extra.update(_details(ranked, classes, images, froc))
     return score
 
 
@@ -88,7 +90,7 @@ def _truths(truth: RegionSet, classes: int, size: str) -> list[int]:
 
 def _class_means(values: np.ndarray, counts: list[int], reason: str) -> list[Estimate]:
     """(T, R, K) precision -> the mean of every class."""
-    defined = (values > -1).all(axis=(0, 1))
+    defined = np.all(values > -1, axis=(0, 1)).tolist()
     return [
         Estimate(float(values[:, :, k].mean()), count=counts[k]) if known else undefined(reason, counts[k])
         for k, known in enumerate(defined)
@@ -104,9 +106,9 @@ class DetectionStatistic:
         self.names = [f"{metric}/{name}" for name in classes for metric in self.metrics]
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
-        return np.concatenate([self._one(ranked, weights) for ranked in self.ranked], axis=1)
+        return np.concatenate([self._class_metrics(ranked, weights) for ranked in self.ranked], axis=1)
 
-    def _one(self, ranked: RankedDetections, weights: np.ndarray) -> np.ndarray:
+    def _class_metrics(self, ranked: RankedDetections, weights: np.ndarray) -> np.ndarray:
         precisions = ranked.average_precision(weights)
         columns = [precisions[:, : len(IOU_THRESHOLDS)][:, rows].mean(axis=1) for rows in METRICS.values()]
         if self.froc:
@@ -137,7 +139,7 @@ def _add_intervals(score: UnitScore, statistic: DetectionStatistic, patients: np
         add_intervals(score, drawn, options.confidence)
 
 
-def _extra(ranked: list[RankedDetections], classes: tuple[str, ...], images: list[ImageRow], froc: bool) -> dict:
+def _details(ranked: list[RankedDetections], classes: tuple[str, ...], images: Sequence[ImageRow], froc: bool) -> dict:
     counts = {
         name: {"truths": int(r.truths.sum()), "images_with": int((r.truths > 0).sum()), "detections": len(r.columns)}
         for name, r in zip(classes, ranked, strict=True)

@@ -36,8 +36,8 @@ class Estimate:
         if (self.value is None) != (self.reason is not None):
             raise ValueError(f"an undefined value needs a reason, a defined one has none: {self}")
 
-    def beside(self, method: str, interval: list[float] | None) -> Estimate:
-        """The same with the interval of another method; unchanged where that has none."""
+    def with_interval(self, method: str, interval: list[float] | None) -> Estimate:
+        """The same with the interval of another method in :attr:`others`; unchanged if it has none."""
         return self if interval is None else replace(self, others={**self.others, method: interval})
 
     def as_json(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..data.errors import DataError
-from .tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options, Table, stack_rows
+from .tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options, Table, as_rows
 
 FOLDER = "predictions"
 MANIFEST = "manifest.json"
@@ -71,10 +71,12 @@ def write_table(root: str | Path, model: str, unit: str, split: str, table: Tabl
     if isinstance(table, FindingTable):
         _write_scores(path, table)
         return
-    boxes = isinstance(table, BoxTable)
-    _write_rows(path, _box_results(table) if boxes else _mask_results(table))
+    if isinstance(table, BoxTable):
+        results, annotations = _box_results(table), _true_boxes(table)
+    else:
+        results, annotations = _mask_results(table), _true_masks(table)
+    _write_rows(path, results)
     if truth:
-        annotations = _true_boxes(table) if boxes else _true_masks(table)
         _write_json(table_path(root, "truth", unit, split), _ground_truth(table, annotations))
 
 
@@ -91,11 +93,11 @@ def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: b
     results = _read_json(path)
     _check_rows(path, results, len(images), len(classes))
     if task == "box":
-        truth = stack_rows(
+        truth = as_rows(
             ([a["image_id"] - 1, *a["bbox"], a["category_id"] - 1, a.get("iscrowd", 0)] for a in annotations), 7
         )
-        found = stack_rows(([r["image_id"] - 1, *r["bbox"], r["category_id"] - 1, r["score"]] for r in results), 7)
-        return BoxTable(images, classes, truth, found)
+        predictions = as_rows(([r["image_id"] - 1, *r["bbox"], r["category_id"] - 1, r["score"]] for r in results), 7)
+        return BoxTable(images, classes, truth, predictions)
     return MaskTable(images, classes, _mask_rows(annotations, len(images)), _mask_rows(results, len(images)))
 
 
@@ -117,8 +119,8 @@ def _read_scores(path: Path, exclusive: bool) -> FindingTable:
         rows = csv.reader(file)
         header = next(rows, [])
         classes = tuple(name.removeprefix(_LABEL) for name in header if name.startswith(_LABEL))
-        wanted = ["image_id", "patient_id", *(_LABEL + c for c in classes), *(_SCORE + c for c in classes)]
-        if header != wanted or not classes:
+        expected = ["image_id", "patient_id", *(_LABEL + c for c in classes), *(_SCORE + c for c in classes)]
+        if header != expected or not classes:
             raise DataError(f"{path}: the columns must be image_id, patient_id, label:CLASS..., score:CLASS...")
         images, numbers = [], []
         for line, row in enumerate(rows, start=2):
@@ -129,18 +131,18 @@ def _read_scores(path: Path, exclusive: bool) -> FindingTable:
                 raise DataError(f"{path}, line {line}: {error}") from None
             if len(row) != len(header):
                 raise DataError(f"{path}, line {line}: {len(row)} cells, the header has {len(header)}")
-    values = stack_rows(numbers, 2 * len(classes))
+    values = as_rows(numbers, 2 * len(classes))
     labels, scores = values[:, : len(classes)], values[:, len(classes) :]
-    for wrong, what in ((np.isnan(scores), "is missing"), (~((scores >= 0) & (scores <= 1)), "lies outside 0..1")):
-        if wrong.any():
-            raise DataError(f"{path}, line {2 + int(wrong.any(1).argmax())}: a score {what}")
+    for bad, problem in ((np.isnan(scores), "is missing"), (~((scores >= 0) & (scores <= 1)), "lies outside 0..1")):
+        if bad.any():
+            raise DataError(f"{path}, line {2 + int(bad.any(1).argmax())}: a score {problem}")
     if not images:
         raise DataError(f"{path}: there is no image")
     return FindingTable(images, classes, labels, scores, exclusive)
 
 
 def _box_results(table: BoxTable) -> Iterator[dict]:
-    for image, *box, category, score in table.found.tolist():
+    for image, *box, category, score in table.predictions.tolist():
         yield {"image_id": int(image) + 1, "category_id": int(category) + 1, "bbox": box, "score": score}
 
 
@@ -151,14 +153,10 @@ def _true_boxes(table: BoxTable) -> Iterator[dict]:
 
 
 def _mask_results(table: MaskTable) -> Iterator[dict]:
-    for number, rows in enumerate(table.found, start=1):
+    for number, rows in enumerate(table.predictions, start=1):
         for row in rows:
-            yield {
-                "image_id": number,
-                "category_id": row.category + 1,
-                "segmentation": row.runs,
-                "score": row.score,
-            }
+            keys = {"image_id": number, "category_id": row.category + 1}
+            yield {**keys, "segmentation": row.runs, "score": row.score}
 
 
 def _true_masks(table: MaskTable) -> Iterator[dict]:

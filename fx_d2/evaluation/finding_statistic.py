@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bootstrap import ratio
-from .operating import Thresholds, known_of
+from .operating import Thresholds, known_labels
 from .roc import RankedScores
 from .tables import FindingTable
 
@@ -21,7 +21,7 @@ class FindingStatistic:
     """
 
     def __init__(self, table: FindingTable, thresholds: Thresholds) -> None:
-        known = [known_of(table, index) for index in range(len(table.classes))]
+        known = [known_labels(table, index) for index in range(len(table.classes))]
         images = [np.flatnonzero(np.isin(column, (0, 1))) for column in table.labels.T]
         self.ranked = [_sort(*pair, where) for pair, where in zip(known, images, strict=True)]
         pooled = [np.concatenate(parts) for parts in ([y for y, _ in known], [s for _, s in known], images)]

@@ -13,11 +13,15 @@ from .bootstrap import add_intervals, bootstrap, mean_over_classes
 from .calibration import expected_calibration_error, reliability
 from .estimates import Estimate, UnitScore, mean_or_none, undefined, with_classes
 from .finding_statistic import AREAS, RATES, FindingStatistic
-from .operating import Thresholds, default_thresholds, known_of
+from .operating import Thresholds, default_thresholds, known_labels
 from .roc import delong_interval, roc_points
 from .tables import FindingTable, Options, patients_of
 
 Subsets = Mapping[str, Sequence[int]]
+# The five findings of the CheXpert competition (Irvin et al., AAAI 2019), on which MIMIC-CXR results are given too.
+_COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+# Published means over some of a dataset's classes: dataset -> name -> classes.
+SUBSETS = {"chexpert": {"CheXpert-5": _COMPETITION}, "mimic_cxr": {"MIMIC-5": _COMPETITION}}
 _NO_LABEL, _NO_POSITIVE, _NO_NEGATIVE = (
     "no image has a known label",
     "no image has the finding",
@@ -31,6 +35,19 @@ _REASONS = {
     "NPV": "the finding is called on every image",
     "F1": _NO_POSITIVE,
 }
+
+
+def subsets_of(unit: str, classes: tuple[str, ...]) -> dict[str, list[int]]:
+    """The subsets that are published for a unit (``dataset/task``): name -> positions of its classes.
+
+    A subset of which some class is missing in ``classes`` is left out: its mean would not be the published one.
+    """
+    published = SUBSETS.get(unit.rpartition("/")[0], {})
+    return {
+        name: [classes.index(label) for label in labels]
+        for name, labels in published.items()
+        if set(labels) <= set(classes)
+    }
 
 
 def score_findings(
@@ -50,7 +67,7 @@ def score_findings(
         thresholds: operating points; None: 0.5.
         subsets: published means: name -> positions of the classes; ``AUROC_{name}``.
     """
-    columns = [known_of(table, index) for index in range(len(table.classes))]
+    columns = [known_labels(table, index) for index in range(len(table.classes))]
     per_class = {
         "AUROC": [_score_class(roc_auc_score, y, s) for y, s in columns],
         "AP": [_score_class(average_precision_score, y, s) for y, s in columns],
@@ -154,13 +171,15 @@ def _add_closed_intervals(score: UnitScore, table: FindingTable, columns, confus
         key = f"AUROC/{name}"
         if score.metrics[key] is not None:
             interval = delong_interval(labels, scores, confidence)
-            score.estimates[key] = score.estimates[key].beside("DeLong", interval)
+            score.estimates[key] = score.estimates[key].with_interval("DeLong", interval)
         shares = {"Sensitivity": (tp, fn), "Specificity": (tn, fp), "PPV": (tp, fp), "NPV": (tn, fn)}
         for rate, (right, wrong) in shares.items():
             if right + wrong:
                 found = binomtest(right, right + wrong).proportion_ci(confidence, "wilson")
                 key = f"{rate}/{name}"
-                score.estimates[key] = score.estimates[key].beside("Wilson", [float(found.low), float(found.high)])
+                score.estimates[key] = score.estimates[key].with_interval(
+                    "Wilson", [float(found.low), float(found.high)]
+                )
 
 
 def _extra(table: FindingTable, columns, thresholds: Thresholds, confusion: list[list[int]]) -> dict[str, Any]:

@@ -45,10 +45,10 @@ class MaskEvaluator(UnitEvaluator):
         probabilities = output["masks"].detach()
         expected = (len(self.classes), record["height"], record["width"])
         if tuple(probabilities.shape) != expected:
-            raise self.fault(record, f"masks of shape {tuple(probabilities.shape)}, expected {expected}")
+            raise self.prediction_error(record, f"masks of shape {tuple(probabilities.shape)}, expected {expected}")
         # A value that is not finite goes through both; looking for one took 24 times as long.
         if not torch.stack(torch.aminmax(probabilities)).isfinite().all():
-            raise self.fault(record, "a mask probability is not finite; the network has diverged")
+            raise self.prediction_error(record, "a mask probability is not finite; the network has diverged")
         predicted = probabilities >= THRESHOLD
         counts = predicted.new_zeros((len(self.classes), 3), dtype=torch.int64)
         for category, channel in enumerate(predicted):  # counting one by one takes a sixteenth of a sum over all
@@ -59,27 +59,33 @@ class MaskEvaluator(UnitEvaluator):
         counts[list(truth.image.unknown_classes)] = UNKNOWN_COUNTS
         measure = MaskMeasure(counts.cpu().numpy())
         if self.options is not None:
-            self._add_details(measure, truth, predicted, probabilities)
+            self._add_regions(measure, truth, predicted, probabilities, self.options.distances)
         return measure
 
-    def _add_details(
-        self, measure: MaskMeasure, truth: Truth, predicted: torch.Tensor, probabilities: torch.Tensor
+    def _add_regions(
+        self,
+        measure: MaskMeasure,
+        truth: Truth,
+        predicted: torch.Tensor,
+        probabilities: torch.Tensor,
+        with_distances: bool,
     ) -> None:
         """Regions and distances; one channel at a time, for a large image has many."""
         measure.image = truth.image
         measure.distances = np.full((len(self.classes), len(DISTANCES)), np.nan)
-        for category, (_, found, true) in enumerate(measure.counts):
-            drawn = truth.drawn.get(category)
-            measure.truth.extend(split_regions(drawn, category) if true > 0 else [])
-            if found > 0:
+        for category, (_, predicted_pixels, true_pixels) in enumerate(measure.counts):
+            drawn = truth.drawn[category] if true_pixels > 0 else None
+            if drawn is not None:
+                measure.truth.extend(split_regions(drawn, category))
+            if predicted_pixels > 0:
                 inside, probability = predicted[category].cpu().numpy(), probabilities[category].float().cpu().numpy()
-                measure.found.extend(split_regions(inside, category, probability))
-                if true > 0 and self.options.distances:
+                measure.predictions.extend(split_regions(inside, category, probability))
+                if drawn is not None and with_distances:
                     measure.distances[category] = mask_distances(inside, drawn, truth.image.spacing)
 
     def summarise(self, measured: list[MaskMeasure]) -> UnitScore:
         if self.options is None:
             return score_masks(self.images(), self.classes, measured)
-        images, truth, found = ([getattr(m, key) for m in measured] for key in ("image", "truth", "found"))
-        self.table = MaskTable(images, self.classes, truth, found)
+        images, truth, predictions = ([getattr(m, key) for m in measured] for key in ("image", "truth", "predictions"))
+        self.table = MaskTable(images, self.classes, truth, predictions)
         return score_masks(images, self.classes, measured, self.options)

@@ -57,7 +57,7 @@ class RankedDetections:
 
     def average_precision(self, weights: np.ndarray) -> np.ndarray:
         """(b, N) weights -> (b, T) COCO average precision, NaN where no truth has weight."""
-        total = self._called(weights)
+        total = self._cumulative(weights)
         positives = weights.astype(np.float64) @ self.truths
         columns = [self._precision(t, weights, total, positives) for t in range(len(self.outcome))]
         return np.where(positives[:, None] > 0, np.stack(columns, axis=1), np.nan)
@@ -94,9 +94,10 @@ class RankedDetections:
         """(b, hits): false positives among all detections that score no less than each hit."""
         ends = np.searchsorted(-self.scores, -self.scores[places], side="right") - 1
         hits = np.take(np.cumsum(gained, axis=1), np.searchsorted(places, ends, side="right") - 1, axis=1)
-        return np.take(self._called(weights), ends, axis=1) - hits - self._ignored(t, weights, ends)
+        return np.take(self._cumulative(weights), ends, axis=1) - hits - self._ignored(t, weights, ends)
 
-    def _called(self, weights: np.ndarray) -> np.ndarray:
+    def _cumulative(self, weights: np.ndarray) -> np.ndarray:
+        """(b, M): weight of the detections down to each."""
         return np.cumsum(np.take(weights, self.columns, axis=1), axis=1, dtype=np.int32)
 
     def _ignored(self, t: int, weights: np.ndarray, places: np.ndarray) -> np.ndarray | int:
@@ -127,42 +128,44 @@ class RankedDetections:
 
 
 def rank_detections(
-    truth: RegionSet, found: RegionSet, images: int, classes: int, thresholds: np.ndarray
+    truth: RegionSet, predictions: RegionSet, images: int, classes: int, thresholds: np.ndarray
 ) -> list[RankedDetections]:
     """Matches and sorts the detections of every class; at most 100 per class and image count, the best scored."""
     ranked = []
     for category in range(classes):
-        mine = np.flatnonzero(found.categories == category)
-        mine = mine[np.lexsort((-found.values[mine], found.images[mine]))]  # stable: equal scores keep their order
-        starts = np.searchsorted(found.images[mine], found.images[mine])
-        mine = mine[np.arange(len(mine)) - starts < MAX_DETECTIONS]
-        theirs = np.flatnonzero(truth.categories == category)
-        outcome = _outcome(truth, found, mine, theirs, thresholds)
-        order = np.argsort(-found.values[mine], kind="stable")
-        regular = theirs[truth.values[theirs] == 0]
+        rows = np.flatnonzero(predictions.categories == category)
+        # Stable: equal scores keep their order.
+        rows = rows[np.lexsort((-predictions.values[rows], predictions.images[rows]))]
+        starts = np.searchsorted(predictions.images[rows], predictions.images[rows])
+        rows = rows[np.arange(len(rows)) - starts < MAX_DETECTIONS]
+        truth_rows = np.flatnonzero(truth.categories == category)
+        outcome = _outcome(truth, predictions, truth_rows, rows, thresholds)
+        order = np.argsort(-predictions.values[rows], kind="stable")
+        regular = truth_rows[truth.values[truth_rows] == 0]
         truths = np.bincount(truth.images[regular], minlength=images).astype(np.float64)
-        chosen = mine[order]
-        ranked.append(RankedDetections(found.images[chosen], found.values[chosen], outcome[:, order], truths))
+        rows = rows[order]
+        ranked.append(RankedDetections(predictions.images[rows], predictions.values[rows], outcome[:, order], truths))
     return ranked
 
 
 def _outcome(
-    truth: RegionSet, found: RegionSet, mine: np.ndarray, theirs: np.ndarray, thresholds: np.ndarray
+    truth: RegionSet, predictions: RegionSet, truth_rows: np.ndarray, rows: np.ndarray, thresholds: np.ndarray
 ) -> np.ndarray:
-    """(T, len(mine)); all that lies on images without truth is FALSE."""
-    outcome = np.full((len(thresholds), len(mine)), FALSE, np.int8)
-    for image in np.unique(truth.images[theirs]):
-        first, last = np.searchsorted(found.images[mine], [image, image + 1])
+    """(T, len(rows)); all predictions on images without truth are FALSE."""
+    outcome = np.full((len(thresholds), len(rows)), FALSE, np.int8)
+    for image in np.unique(truth.images[truth_rows]):
+        first, last = np.searchsorted(predictions.images[rows], [image, image + 1])
         if first == last:
             continue
-        targets = theirs[truth.images[theirs] == image]
+        targets = truth_rows[truth.images[truth_rows] == image]
         crowd = truth.values[targets] == 1
-        overlaps = coco_mask.iou(_pick(found, mine[first:last]), _pick(truth, targets), crowd.astype(np.uint8))
+        detections = _shapes(predictions, rows[first:last])
+        overlaps = coco_mask.iou(detections, _shapes(truth, targets), crowd.astype(np.uint8))
         outcome[:, first:last] = match(np.asarray(overlaps), crowd, thresholds)
     return outcome
 
 
-def _pick(regions: RegionSet, chosen: np.ndarray):
+def _shapes(regions: RegionSet, rows: np.ndarray):
     if isinstance(regions.shapes, np.ndarray):
-        return np.ascontiguousarray(regions.shapes[chosen], dtype=np.float64)
-    return [regions.shapes[index] for index in chosen]
+        return np.ascontiguousarray(regions.shapes[rows], dtype=np.float64)
+    return [regions.shapes[row] for row in rows]

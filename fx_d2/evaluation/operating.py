@@ -33,7 +33,7 @@ def choose_thresholds(table: FindingTable, criterion: str, split: str) -> Thresh
         raise ValueError(f"unknown criterion {criterion!r} of an operating point; there are {', '.join(CRITERIA)}")
     chosen = {}
     for index, name in enumerate(table.classes):
-        labels, scores = known_of(table, index)
+        labels, scores = known_labels(table, index)
         if labels.all() or not labels.any():
             missing = "without" if labels.any() else "with"
             chosen.update(default_thresholds((name,), f"no {split} image {missing} the finding"))
@@ -43,7 +43,7 @@ def choose_thresholds(table: FindingTable, criterion: str, split: str) -> Thresh
     return chosen
 
 
-def known_of(table: FindingTable, index: int) -> tuple[np.ndarray, np.ndarray]:
+def known_labels(table: FindingTable, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels (bool) and scores of one class over the images labelled 0 or 1."""
     labels, scores = table.labels[:, index], table.scores[:, index]
     known = (labels == 0) | (labels == 1)

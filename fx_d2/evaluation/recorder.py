@@ -9,7 +9,7 @@ from pathlib import Path
 from .coco import back_end_name
 from .compare import compare
 from .estimates import UnitScore
-from .files import FOLDER, MANIFEST, write_manifest, write_table
+from .files import MANIFEST, write_manifest, write_table
 from .operating import Thresholds, choose_thresholds, default_thresholds
 from .results import Results
 from .run_scores import RunScores
@@ -36,12 +36,12 @@ class Recorder:
         if self.predictions is not None and (self.predictions / MANIFEST).is_file():
             shutil.rmtree(self.predictions)
 
-    def choose_thresholds(self, unit: str, tables: Mapping[str, FindingTable]) -> None:
+    def choose_thresholds(self, unit: str, tables: Mapping[str, Table]) -> None:
         """Operating points of every model from its scores on the validation images."""
         for model, table in tables.items():
-            dataset = unit.rpartition("/")[0]
-            chosen = choose_thresholds(table, self.run.options.operating_point, str(self.run.threshold_split))
-            self.run.thresholds.setdefault(model, {})[dataset] = chosen
+            assert isinstance(table, FindingTable)
+            thresholds = choose_thresholds(table, self.run.options.operating_point, str(self.run.threshold_split))
+            self.run.thresholds.setdefault(model, {})[unit.rpartition("/")[0]] = thresholds
         self._keep(unit, str(self.run.threshold_split), tables)
 
     def thresholds(self, model: str, unit: str, classes: tuple[str, ...]) -> Thresholds:
@@ -56,7 +56,8 @@ class Recorder:
         """Keeps what the models (keys) reached on one unit, and compares the last with the first of them."""
         for model, score in scores.items():
             self.run.scores.setdefault(model, {})[unit] = score
-        first, last = next(iter(scores)), next(reversed(scores))
+        models = list(scores)
+        first, last = models[0], models[-1]
         if first != last:
             rows = compare(scores[last], scores[first], (tables[last], tables[first]), self.run.options, unit)
             self.run.comparisons[unit] = {"first": last, "second": first, "metrics": rows}
@@ -80,7 +81,3 @@ class Recorder:
             manifest = Manifest(run.split, tuple(run.scores), self._units, run.threshold_split, run.options)
             write_manifest(self.predictions, manifest)
         return self.run.write(folder)
-
-
-def predictions_folder(output_dir: str | Path) -> Path:
-    return Path(output_dir) / FOLDER

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -18,7 +20,7 @@ def decode(runs: RunLengths) -> np.ndarray:
     return coco_mask.decode(runs).astype(bool)
 
 
-def union_of(rows: list[MaskRow], category: int, height: int, width: int) -> np.ndarray:
+def union_of(rows: Sequence[MaskRow], category: int, height: int, width: int) -> np.ndarray:
     """(H, W) bool: all regions of a class on an image."""
     union = np.zeros((height, width), bool)
     for row in rows:

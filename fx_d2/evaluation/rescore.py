@@ -13,12 +13,11 @@ from .compare import compare
 from .detections import score_boxes
 from .estimates import UnitScore
 from .files import read_manifest, read_table
-from .findings import score_findings
+from .findings import score_findings, subsets_of
 from .operating import Thresholds
 from .recorder import Recorder
 from .run_scores import RunScores
 from .segmentations import measure_table, score_masks
-from .subsets import subsets_of
 from .tables import BoxTable, FindingTable, Manifest, Options, Table
 
 logger = logging.getLogger(__name__)
@@ -46,9 +45,9 @@ def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) 
     manifest = read_manifest(folder)
     options = replace(manifest.options, **changes)
     recorder = Recorder(options, manifest.split, manifest.threshold_split)
-    chosen = list(_chosen(manifest, units, folder))
-    for number, unit in enumerate(chosen, start=1):
-        logger.info("scoring %s, unit %d of %d", unit, number, len(chosen))
+    selected = list(_selected_units(manifest, units, folder))
+    for number, unit in enumerate(selected, start=1):
+        logger.info("scoring %s, unit %d of %d", unit, number, len(selected))
         tables, scores = score_unit(folder, manifest, unit, recorder)
         recorder.add(unit, tables, scores)
     return recorder.run
@@ -60,10 +59,10 @@ def score_unit(
     """Tables and scores of every model on one unit; operating points are chosen first and kept in the recorder."""
     about, findings = manifest.units[unit], unit.endswith("/cls")
     exclusive = bool(about.get("exclusive"))
-    if findings and manifest.threshold_split in about["splits"]:
-        split = manifest.threshold_split
-        chosen_on = {model: read_table(folder, model, unit, split, exclusive) for model in manifest.models}
-        recorder.choose_thresholds(unit, chosen_on)
+    split = manifest.threshold_split
+    if findings and split in about["splits"]:
+        validation = {model: read_table(folder, model, unit, str(split), exclusive) for model in manifest.models}
+        recorder.choose_thresholds(unit, validation)
     tables = {model: read_table(folder, model, unit, manifest.split, exclusive) for model in manifest.models}
     scores = {}
     for model, table in tables.items():
@@ -84,7 +83,7 @@ def compare_folders(first: str | Path, second: str | Path, units: list[str] | No
     manifests = read_manifest(first), read_manifest(second)
     options = replace(manifests[0].options, **changes)
     models = [model for model in manifests[0].models if model in manifests[1].models]
-    shared = [unit for unit in _chosen(manifests[0], units, first) if unit in manifests[1].units]
+    shared = [unit for unit in _selected_units(manifests[0], units, first) if unit in manifests[1].units]
     if not models or not shared:
         raise DataError(f"{first} and {second} have no unit and model in common")
     comparisons = {}
@@ -95,13 +94,13 @@ def compare_folders(first: str | Path, second: str | Path, units: list[str] | No
             recorder = Recorder(options, manifest.split, manifest.threshold_split)
             pairs.append(score_unit(folder, replace(manifest, models=tuple(models)), unit, recorder))
         for model in models:
-            tables = tuple(tables[model] for tables, _ in pairs)
-            scores = [scores[model] for _, scores in pairs]
-            comparisons[f"{model}/{unit}"] = compare(*scores, tables, options, f"{model}/{unit}")
+            (table, score), (other_table, other_score) = ((tables[model], scores[model]) for tables, scores in pairs)
+            name = f"{model}/{unit}"
+            comparisons[name] = compare(score, other_score, (table, other_table), options, name)
     return comparisons
 
 
-def _chosen(manifest: Manifest, units: list[str] | None, folder: str | Path) -> Iterator[str]:
+def _selected_units(manifest: Manifest, units: list[str] | None, folder: str | Path) -> Iterator[str]:
     for unit in units or manifest.units:
         if unit not in manifest.units:
             raise DataError(f"{folder}: no predictions for the unit {unit!r}; {nearest(unit, manifest.units, 'units')}")

@@ -24,9 +24,10 @@ from .tables import Options
 FORMAT = 1
 DETAILS = "results_details.json"
 THRESHOLDS = "thresholds.json"
-COLUMNS = ("model", "dataset", "task", "metric", "class", "value", "low", "high", "method", "count", "reason")
-# A further interval: DeLong's of areas, Wilson's of rates.
-COLUMNS += ("second_low", "second_high", "second_method")
+COLUMNS = [
+    *("model", "dataset", "task", "metric", "class", "value", "low", "high", "method", "count", "reason"),
+    *("second_low", "second_high", "second_method"),  # a further interval: DeLong's of areas, Wilson's of rates
+]
 
 
 @dataclass
@@ -109,7 +110,13 @@ def _write_csv(path: Path, scores: RunScores) -> None:
             dataset, _, task = unit.rpartition("/")
             for name, estimate in score.estimates.items():
                 metric, _, label = name.partition("/")
-                row = {"model": model, "dataset": dataset, "task": task, "metric": metric, "class": label}
+                row: dict[str, Any] = {
+                    "model": model,
+                    "dataset": dataset,
+                    "task": task,
+                    "metric": metric,
+                    "class": label,
+                }
                 second = next(iter(estimate.others.items()), None)
                 if second:
                     row["second_method"], (row["second_low"], row["second_high"]) = second

@@ -31,34 +31,35 @@ class MaskMeasure:
     Attributes:
         counts: (K, 3) int64: pixels in the intersection, the prediction and the truth; -1 for an unknown channel.
         distances: (K, 4) of :data:`DISTANCES`, NaN where undefined; None: not measured.
-        truth, found: the connected regions of truth and prediction. Final evaluation only, as is ``image``.
+        truth, predictions: the connected regions of both. Final evaluation only, as is ``image``.
     """
 
     counts: np.ndarray
     distances: np.ndarray | None = None
     truth: list[MaskRow] = field(default_factory=list)
-    found: list[MaskRow] = field(default_factory=list)
+    predictions: list[MaskRow] = field(default_factory=list)
     image: ImageRow | None = None
 
 
-def measure_rows(image: ImageRow, classes: int, truth: list[MaskRow], found: list[MaskRow], distances: bool):
-    """The :class:`MaskMeasure` of one image from its regions as they are stored."""
-    measure = MaskMeasure(np.zeros((classes, 3), np.int64), np.full((classes, 4), np.nan), truth, found, image)
+def measure_table(table: MaskTable, options: Options) -> list[MaskMeasure]:
+    """The measures of all images from their stored regions; one image's masks are in memory at a time."""
+    rows = zip(table.images, table.truth, table.predictions, strict=True)
+    return [_measure_regions(*row, len(table.classes), options.distances) for row in rows]
+
+
+def _measure_regions(
+    image: ImageRow, truth: Sequence[MaskRow], predictions: Sequence[MaskRow], classes: int, with_distances: bool
+) -> MaskMeasure:
+    counts, distances = np.zeros((classes, 3), np.int64), np.full((classes, len(DISTANCES)), np.nan)
     for k in range(classes):
         if k in image.unknown_classes:
-            measure.counts[k] = UNKNOWN_COUNTS
+            counts[k] = UNKNOWN_COUNTS
             continue
-        masks = [union_of(rows, k, image.height, image.width) for rows in (found, truth)]
-        measure.counts[k] = (masks[0] & masks[1]).sum(), masks[0].sum(), masks[1].sum()
-        if distances:
-            measure.distances[k] = mask_distances(*masks, image.spacing)
-    return measure
-
-
-def measure_table(table: MaskTable, options: Options) -> list[MaskMeasure]:
-    """The measures of all images of a table; one image's masks are in memory at a time."""
-    rows = zip(table.images, table.truth, table.found, strict=True)
-    return [measure_rows(image, len(table.classes), t, f, options.distances) for image, t, f in rows]
+        predicted, true = (union_of(rows, k, image.height, image.width) for rows in (predictions, truth))
+        counts[k] = (predicted & true).sum(), predicted.sum(), true.sum()
+        if with_distances:
+            distances[k] = mask_distances(predicted, true, image.spacing)
+    return MaskMeasure(counts, distances, list(truth), list(predictions), image)
 
 
 def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
@@ -76,9 +77,9 @@ def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
         everywhere = np.where(known, np.divide(part, whole, out=np.ones_like(part), where=whole > 0), np.nan)
         values[name] = np.where(truth > 0, everywhere, np.nan)
         values[f"{name}_all"] = everywhere
-    if measures[0].distances is not None:
-        distances = np.stack([measure.distances for measure in measures])
-        values.update(zip(DISTANCES, np.moveaxis(distances, 2, 0), strict=True))
+    distances = [measure.distances for measure in measures if measure.distances is not None]
+    if distances:
+        values.update(zip(DISTANCES, np.moveaxis(np.stack(distances), 2, 0), strict=True))
     return values
 
 
@@ -102,12 +103,13 @@ def score_masks(
     score = UnitScore(with_classes(classes, per_class))
     if options is not None:
         _add_intervals(score, values, classes, patients_of(images), options)
-        sets = [region_set(measure.truth for measure in measures), region_set(measure.found for measure in measures)]
-        regions = score_regions(*sets, images, classes, options, "region", froc=False)
+        truth = region_set(measure.truth for measure in measures)
+        predictions = region_set(measure.predictions for measure in measures)
+        regions = score_regions(truth, predictions, images, classes, options, "region", froc=False)
         score.estimates.update(regions.estimates)
         score.extra.update(regions.extra)
         score.replicates.update(regions.replicates)
-        score.extra["masks"] = {name: _about(k, measures, values) for k, name in enumerate(classes)}
+        score.extra["masks"] = {name: _class_details(k, measures, values) for k, name in enumerate(classes)}
     return score
 
 
@@ -117,7 +119,7 @@ def _mean(column: np.ndarray, reason: str) -> Estimate:
 
 
 def _reason(name: str, images: Sequence[ImageRow], options: Options | None) -> str:
-    if name in DISTANCES and not options.distances:
+    if name in DISTANCES and options is not None and not options.distances:
         return "surface distances were not asked for (FX.EVAL.DISTANCES)"
     if name.endswith("_mm") and all(image.spacing is None for image in images):
         return "no image has a known pixel spacing"
@@ -161,7 +163,7 @@ def region_set(rows_of_images: Iterable[Sequence[MaskRow]]) -> RegionSet:
     )
 
 
-def _about(k: int, measures: Sequence[MaskMeasure], values: dict[str, np.ndarray]) -> dict:
+def _class_details(k: int, measures: Sequence[MaskMeasure], values: dict[str, np.ndarray]) -> dict:
     counts = np.stack([measure.counts[k] for measure in measures])
     known, positive = counts[:, 2] >= 0, counts[:, 2] > 0
     dice = values["Dice"][:, k]

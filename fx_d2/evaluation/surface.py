@@ -16,7 +16,7 @@ def outline(mask: np.ndarray) -> np.ndarray:
     """
     inside = mask.astype(np.uint8)
     inner = cv2.erode(inside, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.argwhere(inside & ~inner)
+    return np.argwhere(inside != inner)
 
 
 def surface_distances(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

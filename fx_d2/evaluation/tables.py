@@ -72,14 +72,14 @@ class BoxTable:
     """Boxes in pixels of the stored images; image and class are positions in ``images`` and ``classes``.
 
     Shapes:
-        truth (G, 7): image, x, y, width, height, class, crowd (0 or 1). found (M, 7): image, x, y, width, height,
-        class, score.
+        truth (G, 7): image, x, y, width, height, class, crowd (0 or 1). predictions (M, 7): image, x, y, width,
+        height, class, score.
     """
 
     images: Sequence[ImageRow]
     classes: tuple[str, ...]
     truth: np.ndarray
-    found: np.ndarray
+    predictions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class MaskTable:
     images: Sequence[ImageRow]
     classes: tuple[str, ...]
     truth: Sequence[Sequence[MaskRow]]
-    found: Sequence[Sequence[MaskRow]]
+    predictions: Sequence[Sequence[MaskRow]]
 
 
 Table = FindingTable | BoxTable | MaskTable
@@ -142,6 +142,6 @@ class Manifest:
     options: Options = field(default_factory=Options)
 
 
-def stack_rows(rows: Iterable[Sequence[float]], width: int) -> np.ndarray:
+def as_rows(rows: Iterable[Sequence[float]], width: int) -> np.ndarray:
     """(N, width) float64; also where there is no row."""
     return np.array(list(rows), dtype=np.float64).reshape(-1, width)

@@ -108,13 +108,13 @@ def _shapes(table: Table, position: int) -> tuple[list[Shape], list[Shape], str]
         truth = [Shape(table.classes[r.category], r.category, mask=decode(r.runs)) for r in table.truth[position]]
         dice = mask_dice(table, position)
         found = []
-        for category in sorted({r.category for r in table.found[position]}):
+        for category in sorted({r.category for r in table.predictions[position]}):
             words = f" {dice[category]:.2f}" if category in dice else ""
-            mask = decode(joined(table.found[position], category))
+            mask = decode(joined(table.predictions[position], category))
             found.append(Shape(table.classes[category] + words, category, mask=mask))
         return truth, found, "Dice: " + ", ".join(shape.label for shape in found) if found else "nothing predicted"
     truth = [_box(table, row, "") for row in table.truth[table.truth[:, 0] == position]]
-    rows = table.found[table.found[:, 0] == position]
+    rows = table.predictions[table.predictions[:, 0] == position]
     rows = rows[np.argsort(-rows[:, 6], kind="stable")]
     sure = rows[rows[:, 6] >= BOX_THRESHOLD]
     remark = f"{len(sure) - MAX_BOXES} more boxes" if len(sure) > MAX_BOXES else ""

@@ -45,7 +45,7 @@ def image_scores(table: Table) -> list[Score | None]:
         return [_finding_score(labels, scores) for labels, scores in zip(table.labels, table.scores, strict=True)]
     if isinstance(table, BoxTable):
         truth = by_image(table.truth[table.truth[:, 6] == 0], len(table.images))
-        found = by_image(table.found[table.found[:, 6] >= BOX_THRESHOLD], len(table.images))
+        found = by_image(table.predictions[table.predictions[:, 6] >= BOX_THRESHOLD], len(table.images))
         return [_box_score(one, other) for one, other in zip(truth, found, strict=True)]
     return [_mask_score(table, number) for number in range(len(table.images))]
 
@@ -105,10 +105,10 @@ def _mask_score(table: MaskTable, position: int) -> Score | None:
 
 def mask_dice(table: MaskTable, position: int) -> dict[int, float]:
     """Dice of each known class that is there or was predicted; run lengths are not decoded."""
-    seen = {row.category for row in (*table.truth[position], *table.found[position])}
+    seen = {row.category for row in (*table.truth[position], *table.predictions[position])}
     dice = {}
     for category in sorted(seen - set(table.images[position].unknown_classes)):
-        truth, found = joined(table.truth[position], category), joined(table.found[position], category)
+        truth, found = joined(table.truth[position], category), joined(table.predictions[position], category)
         total = sum(int(coco_mask.area(runs)) for runs in (truth, found) if runs is not None)
         if total:
             both = 0 if truth is None or found is None else int(coco_mask.area(coco_mask.merge([truth, found], True)))

@@ -56,7 +56,7 @@ def test_boxes(tmp_path):
     read = read_table(tmp_path, "student", "s/box", "test")
     assert (read.images, read.classes) == (IMAGES, table.classes)
     np.testing.assert_array_equal(read.truth, table.truth)
-    np.testing.assert_array_equal(read.found, table.found)
+    np.testing.assert_array_equal(read.predictions, table.predictions)
     coco = COCO(str(tmp_path / "truth" / "s_box_test.json"))  # the common tools read them, too
     assert len(coco.loadRes(str(tmp_path / "student" / "s_box_test.json")).anns) == 3
     assert coco.imgs[1]["patient_id"] == "p1" and coco.imgs[1]["spacing"] == [0.2, 0.25]
@@ -73,7 +73,7 @@ def test_nothing_predicted_and_nothing_true(tmp_path):
     empty = np.zeros((0, 7))
     write_table(tmp_path, "student", "s/box", "test", BoxTable(IMAGES, ("x",), empty, empty))
     read = read_table(tmp_path, "student", "s/box", "test")
-    assert read.truth.shape == read.found.shape == (0, 7)
+    assert read.truth.shape == read.predictions.shape == (0, 7)
 
 
 def test_the_truth_is_written_once(tmp_path):

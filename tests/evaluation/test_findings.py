@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score, roc_auc_score
 
-from fx_d2.evaluation.findings import score_findings
-from fx_d2.evaluation.subsets import subsets_of
+from fx_d2.evaluation.findings import score_findings, subsets_of
 from fx_d2.evaluation.tables import FindingTable, ImageRow, Options, patients_of
 
 NAN = float("nan")

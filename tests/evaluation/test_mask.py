@@ -100,7 +100,7 @@ def test_masks_are_not_kept():
     evaluator = MaskEvaluator([record("a", full)], ["x"])
     evaluator.process([record("a", full)], [{"masks": torch.ones(1, 64, 64)}])
     measured = evaluator._measured["a"]
-    assert measured.counts.tolist() == [[4096, 4096, 4096]] and not measured.truth and not measured.found
+    assert measured.counts.tolist() == [[4096, 4096, 4096]] and not measured.truth and not measured.predictions
 
 
 def test_malformed_masks_name_the_image():
@@ -176,11 +176,11 @@ def test_regions_are_scored_as_coco_instances():
     evaluator = full([record("a", truth.astype(np.uint8))], [probability], ["x"], Options(bootstraps=5))
     # Score order: hit, false. Precision 1 up to recall one half.
     assert evaluator.score.metrics["AP50"] == pytest.approx(51 / 101)
-    assert [row.score for row in evaluator.table.found[0]] == pytest.approx([0.9, 0.6])
+    assert [row.score for row in evaluator.table.predictions[0]] == pytest.approx([0.9, 0.6])
     assert len(evaluator.table.truth[0]) == 2
     specks = np.zeros((1, 80, 80), np.float32)
     specks[0, ::3, ::3] = 0.7
-    found = full([record("a", truth.astype(np.uint8))], [specks], ["x"], Options(bootstraps=0)).table.found[0]
+    found = full([record("a", truth.astype(np.uint8))], [specks], ["x"], Options(bootstraps=0)).table.predictions[0]
     assert len(found) == 101 and sum(coco_mask.area(row.runs) for row in found) == (specks > 0).sum()
 
 
@@ -195,7 +195,7 @@ def test_hundreds_of_regions_over_many_images():
 def test_unknown_channels_have_no_regions():
     full_mask = np.ones((2, 8, 8), np.uint8)
     evaluator = full([record("a", full_mask, unknown=[1])], [full_mask], ["x", "y"], Options(bootstraps=0))
-    assert {row.category for row in evaluator.table.found[0]} == {0}
+    assert {row.category for row in evaluator.table.predictions[0]} == {0}
     assert evaluator.score.estimates["AP/y"].reason == "no true region"
     assert evaluator.score.estimates["Dice/y"].reason == "no image has the class"
 
@@ -214,7 +214,7 @@ def test_a_regions_score_is_its_mean_probability():
     rng = np.random.default_rng(5)
     probability = rng.random((1, 30, 23)).astype(np.float32)
     truth = np.ones((1, 30, 23), np.uint8)
-    rows = full([record("a", truth)], [probability], ["x"], Options(bootstraps=0)).table.found[0]
+    rows = full([record("a", truth)], [probability], ["x"], Options(bootstraps=0)).table.predictions[0]
     masks = [coco_mask.decode(row.runs).astype(bool) for row in rows]
     assert (sum(mask.astype(int) for mask in masks) == (probability[0] >= 0.5)).all()  # apart, and complete
     for row, mask in zip(rows, masks, strict=True):

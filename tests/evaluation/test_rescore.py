@@ -17,7 +17,7 @@ from fx_d2.evaluation.bootstrap import replicates
 from fx_d2.evaluation.compare import bootstrap_p, compare
 from fx_d2.evaluation.files import table_path
 from fx_d2.evaluation.findings import score_findings
-from fx_d2.evaluation.recorder import Recorder, predictions_folder
+from fx_d2.evaluation.recorder import Recorder
 from fx_d2.evaluation.rescore import compare_folders, rescore
 from fx_d2.evaluation.tables import FindingTable, ImageRow, Options, patients_of
 
@@ -72,7 +72,7 @@ def outputs(rng, task, rows):
 def run(tmp_path_factory):
     """An evaluation of two models over three units, as the engine does it."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("run")
-    recorder = Recorder(OPTIONS, "test", "val", predictions_folder(folder))
+    recorder = Recorder(OPTIONS, "test", "val", folder / "predictions")
     for task, evaluator in EVALUATORS.items():
         for split in ["val", "test"] if task == "cls" else ["test"]:
             rows = records(rng, task)

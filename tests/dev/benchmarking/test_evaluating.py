@@ -103,7 +103,11 @@ def test_made_up_tables_have_what_they_should():
     for labels, scores in zip(findings.labels.T, findings.scores.T, strict=True):
         assert scores[labels == 1].mean() > scores[labels == 0].mean()
     boxes = scoring.box_table(10, 2, 50, rng)
-    assert boxes.truth.shape == (10, 7) and boxes.found.shape == (50, 7) and (np.diff(boxes.found[:, 0]) >= 0).all()
+    assert (
+        boxes.truth.shape == (10, 7)
+        and boxes.predictions.shape == (50, 7)
+        and (np.diff(boxes.predictions[:, 0]) >= 0).all()
+    )
     masks = scoring.mask_table(2, 3, 64, rng)
     assert [[row.category for row in rows] for rows in masks.truth] == [[0, 1, 2]] * 2
 
