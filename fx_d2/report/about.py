@@ -112,7 +112,7 @@ def data_section(run: Run) -> dict[str, Any]:
         "splits": splits,
         "rows": rows,
         "words": words,
-        "checked": checked(run.check) if run.check is not None else None,
+        "checked": data_check(run.check) if run.check is not None else None,
         "overlaps": known_overlaps(datasets),
     }
 
@@ -129,7 +129,7 @@ def known_overlaps(datasets: Sequence[str]) -> list[str]:
     return list(lines.values())
 
 
-def checked(check: Mapping[str, Any]) -> dict[str, Any]:
+def data_check(check: Mapping[str, Any]) -> dict[str, Any]:
     """The summary of a data check's JSON: problems first, then what splits share."""
     rows = [
         {

@@ -14,7 +14,7 @@ from ..evaluation.results import TABLE_METRICS
 from ..schedule import Unit
 from . import about
 from .charts import number
-from .matrix import forgetting_tables
+from .forgetting import forgetting_tables
 from .run import Run
 from .templating import render
 

@@ -14,7 +14,7 @@ from ..data.images import read_image
 from ..evaluation.regions import decode
 from ..evaluation.tables import BoxTable, FindingTable, MaskTable, Table
 from ..schedule import Unit
-from .image_scores import BOX_THRESHOLD, Score, image_scores, joined, mask_dice
+from .image_scores import BOX_THRESHOLD, Score, image_scores, mask_dice, merge_regions
 from .pictures import Case, Shape
 
 logger = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ _MAX_FINDINGS = 6
 
 def choose(scores: Sequence[Score | None], number: int, seed: int) -> dict[str, list[int]]:
     """Positions of the ``number`` best, worst and random images; none is chosen twice, equal scores go by position."""
-    known = [i for i, score in enumerate(scores) if score is not None]
-    best = sorted(known, key=lambda i: (not scores[i].telling, -scores[i].value))[:number]
+    known = {i: score for i, score in enumerate(scores) if score is not None}
+    best = sorted(known, key=lambda i: (not known[i].informative, -known[i].value))[:number]
     rest = [i for i in known if i not in best]
-    worst = sorted(rest, key=lambda i: scores[i].value)[:number]
+    worst = sorted(rest, key=lambda i: known[i].value)[:number]
     rest = [i for i in rest if i not in worst]
     order = np.random.default_rng(seed).permutation(len(rest))[:number]
     return {"best": best, "worst": worst, "random": sorted(rest[i] for i in order)}
@@ -65,18 +65,18 @@ def image_files(unit: Unit, split: str) -> dict[str, str]:
         raise ValueError(str(error)) from None
 
 
-def _case(table: Table, position: int, score: Score, group: str, files: Mapping[str, str]) -> Case:
+def _case(table: Table, position: int, score: Score | None, group: str, files: Mapping[str, str]) -> Case:
     image_id = table.images[position].image_id
     image, problem = _read(files.get(image_id), image_id)
-    truth, found, remark = _shapes(table, position)
+    assert score is not None
+    truth, predictions, remark = _shapes(table, position)
     findings = _findings(table, position) if isinstance(table, FindingTable) else []
     present = [name for name, label, *_ in findings if label == 1] or [shape.label for shape in truth]
-    said = [f"{name} {value:.2f}" for name, _, value, _ in findings] or [shape.label for shape in found]
-    alt = (
-        f"Radiograph {image_id}. Truth: {', '.join(present) or 'nothing'}. Prediction: {', '.join(said) or 'nothing'}."
-    )
+    predicted = [f"{name} {value:.2f}" for name, _, value, _ in findings] or [shape.label for shape in predictions]
+    truth_text, prediction_text = (", ".join(names) or "nothing" for names in (present, predicted))
+    alt = f"Radiograph {image_id}. Truth: {truth_text}. Prediction: {prediction_text}."
     remark = "; ".join(filter(None, (score.detail, remark)))
-    return Case(group, image_id, score.text, alt, image, truth, found, findings, remark, problem)
+    return Case(group, image_id, score.text, alt, image, truth, predictions, findings, remark, problem)
 
 
 def _read(file: str | None, image_id: str) -> tuple[np.ndarray | None, str]:
@@ -107,20 +107,22 @@ def _shapes(table: Table, position: int) -> tuple[list[Shape], list[Shape], str]
     if isinstance(table, MaskTable):
         truth = [Shape(table.classes[r.category], r.category, mask=decode(r.runs)) for r in table.truth[position]]
         dice = mask_dice(table, position)
-        found = []
+        predictions = []
         for category in sorted({r.category for r in table.predictions[position]}):
-            words = f" {dice[category]:.2f}" if category in dice else ""
-            mask = decode(joined(table.predictions[position], category))
-            found.append(Shape(table.classes[category] + words, category, mask=mask))
-        return truth, found, "Dice: " + ", ".join(shape.label for shape in found) if found else "nothing predicted"
+            label = table.classes[category] + (f" {dice[category]:.2f}" if category in dice else "")
+            regions = merge_regions(table.predictions[position], category)
+            assert regions is not None
+            predictions.append(Shape(label, category, mask=decode(regions)))
+        labels = ", ".join(shape.label for shape in predictions)
+        return truth, predictions, f"Dice: {labels}" if predictions else "nothing predicted"
     truth = [_box(table, row, "") for row in table.truth[table.truth[:, 0] == position]]
     rows = table.predictions[table.predictions[:, 0] == position]
     rows = rows[np.argsort(-rows[:, 6], kind="stable")]
-    sure = rows[rows[:, 6] >= BOX_THRESHOLD]
-    remark = f"{len(sure) - MAX_BOXES} more boxes" if len(sure) > MAX_BOXES else ""
-    if not len(sure):
+    shown = rows[rows[:, 6] >= BOX_THRESHOLD]
+    remark = f"{len(shown) - MAX_BOXES} more boxes" if len(shown) > MAX_BOXES else ""
+    if not len(shown):
         remark = f"no box with score ≥ {BOX_THRESHOLD:g}" + (f", highest {rows[0, 6]:.2f}" if len(rows) else "")
-    return truth, [_box(table, row, f" {row[6]:.2f}") for row in sure[:MAX_BOXES]], remark
+    return truth, [_box(table, row, f" {row[6]:.2f}") for row in shown[:MAX_BOXES]], remark
 
 
 def _box(table: BoxTable, row: np.ndarray, score: str) -> Shape:

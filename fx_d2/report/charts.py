@@ -11,8 +11,6 @@ from markupsafe import Markup
 from ..visualization.palette import color_of
 from .svg import Axis, Plot, Point, drawing, tag, text, tooltip
 
-SHARE = {"ticks": (0.0, 0.25, 0.5, 0.75, 1.0)}
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -28,6 +26,11 @@ class Curve:
     points: Sequence[Point]
     value: float | None
     index: int
+
+
+def share_axis(label: str) -> Axis:
+    """From 0 to 1."""
+    return Axis(0, 1, label, ticks=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 def hex_color(index: int) -> str:
@@ -51,29 +54,29 @@ def curve_chart(x: Axis, y: Axis, curves: Sequence[Curve], title: str, measure: 
     if chance:
         plot.line([(0, 0), (1, 1)], "chance", "chance")
     for curve in curves:
-        plot.line(curve.points, "class", f"{curve.name}: {measure} {number(curve.value)}", style=_stroke(curve))
+        plot.line(curve.points, "class", f"{curve.name}: {measure} {number(curve.value)}", style=_color(curve.index))
     return plot.draw()
 
 
-def roc_chart(curves: Sequence[Curve], what: str) -> Markup:
+def roc_chart(curves: Sequence[Curve], subject: str) -> Markup:
     """True positive rate over false positive rate."""
-    x, y = Axis(0, 1, "false positive rate", **SHARE), Axis(0, 1, "sensitivity", **SHARE)
-    return curve_chart(x, y, curves, f"ROC curves of {what}", "AUROC", chance=True)
+    x, y = share_axis("false positive rate"), share_axis("sensitivity")
+    return curve_chart(x, y, curves, f"ROC curves of {subject}", "AUROC", chance=True)
 
 
-def precision_chart(curves: Sequence[Curve], what: str) -> Markup:
+def precision_chart(curves: Sequence[Curve], subject: str) -> Markup:
     """Precision over sensitivity."""
-    x, y = Axis(0, 1, "sensitivity (recall)", **SHARE), Axis(0, 1, "precision", **SHARE)
-    return curve_chart(x, y, curves, f"Precision-recall curves of {what}", "average precision")
+    x, y = share_axis("sensitivity (recall)"), share_axis("precision")
+    return curve_chart(x, y, curves, f"Precision-recall curves of {subject}", "average precision")
 
 
-def froc_chart(curves: Sequence[Curve], what: str) -> Markup:
+def froc_chart(curves: Sequence[Curve], subject: str) -> Markup:
     """Sensitivity over false positives per image on a logarithmic axis from 1/8 to 8."""
     ticks = (0.125, 0.25, 0.5, 1, 2, 4, 8)
     x = Axis(0.125, 8, "false positives per image", ticks, lambda v: f"1/{1 / v:g}" if v < 1 else f"{v:g}", log=True)
     shown = [replace(curve, points=between(curve.points, x.low, x.high)) for curve in curves]
     measure = "mean sensitivity at 1/8 to 8 false positives per image"
-    return curve_chart(x, Axis(0, 1, "sensitivity", **SHARE), shown, f"FROC curves of {what}", measure)
+    return curve_chart(x, share_axis("sensitivity"), shown, f"FROC curves of {subject}", measure)
 
 
 def between(points: Sequence[Point], low: float, high: float) -> list[Point]:
@@ -84,16 +87,16 @@ def between(points: Sequence[Point], low: float, high: float) -> list[Point]:
     return [(low, before[-1] if before else 0.0), *inside, (high, level)]
 
 
-def calibration_chart(bins: Sequence[tuple[float, float, int]], error: float | None, what: str) -> Markup:
+def calibration_chart(bins: Sequence[tuple[float, float, int]], error: float | None, subject: str) -> Markup:
     """Share of positives over mean score, a dot a bin whose area is the number of cases in it.
 
     Args:
         bins: mean score, share of positives, number of cases of each bin that has any.
     """
     plot = Plot(
-        Axis(0, 1, "mean predicted probability", **SHARE),
-        Axis(0, 1, "share of positives", **SHARE),
-        f"Calibration of {what}: expected calibration error {number(error)}. "
+        share_axis("mean predicted probability"),
+        share_axis("share of positives"),
+        f"Calibration of {subject}: expected calibration error {number(error)}. "
         + " ".join(f"At {x:.2f} predicted, {y:.2f} observed ({n} cases)." for x, y, n in bins),
         height=300,
     )
@@ -107,7 +110,7 @@ def calibration_chart(bins: Sequence[tuple[float, float, int]], error: float | N
     return plot.draw()
 
 
-def distribution_chart(values: Mapping[str, Sequence[float]], label: str, what: str) -> Markup:
+def distribution_chart(values: Mapping[str, Sequence[float]], label: str, subject: str) -> Markup:
     """One row a class: a dot an image (at most 150), the box from the first to the third quartile, the median.
 
     Args:
@@ -125,9 +128,9 @@ def distribution_chart(values: Mapping[str, Sequence[float]], label: str, what: 
         for _, name, column in rows
     )
     plot = Plot(
-        Axis(0, 1, label, **SHARE),
+        share_axis(label),
         Axis(0, max(1, len(rows)), ticks=()),
-        f"{label} of {what}. {words}.",
+        f"{label} of {subject}. {words}.",
         height=height,
         left=left,
     )
@@ -135,7 +138,7 @@ def distribution_chart(values: Mapping[str, Sequence[float]], label: str, what: 
         middle = len(rows) - place - 0.5
         shown = column[np.linspace(0, len(column) - 1, min(150, len(column))).round().astype(int)]
         for number_, value in enumerate(shown):
-            plot.dots([(float(value), middle + 0.24 * (number_ % 5 - 2) / 2)], "cloud", radius=1.8, style=_fill(index))
+            plot.dots([(float(value), middle + 0.24 * (number_ % 5 - 2) / 2)], "cloud", radius=1.8, style=_color(index))
         low, median, high = (float(v) for v in quartiles[name])
         plot.bars([(low, high, middle - 0.3, middle + 0.3)], "quartiles", f"{name}: {low:.2f} to {high:.2f}")
         plot.line([(median, middle - 0.38), (median, middle + 0.38)], "median", f"{name}: median {median:.2f}")
@@ -173,9 +176,6 @@ def interval_chart(rows: Sequence[tuple[str, float | None, Sequence[float] | Non
     return drawing(Markup("").join(parts), width, height, alt, "intervals")
 
 
-def _stroke(curve: Curve) -> str:
-    return f"--c:{hex_color(curve.index)}"
-
-
-def _fill(index: int) -> str:
+def _color(index: int) -> str:
+    """The style sheet's variable for the colour of a mark."""
     return f"--c:{hex_color(index)}"

@@ -16,16 +16,16 @@ Figure = dict[str, Any]
 
 def unit_figures(run: Run, unit: str) -> list[Figure]:
     """The plots of the shown model; fewer where the details lack curves."""
-    extra, what = run.extra(run.shown, unit), f"{unit}, {run.shown}"
+    extra, subject = run.extra(run.shown, unit), f"{unit}, {run.shown}"
     figures = []
     if extra.get("roc"):
-        figures += [_roc(run, unit, extra["roc"], what), _precision(run, unit, extra["roc"], what)]
+        figures += [_roc(run, unit, extra["roc"], subject), _precision(run, unit, extra["roc"], subject)]
     if extra.get("reliability"):
-        figures.append(_calibration(extra["reliability"], what))
+        figures.append(_calibration(extra["reliability"], subject))
     if extra.get("froc"):
-        figures.append(_froc(run, unit, extra["froc"], what))
+        figures.append(_froc(run, unit, extra["froc"], subject))
     if extra.get("masks"):
-        figures.append(_dice(extra["masks"], run.classes(unit), what))
+        figures.append(_dice(extra["masks"], run.classes(unit), subject))
     return figures
 
 
@@ -43,23 +43,23 @@ def _curves(run: Run, unit: str, stored: Mapping[str, Any], x: str, y: str, metr
     ]
 
 
-def _roc(run: Run, unit: str, stored: Mapping[str, Any], what: str) -> Figure:
+def _roc(run: Run, unit: str, stored: Mapping[str, Any], subject: str) -> Figure:
     curves = _curves(run, unit, stored, "fpr", "tpr", "AUROC")
     curves = [replace(curve, points=[(0.0, 0.0), *curve.points, (1.0, 1.0)]) for curve in curves]
     left_out = [name for name in run.classes(unit) if name not in stored]
     caption = "Sensitivity against the share of negatives called positive, over all thresholds. Dotted: chance."
     if left_out:
         caption += f" Undefined, since only one outcome occurs: {', '.join(left_out)}."
-    return {"title": "ROC", "chart": roc_chart(curves, what), "caption": caption}
+    return {"title": "ROC", "chart": roc_chart(curves, subject), "caption": caption}
 
 
-def _precision(run: Run, unit: str, stored: Mapping[str, Any], what: str) -> Figure:
-    chart = precision_chart(_curves(run, unit, stored, "tpr", "precision", "AP"), what)
+def _precision(run: Run, unit: str, stored: Mapping[str, Any], subject: str) -> Figure:
+    chart = precision_chart(_curves(run, unit, stored, "tpr", "precision", "AP"), subject)
     caption = "Of the images called positive, the share that is; at chance it is the prevalence of the class."
     return {"title": "Precision and recall", "chart": chart, "caption": caption}
 
 
-def _calibration(curves: Mapping[str, Any], what: str) -> Figure:
+def _calibration(curves: Mapping[str, Any], subject: str) -> Figure:
     bins = pooled_bins(curves.values())
     total = sum(count for *_, count in bins)
     error = sum(count * abs(x - y) for x, y, count in bins) / total if total else None
@@ -68,7 +68,7 @@ def _calibration(curves: Mapping[str, Any], what: str) -> Figure:
         f"{number(error)}. The area of a dot is the number of cases. "
         "Below the dotted diagonal the scores are too high, above it too low."
     )
-    return {"title": "Calibration", "chart": calibration_chart(bins, error, what), "caption": caption}
+    return {"title": "Calibration", "chart": calibration_chart(bins, error, subject), "caption": caption}
 
 
 def pooled_bins(curves: Any) -> list[tuple[float, float, int]]:
@@ -83,16 +83,16 @@ def pooled_bins(curves: Any) -> list[tuple[float, float, int]]:
     return [(s / n, f / n, int(n)) for s, f, n in (sums[low] for low in sorted(sums)) if n]
 
 
-def _froc(run: Run, unit: str, stored: Mapping[str, Any], what: str) -> Figure:
+def _froc(run: Run, unit: str, stored: Mapping[str, Any], subject: str) -> Figure:
     curves = _curves(run, unit, stored, "fp_per_image", "sensitivity", "FROC")
     iou = run.details.get("options", {}).get("froc_iou")
     caption = "Share of the true boxes found, against false boxes per image" + (
         f"; a hit from IoU {iou:g}." if iou else "."
     )
-    return {"title": "FROC", "chart": froc_chart(curves, what), "caption": caption}
+    return {"title": "FROC", "chart": froc_chart(curves, subject), "caption": caption}
 
 
-def _dice(masks: Mapping[str, Any], classes: Sequence[str], what: str) -> Figure:
+def _dice(masks: Mapping[str, Any], classes: Sequence[str], subject: str) -> Figure:
     values = {name: masks[name]["dice"] if name in masks else [] for name in classes}
     caption = "A dot an image that has the class; box: first to third quartile, line: median."
     if missing := [name for name, column in values.items() if not column]:
@@ -100,7 +100,7 @@ def _dice(masks: Mapping[str, Any], classes: Sequence[str], what: str) -> Figure
     missed = sum(entry.get("missed", 0) for entry in masks.values())
     invented = sum(entry.get("invented", 0) for entry in masks.values())
     caption += f" Nothing drawn though present: {missed}; drawn though absent: {invented}."
-    return {"title": "Dice by image", "chart": distribution_chart(values, "Dice", what), "caption": caption}
+    return {"title": "Dice by image", "chart": distribution_chart(values, "Dice", subject), "caption": caption}
 
 
 def operating_table(extra: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,11 +1,6 @@
-"""Curves, passes and the forgetting matrix of a run."""
+"""Curves and passes of a run."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from ..evaluation.results import MAIN_METRIC
 from .run import Run
@@ -60,29 +55,3 @@ def best_iteration(run: Run) -> int | None:
     key = f"val/{run.cfg.FX.EVAL.BEST}"
     scored = [(row[key], -iteration) for iteration, row in run.rows.items() if key in row]
     return -max(scored)[1] if scored else None
-
-
-def forgetting(rows: Sequence[dict[str, Any]], units: Sequence[str], model: str) -> tuple[np.ndarray, np.ndarray]:
-    """How the score of a unit moves while another one trains.
-
-    Args:
-        rows: measurements, see :class:`fx_d2.engine.hooks.UnitScores`. A change counts where all units were scored just
-            before a unit began and just after it ended.
-
-    Returns:
-        change (U, U) float: row scored, column trained, mean over the cycles, NaN where nothing is known; and the
-        number of cycles (U, U) behind it.
-    """
-    place = {unit: number for number, unit in enumerate(units)}
-    at = {row["iteration"]: row["scores"].get(model, {}) for row in rows}
-    total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)), dtype=np.int64)
-    for row in rows:
-        before, after = at.get(row["begun"]), row["scores"].get(model, {})
-        if row["after"] not in place or before is None:
-            continue
-        for unit, number in place.items():
-            if before.get(unit) is not None and after.get(unit) is not None:
-                total[number, place[row["after"]]] += after[unit] - before[unit]
-                count[number, place[row["after"]]] += 1
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan), count

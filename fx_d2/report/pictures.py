@@ -47,7 +47,7 @@ class Case:
         image_id: of the dataset. score: the number that it was chosen by, as text.
         alt: truth and prediction in words.
         image: grey uint8 (H, W); None where the file cannot be read, then ``problem`` says why.
-        truth, found: what is drawn. findings: (class, label or None, score, index) rows of image-level findings.
+        truth, predictions: what is drawn. findings: (class, label or None, score, index) rows of image-level findings.
         remark: what is not drawn (boxes below the threshold).
     """
 
@@ -57,7 +57,7 @@ class Case:
     alt: str
     image: np.ndarray | None
     truth: Sequence[Shape] = ()
-    found: Sequence[Shape] = ()
+    predictions: Sequence[Shape] = ()
     findings: Sequence[tuple[str, float | None, float, int]] = ()
     remark: str = ""
     problem: str = ""
@@ -86,8 +86,8 @@ def draw_case(case: Case, budget: int) -> Markup:
     scale = wide / case.image.shape[1]
     tall = round(case.image.shape[0] * scale, 1)
     truth = Markup("").join(_shape(shape, scale, wide, tall, "truth") for shape in case.truth)
-    found = Markup("").join(_shape(shape, scale, wide, tall, "found") for shape in case.found)
-    outlines = tag("g", truth, class_="layer-truth") + tag("g", found, class_="layer-found")
+    predictions = Markup("").join(_shape(shape, scale, wide, tall, "found") for shape in case.predictions)
+    outlines = tag("g", truth, class_="layer-truth") + tag("g", predictions, class_="layer-found")
     overlay = tag("svg", outlines, class_="overlay", viewBox=f"0 0 {wide:g} {tall:g}", aria_hidden="true")
     picture = Markup('<img src="{}" width="{}" height="{}" alt="{}">').format(Markup(uri), width, height, case.alt)
     return Markup('<div class="picture">{}{}</div>').format(picture, overlay)
@@ -95,16 +95,17 @@ def draw_case(case: Case, budget: int) -> Markup:
 
 def _shape(shape: Shape, scale: float, wide: float, tall: float, kind: str) -> Markup:
     hint, color = tooltip(shape.label), f"--c:{hex_color(shape.index)}"
+    label = Markup("")
     if shape.box is not None:
         x0, y0, x1, y1 = (round(float(v) * scale, 1) for v in shape.box)
         outline = tag("rect", hint, class_="outline", x=x0, y=y0, width=x1 - x0, height=y1 - y0)
         # The truth's label lies below its box, the prediction's above: they seldom meet.
         y = y0 - 4 if kind == "found" else y1 + 12
-        words = _label(shape.label, x0 + 1, min(max(y, 11.0), tall - 3), wide)
+        label = _label(shape.label, x0 + 1, min(max(y, 11.0), tall - 3), wide)
     else:
+        assert shape.mask is not None
         outline = tag("path", hint, class_="outline", d=contours(shape.mask, scale), fill_rule="evenodd")
-        words = Markup("")
-    return tag("g", outline + words, class_=f"shape {kind}", style=color)
+    return tag("g", outline + label, class_=f"shape {kind}", style=color)
 
 
 def _label(content: str, x: float, y: float, wide: float) -> Markup:
@@ -119,9 +120,9 @@ def contours(mask: np.ndarray, scale: float) -> str:
     solid = (soft >= 0.5).astype(np.uint8)
     if not solid.any() and mask.any():  # smaller than a drawn pixel
         solid = (soft > 0).astype(np.uint8)
-    found, _ = cv2.findContours(solid, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(solid, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     path = ""
-    for outline in found:
+    for outline in outlines:
         points = cv2.approxPolyDP(outline, _TOLERANCE, True).reshape(-1, 2)
         path += "M" + "L".join(f"{x} {y}" for x, y in points.tolist()) + "Z"
     return path

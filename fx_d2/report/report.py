@@ -20,9 +20,9 @@ from .card import write_card
 from .cases import GROUPS, make_cases
 from .charts import number
 from .figures import operating_table, unit_figures
+from .forgetting import forgetting_tables
 from .history import best_iteration, histories, validations
-from .image_scores import WORDS
-from .matrix import forgetting_tables
+from .image_scores import SELECTION
 from .run import Run, read_run
 from .templating import render, style_sheet
 from .timeline import NARROW, WIDE, cycle_chart, history_chart, run_chart
@@ -197,7 +197,7 @@ def _gallery(run: Run, unit: str, table: Table, budget: int) -> tuple[dict[str, 
         for name in GROUPS
         if cases[name]
     ]
-    return {"words": WORDS[parsed.task], "groups": groups}, "No image of this unit has a known truth."
+    return {"words": SELECTION[parsed.task], "groups": groups}, "No image of this unit has a known truth."
 
 
 def _picture(case: pictures.Case, budget: int) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from detectron2.config import CfgNode
 from ..evaluation.files import FOLDER, MANIFEST, read_manifest
 from ..evaluation.run_scores import DETAILS
 from ..evaluation.tables import Manifest
-from .record import read_record
 from .timeline import ScheduledPass
 
 logger = logging.getLogger(__name__)
 
+# ``run.json`` (written by :mod:`fx_d2.engine.hooks.run_record`) and the scores between units.
+RECORD, RECORD_FORMAT = "run.json", 1
 UNIT_SCORES = "unit_scores.jsonl"
 # Iteration -> key -> value.
 Rows = dict[int, dict[str, float]]
@@ -133,6 +134,25 @@ def read_run(folder: str | Path, cfg: CfgNode) -> Run:
         read_manifest(predictions) if (predictions / MANIFEST).is_file() else None,
         _json(folder / "check_data.json"),
     )
+
+
+def read_record(folder: str | Path) -> dict[str, Any]:
+    """The record of a folder; an empty one where there is none.
+
+    Raises:
+        ValueError: the file is damaged or of another version.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        return {"format": RECORD_FORMAT, "sessions": [], "schedule": None, "images": {}}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = record["format"] == RECORD_FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); remove it to write the report without it") from None
+    if not known:
+        raise ValueError(f"{path}: its format is {record['format']!r}, this version reads {RECORD_FORMAT}")
+    return record
 
 
 def read_metrics(path: Path) -> Rows:

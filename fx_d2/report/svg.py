@@ -132,11 +132,6 @@ class Plot:
             content = tooltip(hint) if hint else ""
             self.marks.append(tag("circle", content, class_=f"dot {class_}", cx=x, cy=y, r=radius, **attributes))
 
-    def area(self, upper: Sequence[Point], lower: Sequence[Point], class_: str, **attributes) -> None:
-        """The surface between two lines."""
-        outline = f"{self.path(thin(upper))}L{self.path(thin(lower)[::-1])[1:]}Z"
-        self.marks.append(tag("path", class_=f"area {class_}", d=outline, **attributes))
-
     def bars(self, spans: Iterable[tuple[float, float, float, float]], class_: str, hint: str = "") -> None:
         """Rectangles (x0, x1, y0, y1) in order of x as one element; those that nearly touch are joined."""
         joined: list[list[float]] = []

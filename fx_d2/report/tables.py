@@ -170,7 +170,7 @@ def _reason(run: Run, model: str, unit: str, name: str) -> str:
     """Why a metric has no value for any class: what the classes say where they agree, else what the mean says."""
     reasons = {run.metric(model, unit, f"{name}/{label}").get("reason") for label in run.classes(unit)} - {None}
     own = run.metric(model, unit, name).get("reason") or "no reason given"
-    return reasons.pop() if len(reasons) == 1 else own
+    return str(reasons.pop()) if len(reasons) == 1 else own
 
 
 def _signed(value: float) -> str:

@@ -16,7 +16,7 @@ from .charts import number
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(__package__),
-        autoescape=lambda name: bool(name) and name.endswith(".html.jinja"),
+        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

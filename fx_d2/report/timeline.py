@@ -158,8 +158,9 @@ def _metric_plot(history: History, end: int) -> Plot:
         if len(points) > 1:
             for x, y in thin(points, 40):
                 plot.dots([(x, y)], model, f"{model}, iteration {x:g}: {y:.3f}", radius=2.0)
-        if history.final.get(model) is not None:
-            plot.marks.append(_diamond(*plot.at(end, history.final[model]), model, history.final[model]))
+        final = history.final.get(model)
+        if final is not None:
+            plot.marks.append(_diamond(*plot.at(end, final), model, final))
     if not values:
         plot.marks.append(text(plot.width / 2, 85, "not scored during the run", class_="none middle"))
     return plot

@@ -9,13 +9,13 @@ from pycocotools import mask as coco_mask
 
 from fx_d2.engine.hooks import run_record
 from fx_d2.evaluation.tables import BoxTable, FindingTable, ImageRow, MaskRow, MaskTable
-from fx_d2.report import about, record
+from fx_d2.report import about
 from fx_d2.report.cases import choose
 from fx_d2.report.figures import pooled_bins
-from fx_d2.report.history import best_iteration, forgetting, passes_of
+from fx_d2.report.forgetting import forgetting_matrix, points_of
+from fx_d2.report.history import best_iteration, passes_of
 from fx_d2.report.image_scores import Score, image_scores, match
-from fx_d2.report.matrix import points_of
-from fx_d2.report.run import Run, read_run
+from fx_d2.report.run import Run, read_record, read_run
 from fx_d2.schedule import CycleSchedule, Pass, Unit
 from tests.tiny import tiny_config
 
@@ -48,8 +48,8 @@ def test_boxes_score_by_panoptic_quality():
     )
     scores = image_scores(BoxTable(images(3), ("a", "b"), truth, found))
     assert scores[0].value == pytest.approx(0.8 / ((2 + 3) / 2))
-    assert (scores[1].value, scores[1].telling) == (0.0, True)
-    assert (scores[2].value, scores[2].telling) == (1.0, False)
+    assert (scores[1].value, scores[1].informative) == (0.0, True)
+    assert (scores[2].value, scores[2].informative) == (1.0, False)
     assert match(truth[:1], found[:1]) == [pytest.approx(0.8)]
 
 
@@ -73,11 +73,11 @@ def test_masks_score_by_the_mean_dice_of_what_is_there_or_predicted():
     rows = [*images(2), ImageRow("2", height=20, width=20, unknown_classes=(0, 1))]
     first, second, third = image_scores(MaskTable(rows, ("a", "b"), truth, found))
     assert first.value == pytest.approx((2 * 50 / 200 + 0.0) / 2)
-    assert (second.value, second.telling) == (1.0, False) and third is None
+    assert (second.value, second.informative) == (1.0, False) and third is None
 
 
 def test_best_worst_and_random_never_share_an_image():
-    scores = [Score(v, "", telling=v != 1.0) for v in (1.0, 0.9, 0.1, 0.5, 0.4, 0.8)] + [None]
+    scores = [Score(v, "", informative=v != 1.0) for v in (1.0, 0.9, 0.1, 0.5, 0.4, 0.8)] + [None]
     chosen = choose(scores, 2, seed=3)
     assert chosen["best"] == [1, 5] and chosen["worst"] == [2, 4] and sorted(chosen["random"]) == [0, 3]
     assert choose(scores, 2, seed=3) == chosen
@@ -102,10 +102,10 @@ def test_forgetting_is_the_mean_change_over_cycles():
         row("one/cls", 5, 7, 0.9, 0.3),  # box was undefined before
         row("one/box", 17, 20, 0.1, 0.1),  # nothing was scored at 17
     ]
-    change, count = forgetting(rows, ["one/cls", "one/box"], "student")
+    change, count = forgetting_matrix(rows, ["one/cls", "one/box"], "student")
     np.testing.assert_allclose(change, [[(0.2 + 0.3) / 2, -0.1], [-0.1, np.nan]])
     assert count.tolist() == [[2, 1], [1, 0]]
-    assert forgetting(rows, ["one/cls", "one/box"], "teacher")[1].sum() == 0
+    assert forgetting_matrix(rows, ["one/cls", "one/box"], "teacher")[1].sum() == 0
 
 
 def test_points():
@@ -185,6 +185,6 @@ def test_changed_keys_only(tmp_path):
 def test_device_and_command_line_are_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/somewhere/tools/train_net.py", "--config-file", "a b.yaml"])
     run_record.begin_session(tmp_path, "evaluation", "cpu", None, None)
-    (session,) = record.read_record(tmp_path)["sessions"]
+    (session,) = read_record(tmp_path)["sessions"]
     assert session["command"] == "train_net.py --config-file 'a b.yaml'" and session["device"].startswith("CPU, ")
     assert SimpleNamespace(**session).stop is None

@@ -20,7 +20,7 @@ from detectron2.utils import comm
 from ... import __version__
 from ...config import unit_metadata
 from ...data.loader import unit_sizes
-from ...report.record import FILE, read_record
+from ...report.run import RECORD, read_record
 from ...schedule import CycleSchedule, Unit
 
 logger = logging.getLogger(__name__)
@@ -139,6 +139,6 @@ def _now() -> str:
 
 
 def _write(folder: str | Path, record: dict[str, Any]) -> None:
-    path = Path(folder) / FILE
+    path = Path(folder) / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")

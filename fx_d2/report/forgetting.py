@@ -1,4 +1,4 @@
-"""The forgetting matrix as the report shows it, or the words that say why there is none."""
+"""The forgetting matrix: how the score of each unit moves while another one trains."""
 
 from __future__ import annotations
 
@@ -7,11 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from .history import forgetting
 from .run import Run
 
 # A change of this much (as a fraction) has the full colour.
 _STRONG = 0.10
+
+
+def forgetting_matrix(
+    rows: Sequence[dict[str, Any]], units: Sequence[str], model: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """How the score of a unit moves while another one trains.
+
+    Args:
+        rows: measurements, see :class:`fx_d2.report.run.Run`. A change counts where all units were scored just
+            before a unit began and just after it ended.
+
+    Returns:
+        change (U, U) float: row scored, column trained, mean over the cycles, NaN where nothing is known; and the
+        number of cycles (U, U) behind it.
+    """
+    place = {unit: number for number, unit in enumerate(units)}
+    at = {row["iteration"]: row["scores"].get(model, {}) for row in rows}
+    total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)), dtype=np.int64)
+    for row in rows:
+        before, after = at.get(row["begun"]), row["scores"].get(model, {})
+        if row["after"] not in place or before is None:
+            continue
+        for unit, number in place.items():
+            if before.get(unit) is not None and after.get(unit) is not None:
+                total[number, place[row["after"]]] += after[unit] - before[unit]
+                count[number, place[row["after"]]] += 1
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan), count
 
 
 def forgetting_tables(run: Run) -> dict[str, Any]:
@@ -20,7 +47,7 @@ def forgetting_tables(run: Run) -> dict[str, Any]:
     models = [model for model in ("student", "teacher") if any(model in row["scores"] for row in run.unit_scores)]
     matrices = []
     for model in models:
-        change, count = forgetting(run.unit_scores, units, model)
+        change, count = forgetting_matrix(run.unit_scores, units, model)
         if count.any():
             matrices.append({"model": model, "units": units, **_matrix(change, count, units)})
     if not matrices:
@@ -86,10 +113,10 @@ def _summary(change: np.ndarray, units: Sequence[str]) -> str:
     own = np.diag(change)
     parts = []
     if np.isfinite(own).any():
-        parts.append(f"A unit moves by {points_of(np.nanmean(own))} points on average while it trains itself")
+        parts.append(f"A unit moves by {points_of(float(np.nanmean(own)))} points on average while it trains itself")
     if np.isfinite(others).any():
-        i, j = np.unravel_index(np.nanargmin(others), others.shape)
-        parts.append(f"and by {points_of(np.nanmean(others))} while another one trains")
+        i, j = map(int, np.unravel_index(np.nanargmin(others), others.shape))
+        parts.append(f"and by {points_of(float(np.nanmean(others)))} while another one trains")
         if others[i, j] < 0:
             parts.append(f"the largest loss is {points_of(others[i, j])}: {units[i]} while {units[j]} trains")
     return "; ".join(parts) + "." if parts else ""
