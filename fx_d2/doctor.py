@@ -183,22 +183,22 @@ def check_pycocotools() -> Check:
 def check_pins() -> Check:
     """Detectron2's own limits on two of its libraries."""
     limits = {"iopath": (0, 1, 10), "omegaconf": (2, 4)}
-    found = {name: _version(name) for name in limits}
-    detail = ", ".join(f"{name} {version}" for name, version in found.items())
-    missing = [name for name, version in found.items() if version is None]
-    if missing:
-        return Check("pins", "trap", detail, f"{PIP} 'iopath<0.1.10' 'omegaconf<2.4'")
-    beyond = [name for name, limit in limits.items() if _numbers(found[name]) >= limit]
-    if beyond:
-        return Check(
-            "pins", "warning", f"{detail}: beyond what Detectron2 allows", f"{PIP} 'iopath<0.1.10' 'omegaconf<2.4'"
-        )
+    versions = {name: _version(name) for name in limits}
+    detail, fix = (
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+        f"{PIP} 'iopath<0.1.10' 'omegaconf<2.4'",
+    )
+    if None in versions.values():
+        return Check("pins", "trap", detail, fix)
+    if any(version and _numbers(version) >= limits[name] for name, version in versions.items()):
+        return Check("pins", "warning", f"{detail}: beyond what Detectron2 allows", fix)
     return Check("pins", "ok", detail)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     """ "0.1.9" -> (0, 1, 9); what follows the numbers (rc1, +cpu) is left out."""
-    return tuple(int(part) for part in re.match(r"\d+(\.\d+)*", version).group().split("."))
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
 def check_device() -> Check:

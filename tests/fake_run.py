@@ -148,7 +148,7 @@ def _write_predictions(folder, units, models, boxes, rng):
         for model in models:
             table = TABLES[unit.task](records, tuple(metadata.thing_classes), rng)
             if isinstance(table, BoxTable) and not boxes:
-                table = replace(table, found=np.zeros((0, 7)))
+                table = replace(table, predictions=np.zeros((0, 7)))
             write_table(folder / "predictions", model, str(unit), "test", table)
         about[str(unit)] = {"classes": list(table.classes), "exclusive": metadata.exclusive, "splits": ["test"]}
     write_manifest(folder / "predictions", Manifest("test", models, about, "val"))

@@ -13,7 +13,6 @@ paired bootstrap over patients, and DeLong's test for the AUROC of a finding.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tabulate import tabulate
 from fx_d2.data.errors import DataError
 from fx_d2.evaluation.rescore import compare_folders, rescore
 from fx_d2.evaluation.results import results_table
+from fx_d2.files import write_json
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -65,9 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
             comparisons = compare_folders(*args.compare, units=args.units, **changes)
             print(comparison_table(comparisons, args.per_class))
             if output:
-                output.mkdir(parents=True, exist_ok=True)
-                text = json.dumps(comparisons, indent=1, sort_keys=True, allow_nan=False)
-                (output / "comparison.json").write_text(text + "\n", encoding="utf-8")
+                write_json(output / "comparison.json", comparisons, sort_keys=True)
         else:
             run = rescore(args.folder, args.units, **changes)
             print(results_table(run.results))

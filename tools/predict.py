@@ -28,13 +28,10 @@ from fx_d2 import Predictor
 from fx_d2.data.errors import DataError
 from fx_d2.evaluation.run_scores import THRESHOLDS
 from fx_d2.prediction import Prediction, dicom
-from fx_d2.prediction.findings import FindingMap
-from fx_d2.prediction.operating_points import OperatingPoints, describe
-from fx_d2.prediction.options import choose_network
+from fx_d2.prediction.operating_points import describe
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images, summary
-from fx_d2.prediction.weights import load_networks
 from fx_d2.prediction.writers import PredictionWriter
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
@@ -98,7 +95,7 @@ class Results:
     """What is written for each image beside the tables: its picture, and DICOM where it is asked for."""
 
     def __init__(self, args: argparse.Namespace, predictor: Predictor, images: list[Path]) -> None:
-        self.args, self.namer = args, predictor.findings.name
+        self.args, self.namer, self.model = args, predictor.findings.name, predictor.model
         self.palette = Palette(predictor.findings.table(predictor.classes))
         self.names = picture_names([str(path) for path in images])
         self.plain = 0
@@ -110,12 +107,12 @@ class Results:
         wants_dicom = (args.dicom_seg or args.dicom_sc) and dicom.is_dicom(prediction.name)
         self.plain += (args.dicom_seg or args.dicom_sc) and not wants_dicom
         if not args.no_overlays or (wants_dicom and args.dicom_sc):
-            picture = draw_prediction(prediction, self.namer, self.palette, args.model, args.threshold)
+            picture = draw_prediction(prediction, self.namer, self.palette, self.model, args.threshold)
         if not args.no_overlays:
             Image.fromarray(picture).save(self._path("overlays", f"{stem}.png"))
         if wants_dicom and args.dicom_seg:
             path = self._path("dicom", f"{stem}_seg.dcm")
-            dicom.write_segmentation(prediction, path, args.model, fx_d2.__version__, args.threshold)
+            dicom.write_segmentation(prediction, path, self.model, fx_d2.__version__, args.threshold)
         if wants_dicom and args.dicom_sc:
             dicom.write_capture(prediction, picture, self._path("dicom", f"{stem}_sc.dcm"))
 
@@ -159,18 +156,22 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     cfg = config_from_args(args)
     images = [] if args.show_findings else find_images(args.input)
-    options = {"findings": FindingMap.load(args.findings), "batch": args.batch, "workers": args.workers}
-    points = OperatingPoints.load(args.operating_points) if args.operating_points else None
-    args.model, network = choose_network(load_networks(cfg), args.model)
-    options["points"] = points.of(args.model, network.classes) if points else None
-    predictor = Predictor.from_network(cfg, network, args.units, **options)
+    predictor = Predictor.from_config(
+        cfg,
+        units=args.units,
+        model=args.model,
+        operating_points=args.operating_points,
+        findings=args.findings,
+        batch=args.batch,
+        workers=args.workers,
+    )
     if args.show_findings:
         print(show_findings(predictor))
         return
     about = {
         "fx_d2": fx_d2.__version__,
         "weights": cfg.MODEL.WEIGHTS,
-        "model": args.model,
+        "model": predictor.model,
         "threshold": args.threshold,
         "mask_threshold": cfg.MODEL.MASK.THRESHOLD,
         "findings": predictor.findings.table(predictor.classes),

@@ -24,10 +24,10 @@ from detectron2.utils.logger import setup_logger
 
 from fx_d2.checkpoint import load_configured
 from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
-from fx_d2.engine.files import check_writable, rotate
 from fx_d2.engine.final_evaluation import evaluate_and_report
 from fx_d2.engine.hooks.heartbeat import last_evaluation
 from fx_d2.engine.launch import launch_run
+from fx_d2.engine.output_folder import check_writable, rotate
 from fx_d2.engine.preemption import StopRequest
 from fx_d2.tooling import config_from_args, run_tool
 

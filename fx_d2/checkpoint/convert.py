@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -49,14 +50,14 @@ def convert(
         raise CheckpointError(f"{output}: the file must end in {' or '.join(FORMATS)}")
     file = read_weights(source)
     kind = find_layout(set(next(iter(file.states.values()))), layout, str(file.path))
-    target, classes, config = _goal(file, kind, config_file)
+    target, classes, config = _target(file, kind, config_file)
     share = MIN_BACKBONE if min_backbone is None else min_backbone
     state, report = select(file, target, part, layout, share)
     reports, teacher = [report], None
     if part == "auto" and "teacher" in file.states and report.part != "teacher":
         teacher, second = select(file, target, "teacher", layout, share)
         reports.append(second)
-    exclusive = [str(unit) for unit, c in classes.items() if c.exclusive]
+    exclusive: Sequence[str] | None = [str(unit) for unit, c in classes.items() if c.exclusive]
     if kind.name == "fx_d2" and not config_file:
         exclusive = file.exclusive  # an older file of ours may not say, and then nobody knows
     if part == "backbone":
@@ -72,7 +73,7 @@ def convert(
     return reports
 
 
-def _goal(file: WeightsFile, kind: Layout, config_file: str) -> tuple[Target, dict[Unit, UnitClasses], str]:
+def _target(file: WeightsFile, kind: Layout, config_file: str) -> tuple[Target, dict[Unit, UnitClasses], str]:
     """What is to be filled, its classes, and its configuration as YAML."""
     if config_file:
         cfg = get_fx_cfg()
@@ -81,12 +82,12 @@ def _goal(file: WeightsFile, kind: Layout, config_file: str) -> tuple[Target, di
         found = {unit: unit_metadata(unit) for unit in cycle_units(cfg)}
         classes = {unit: UnitClasses(tuple(m.thing_classes), m.exclusive) for unit, m in found.items()}
     elif kind.name == "fx_d2":
-        return _as_it_is(file)
+        return _own_target(file)
     else:
         first = next(iter(file.states.values()))
         sizes = swin_sizes(first, kind)
         if kind.backbone_only:
-            return _backbone_goal(sizes)
+            return _backbone_target(sizes)
         base = kind.name if kind.name in ("foundation_x", "foundation_x_plus") else None
         cfg, classes = _published_config(base, sizes | box_sizes(first)), published_classes()
     with torch.device("meta"):
@@ -105,7 +106,7 @@ def _published_config(layout: str | None, sizes: dict) -> CfgNode:
     return cfg
 
 
-def _backbone_goal(sizes: dict) -> tuple[Target, dict, str]:
+def _backbone_target(sizes: dict) -> tuple[Target, dict, str]:
     """A backbone and the norm behind it, in the sizes of the file."""
     cfg = get_fx_cfg()
     cfg.merge_from_list([item for pair in sizes.items() for item in pair])
@@ -118,7 +119,7 @@ def _backbone_goal(sizes: dict) -> tuple[Target, dict, str]:
     return Target(shapes, {}), {}, ""
 
 
-def _as_it_is(file: WeightsFile) -> tuple[Target, dict[Unit, UnitClasses], str]:
+def _own_target(file: WeightsFile) -> tuple[Target, dict[Unit, UnitClasses], str]:
     """Our own file without a configuration: all of it."""
     first = next(iter(file.states.values()))
     shapes = {name: tuple(value.shape) for name, value in first.items()}

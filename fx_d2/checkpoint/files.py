@@ -26,7 +26,13 @@ _HARMLESS = (
     pathlib.PosixPath,
     np.dtype,
     *{type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")},
-    *((np._core.multiarray.scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")),
+    *(
+        (
+            np._core.multiarray.scalar,  # type: ignore[attr-defined]
+            f"numpy.{module}.multiarray.scalar",
+        )
+        for module in ("core", "_core")
+    ),
 )
 # Where the tensors may stand, by the part that they are.
 _STUDENT = ("model", "state_dict", "student", "model_state_dict")
@@ -81,10 +87,10 @@ def read_weights(path: str | Path) -> WeightsFile:
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
     states = {}
     for part, names in (("student", _STUDENT), ("teacher", _TEACHER)):
-        found = [_tensors(content[name]) for name in names if isinstance(content.get(name), Mapping)]
-        found = [state for state in found if state]  # a teacher that was never started is none
-        if found:
-            states[part] = found[0]
+        tensors = [_tensors(content[name]) for name in names if isinstance(content.get(name), Mapping)]
+        tensors = [state for state in tensors if state]  # a teacher that was never started is none
+        if tensors:
+            states[part] = tensors[0]
     if not states and (bare := _tensors(content)):
         states = {"student": bare}
     if not states:

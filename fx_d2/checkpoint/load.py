@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from detectron2.utils.file_io import PathManager
-from torch import nn
 
 from ..modeling import FoundationX, ModelEMA
 from .files import WeightsFile, read_weights
@@ -88,7 +87,7 @@ def load_configured(cfg, model: FoundationX, teacher: ModelEMA | None = None) ->
 
 
 def fill(
-    file: WeightsFile, model: nn.Module, part: str = "auto", layout: str = "auto", min_backbone: float = MIN_BACKBONE
+    file: WeightsFile, model: FoundationX, part: str = "auto", layout: str = "auto", min_backbone: float = MIN_BACKBONE
 ) -> LoadReport:
     """One network of a file into ``model``; see :func:`load_weights`."""
     state, report = select(file, target_of(model), part, layout, min_backbone)

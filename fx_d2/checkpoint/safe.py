@@ -17,7 +17,7 @@ class CheckpointError(ValueError):
     """A file that cannot be used as a checkpoint: torn, not of PyTorch's format, or asking to run code."""
 
 
-def safe_load(path: str | Path, allowed: Sequence[type] = (), verify: bool = False) -> Any:
+def safe_load(path: str | Path, allowed: Sequence[Any] = (), verify: bool = False) -> Any:
     """What ``torch.save`` wrote to a file, on the CPU; only tensors and plain values, never code (``weights_only``).
 
     Args:
@@ -63,10 +63,10 @@ def _verify(path: Path) -> None:
 def _reason(error: Exception) -> str:
     """One line for people; PyTorch's own message is a page of advice, some of it dangerous."""
     text = str(error)
-    refused = re.search(r"(?:GLOBAL|global|class|Unsupported class) ([\w.]+)", text)
+    unsafe_class = re.search(r"(?:GLOBAL|global|class|Unsupported class) ([\w.]+)", text)
     if "eights only load failed" in text or "weights_only" in text:
-        if refused:
-            return f"it holds an object of {refused.group(1)}, which is not loaded since that could run code"
+        if unsafe_class:
+            return f"it holds an object of {unsafe_class.group(1)}, which is not loaded since that could run code"
         return "it is damaged, or not a file of weights"
     if isinstance(error, EOFError) or "PytorchStreamReader" in text or "zip archive" in text:
         return "it is torn (the writing was cut off, or the copy is incomplete)"

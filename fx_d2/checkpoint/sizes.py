@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+from torch import Tensor
+
 from .files import State
 from .layouts import Layout, Target
 from .safe import CheckpointError
@@ -20,16 +22,17 @@ def swin_sizes(state: State, layout: Layout) -> dict[str, Any]:
         CheckpointError: the file has no Swin backbone.
     """
 
-    def tensor(name: str):
+    def tensor(name: str) -> Tensor | None:
         source = layout.source(f"backbone.{name}", Target({}, {}))
-        return state.get(source.key)
+        return None if source is None else state.get(source.key)
 
     patch = tensor("patch_embed.proj.weight")
-    if patch is None:
+    hidden = tensor("layers.0.blocks.0.mlp.fc1.weight")
+    if patch is None or hidden is None:
         raise CheckpointError("the file has no Swin backbone")
     depths, heads = [], []
     for stage in count():
-        tables = []
+        tables: list[Tensor] = []
         while (table := tensor(f"layers.{stage}.blocks.{len(tables)}.attn.relative_position_bias_table")) is not None:
             tables.append(table)
         if not tables:
@@ -37,7 +40,6 @@ def swin_sizes(state: State, layout: Layout) -> dict[str, Any]:
         depths.append(len(tables))
         heads.append(tables[0].shape[1])
         rows = tables[0].shape[0]
-    hidden = tensor("layers.0.blocks.0.mlp.fc1.weight")
     return {
         "MODEL.SWIN.PATCH_SIZE": patch.shape[2],
         "MODEL.SWIN.EMBED_DIM": patch.shape[0],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import torch.nn.functional as F
 from torch import Tensor
 
 from .files import State, same_tensor
 from .layouts import Layout, Target
 from .layouts.base import Source
 from .report import LOADED, MISSING, RESIZED, LoadReport
-from .resize import TABLE, resize_table
 from .safe import CheckpointError
+
+TABLE = "relative_position_bias_table"
 
 
 def transfer(
@@ -26,14 +30,14 @@ def transfer(
     result: State = {}
     used: set[str] = set()
     for name, shape in target.shapes.items():
-        count = _size(shape)
+        count = math.prod(shape)
         source = layout.source(name, target)
-        found = None if source is None else _find(state, source, origin)
-        if found is None:
+        stored = None if source is None else _find(state, source, origin)
+        if source is None or stored is None:
             report.rows[name] = (MISSING, count, "")
             continue
         used.update((source.key, *source.aliases))
-        tensor, status, remark = _fit(name, found, shape)
+        tensor, status, remark = _fit(name, stored, shape)
         report.rows[name] = (status, count, remark)
         if tensor is not None:
             if tensor.is_floating_point() and not tensor.isfinite().all():
@@ -75,8 +79,15 @@ def _fit(name: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor | No
     return None, MISSING, f"{name} is {list(shape)} here and {list(tensor.shape)} in the file"
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
+def resize_table(table: Tensor, rows: int) -> Tensor | None:
+    """Bicubic interpolation of a Swin position-bias table, as Swin's own fine-tuning does.
+
+    Shapes:
+        table ((2 w - 1)^2, heads) -> (rows, heads), rows = (2 v - 1)^2 for a window of v; None where one is no square.
+    """
+    old, new = round(table.shape[0] ** 0.5), round(rows**0.5)
+    if old * old != table.shape[0] or new * new != rows:
+        return None
+    grid = table.float().T.reshape(1, -1, old, old)
+    grid = F.interpolate(grid, (new, new), mode="bicubic", align_corners=False)
+    return grid.reshape(-1, rows).T.to(table.dtype).contiguous()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from ..files import replacing
 from .files import State
 from .layouts.swin import timm_name
 from .safe import CheckpointError
@@ -39,12 +40,12 @@ def write_weights(
     path = Path(path)
     classes = {unit: list(names) for unit, names in (classes or {}).items()}
     if path.suffix == ".pth":
-        content = {"model": student, "classes": classes, "config": config}
+        content: dict[str, Any] = {"model": student, "classes": classes, "config": config}
         content |= {} if exclusive is None else {"exclusive": list(exclusive)}
         if teacher is not None:
-            content["teacher"] = {f"model.{name}": value for name, value in teacher.items()}
-            content["teacher"]["initialised"] = torch.tensor(True)
-        _write(path, lambda aside: torch.save(content, aside))
+            state = {f"model.{name}": value for name, value in teacher.items()}
+            content["teacher"] = state | {"initialised": torch.tensor(True)}
+        _save(path, content)
         return
     parts = {"student": student} | ({} if teacher is None else {"teacher": teacher})
     tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
@@ -63,34 +64,27 @@ def write_tensors(path: str | Path, tensors: State, metadata: Mapping[str, str] 
     if path.suffix not in FORMATS:
         raise CheckpointError(f"{path}: the file must end in {' or '.join(FORMATS)}")
     if path.suffix == ".pth":
-        _write(path, lambda aside: torch.save(tensors, aside))
+        _save(path, tensors)
         return
     # safetensors refuses tensors that share memory or skip some of it.
     whole = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    _write(path, lambda aside: save_file(whole, aside, metadata=dict(metadata or {"format": "pt"})))
-
-
-def _write(path: Path, write) -> None:
-    """Beside its place first, so that an interruption leaves no half of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(aside)
-        # safetensors writes for the owner alone; the umask decides, as for every other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path) as stream:
+        stream.write(save(whole, metadata=dict(metadata or {"format": "pt"})))
 
 
-def timm_state(state: State, head: str | None, num_classes: int = 1000) -> State:
+def _save(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as stream:
+        torch.save(content, stream)
+
+
+def timm_state(state: State, head: str | None) -> State:
     """The backbone under the names of timm 0.9 and later, ready for ``load_state_dict(strict=True)``.
 
     Args:
         head: a dataset whose classification layer becomes timm's classifier; ``none``: no classifier (timm's
-            ``num_classes=0``); None: ``num_classes`` outputs that are all zero, as timm's models have one by default.
+            ``num_classes=0``); None: 1000 outputs that are all zero, as timm's models have by default.
 
     Raises:
         CheckpointError: the weights have no classification norm, or no layer of that dataset.
@@ -104,11 +98,13 @@ def timm_state(state: State, head: str | None, num_classes: int = 1000) -> State
         raise CheckpointError("timm's network ends in a norm: only weights with a classification head have it")
     if head == "none":
         return tensors
-    width = tensors["norm.weight"].shape[0]
-    layer = {"weight": torch.zeros(num_classes, width), "bias": torch.zeros(num_classes)}
-    if head is not None:
-        layer = {leaf: state.get(f"heads.cls.branches.{head}.{leaf}") for leaf in ("weight", "bias")}
-        if layer["weight"] is None:
-            known = sorted({name.split(".")[3] for name in state if name.startswith("heads.cls.branches.")})
-            raise CheckpointError(f"no classification layer of {head!r}; there are: {', '.join(known) or 'none'}")
-    return tensors | {f"head.fc.{leaf}": value for leaf, value in layer.items()}
+    if head is None:
+        return tensors | {
+            "head.fc.weight": torch.zeros(1000, len(tensors["norm.weight"])),
+            "head.fc.bias": torch.zeros(1000),
+        }
+    layer = f"heads.cls.branches.{head}"
+    if f"{layer}.weight" not in state:
+        known = sorted({name.split(".")[3] for name in state if name.startswith("heads.cls.branches.")})
+        raise CheckpointError(f"no classification layer of {head!r}; there are: {', '.join(known) or 'none'}")
+    return tensors | {f"head.fc.{leaf}": state[f"{layer}.{leaf}"] for leaf in ("weight", "bias")}

@@ -12,7 +12,7 @@ from ..prediction.findings import FindingMap
 from ..prediction.pictures import Palette
 from ..schedule import Unit
 from ..visualization.drawing import MAX_BOXES
-from ..visualization.palette import Color, mix
+from ..visualization.palette import mix, to_css
 
 # Of the image's width: text and lines.
 _TEXT, _LINE = 1 / 42, 1 / 260
@@ -50,10 +50,6 @@ def layer(
             parts.append(_area(instances.pred_masks[row].numpy(), size, color))
             parts.append(_text(text, x0, min(y1 + 1.4 * size[0] * _TEXT, size[1]), size[0], bright))
     return "".join(parts)
-
-
-def to_css(color: Color) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in color)
 
 
 def _text(text: str, x: float, y: float, width: int, color: str) -> str:

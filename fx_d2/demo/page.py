@@ -15,8 +15,9 @@ from ..data.images import read_image
 from ..prediction import Prediction, Predictor
 from ..prediction.pictures import Palette
 from ..schedule import Unit
+from ..visualization.palette import to_css
 from ..visualization.panels import displayed
-from .layers import layer, to_css
+from .layers import layer
 from .tables import finding_rows, score_rows
 
 _LARGEST = 200_000_000  # bytes of an uploaded file
@@ -131,7 +132,7 @@ class Page:
         self.status.text = f"{name}: predicting …"
         try:
             data = await event.file.read()
-            grey, self.predictions = await run.io_bound(self._predict, data)
+            grey, self.predictions = await run.io_bound(self._predict, data)  # type: ignore[misc]
         except DataError as error:
             # The file has a temporary name while it is read; its own means more to people.
             text = str(error).partition(": ")[2] or str(error)
@@ -197,7 +198,7 @@ class Page:
         }
         self.legend.clear()
         with self.legend:
-            for finding in sorted(names, key=self.palette.index.get):
+            for finding in sorted(names, key=self.palette.index.__getitem__):
                 with ui.row().classes("items-center gap-2 no-wrap"):
                     ui.element("div").style(f"width:12px;height:12px;background:{to_css(self.palette[finding])}")
                     ui.label(finding).classes("text-xs")

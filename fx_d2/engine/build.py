@@ -24,7 +24,6 @@ from ..schedule import CycleSchedule, Unit
 from .checkpoint import FXCheckpointer
 from .compilation import compile_configured
 from .evaluate import Results, evaluate
-from .files import archive_run, check_writable
 from .hooks import (
     BestCheckpoint,
     Evaluation,
@@ -40,6 +39,7 @@ from .hooks import (
 from .metrics_file import BoardWriter, MetricsFile, RunLog
 from .nonfinite import NonfinitePolicy
 from .optimizer import build_optimizer
+from .output_folder import archive_run, check_writable
 from .precision import Precision
 from .preemption import Preempted
 from .preflight import check_evaluation, check_locks

@@ -12,8 +12,8 @@ import torch
 from detectron2.utils import comm
 
 from ..checkpoint import CheckpointError, safe_load
+from ..files import PARTIAL, replacing
 from ..modeling import FoundationX, ModelEMA
-from .files import PARTIAL, replacing
 from .provenance import compare_runs
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..data.mapper import make_instances
+from ..files import replacing
 from ..modeling import ModelEMA
 from ..schedule import Slot
-from .files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..data.errors import DataError
+from ..files import write_json
 from .tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options, Table, as_rows
 
 FOLDER = "predictions"
@@ -39,7 +40,7 @@ def table_path(root: str | Path, model: str, unit: str, split: str) -> Path:
 
 
 def write_manifest(root: str | Path, manifest: Manifest) -> None:
-    _write_json(Path(root) / MANIFEST, {"format": FORMAT, **asdict(manifest)})
+    write_json(Path(root) / MANIFEST, {"format": FORMAT, **asdict(manifest)})
 
 
 def read_manifest(root: str | Path) -> Manifest:
@@ -77,7 +78,7 @@ def write_table(root: str | Path, model: str, unit: str, split: str, table: Tabl
         results, annotations = _mask_results(table), _true_masks(table)
     _write_rows(path, results)
     if truth:
-        _write_json(table_path(root, "truth", unit, split), _ground_truth(table, annotations))
+        write_json(table_path(root, "truth", unit, split), _ground_truth(table, annotations))
 
 
 def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: bool = False) -> Table:
@@ -231,11 +232,6 @@ def _write_rows(path: Path, rows: Iterable[dict]) -> None:
             file.write(lead + encode(row))
             lead = ",\n"
         file.write("\n]\n" if lead == ",\n" else "[]\n")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> Any:

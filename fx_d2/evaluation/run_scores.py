@@ -10,12 +10,12 @@ thresholds.json         operating points: {model: {dataset: {class: {threshold, 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import write_json
 from .estimates import Estimate, UnitScore
 from .markdown import results_markdown
 from .results import Results, write_results
@@ -94,8 +94,8 @@ class RunScores:
         """
         folder, results = Path(folder), self.results
         write_results(folder / "results.json", results)
-        _write_json(folder / DETAILS, self.details())
-        _write_json(folder / THRESHOLDS, self.thresholds)
+        write_json(folder / DETAILS, self.details(), sort_keys=True)
+        write_json(folder / THRESHOLDS, self.thresholds, sort_keys=True)
         _write_csv(folder / "results.csv", self)
         text = results_markdown(self.split, self.options, self.scores, self.comparisons)
         (folder / "results.md").write_text(text, encoding="utf-8")
@@ -121,7 +121,3 @@ def _write_csv(path: Path, scores: RunScores) -> None:
                 if second:
                     row["second_method"], (row["second_low"], row["second_high"]) = second
                 writer.writerow({**row, **estimate.as_json()})
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

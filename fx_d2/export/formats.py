@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,8 +33,6 @@ def write_onnx(graph: ExportGraph, path: Path) -> None:
     import onnx
 
     axes = {name: {0: "batch"} for name in (INPUT, *graph.names)}
-    # Absent in the oldest versions, where tracing is the only way.
-    tracing = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sizes that tracing makes constants are those of the input square
         torch.onnx.export(
@@ -46,7 +43,7 @@ def write_onnx(graph: ExportGraph, path: Path) -> None:
             output_names=graph.names,
             dynamic_axes=axes,
             opset_version=OPSET,
-            **tracing,
+            dynamo=False,
         )
     model = onnx.load(str(path))
     for value, shape in zip(model.graph.output, graph.outputs.values(), strict=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import write_json
 from .overlaps import Overlap
 from .problems import Problem
 
@@ -62,6 +62,4 @@ class Report:
 
     def write_json(self, path: str | Path) -> None:
         """Strict JSON: no NaN, no infinity; unknown is null."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())

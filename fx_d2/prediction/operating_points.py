@@ -130,7 +130,9 @@ def describe(points: UnitPoints, classes: Mapping[Unit, UnitClasses]) -> list[st
     """What is called how, in lines for people: how many classes have a threshold of their own, which have not."""
     if not points:
         return ["no unit of findings is predicted, nothing is called"]
-    chosen, default, absent = [], [], []
+    chosen: list[str] = []
+    default: list[str] = []
+    absent: list[str] = []
     for unit in (unit for unit in points if not classes[unit].exclusive):
         for name, point in points[unit].items():
             kind = absent if point.threshold is None else default if point.source.startswith(_DEFAULT) else chosen

@@ -86,7 +86,7 @@ def _draw_boxes(prediction: Prediction, image, namer, palette: Palette, threshol
 
 def _draw_masks(prediction: Prediction, image, namer, palette: Palette, threshold: float, seen: dict):
     """Masks of one finding from several heads are joined: the pictures show where any of them sees it."""
-    joined = np.zeros((len(palette.index), *image.shape[:2]), bool)
+    union = np.zeros((len(palette.index), *image.shape[:2]), bool)
     count = 0
     for unit in (unit for unit in prediction.outputs if unit.task == "mask"):
         instances = prediction.instances(str(unit), threshold)
@@ -95,10 +95,8 @@ def _draw_masks(prediction: Prediction, image, namer, palette: Palette, threshol
             name = namer(unit.dataset, prediction.classes[unit].names[label])
             seen[name] = palette[name]
             size = image.shape[1::-1]
-            joined[palette.index[name]] |= (
-                cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
-            )
-    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_masks(image, joined)
+            union[palette.index[name]] |= cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
+    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_masks(image, union)
 
 
 def finding_bars(height: int, findings: Sequence[Finding]) -> np.ndarray:
@@ -109,7 +107,7 @@ def finding_bars(height: int, findings: Sequence[Finding]) -> np.ndarray:
     highest means, in the order given.
     """
     room = height - 2 * GAP - _LAST_LINE
-    ranked = sorted(range(len(findings)), key=lambda k: (not findings[k].called, -findings[k].mean))
+    ranked = sorted(range(len(findings)), key=lambda k: (not findings[k].called, -_mean(findings[k])))
     rows = [findings[k] for k in sorted(ranked[: max(1, int(room / _ROW[0]))])]
     step = min(_ROW[1], room / len(rows))
     size = min(TEXT, 0.8 * step)
@@ -122,19 +120,26 @@ def finding_bars(height: int, findings: Sequence[Finding]) -> np.ndarray:
         y = GAP + (row + 0.5) * step
         bar, color = min(12.0, 0.5 * step), CALLED if finding.called else SCORE
         write(board, start, y, shorten(finding.name, names, size), size=size)
-        for end, face in ((right, _TRACK), (left + finding.mean * (right - left), color)):
+        for end, face in ((right, _TRACK), (left + _mean(finding) * (right - left), color)):
             board.ax.add_patch(Rectangle((left, y - bar / 2), end - left, bar, facecolor=face, edgecolor="none"))
         if finding.count > 1:
-            ends = [left + value * (right - left) for value in (finding.low, finding.high)]
+            scores = finding.heads.values()
+            ends = [left + value * (right - left) for value in (min(scores), max(scores))]
             board.ax.plot(ends, [y, y], color=FOREGROUND, linewidth=1.2, marker="|", markersize=0.5 * size)
         if finding.calls:
-            face = {"markerfacecolor": color if finding.called else "none", "markeredgecolor": color}
-            board.ax.plot([GAP + _SIGN / 3], [y], marker="o", markersize=0.45 * size, **face)
-        write(board, right + 8, y, f"{finding.mean:.2f}", size=size)
+            sign = {"markerfacecolor": color if finding.called else "none", "markeredgecolor": color}
+            board.ax.plot([GAP + _SIGN / 3], [y], marker="o", markersize=0.45 * size, **sign)
+        write(board, right + 8, y, f"{_mean(finding):.2f}", size=size)
         write(board, right + 44, y, _heads(finding), FAINT, size=0.85 * size)
     if len(rows) < len(findings):
         write(board, GAP, height - _LAST_LINE / 2, _hidden(findings, rows), FAINT, size=11)
     return board.get_image()
+
+
+def _mean(finding: Finding) -> float:
+    """Of a finding with an image-level head, the only ones that have a bar."""
+    assert finding.mean is not None
+    return finding.mean
 
 
 def _heads(finding: Finding) -> str:

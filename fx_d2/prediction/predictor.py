@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -94,6 +95,7 @@ class Predictor:
         points: operating points of the network, from :meth:`OperatingPoints.of`; None: no finding is called.
         batch: images per pass of the backbone.
         workers: threads that read files ahead.
+        model: name of the network (``teacher`` or ``student``), for the results.
     """
 
     def __init__(
@@ -107,8 +109,9 @@ class Predictor:
         points: UnitPoints | None = None,
         batch: int = 8,
         workers: int = 2,
+        model: str = "",
     ) -> None:
-        self.network = network.eval()
+        self.network, self.model = network.eval(), model
         self.geometry = geometry
         self.units = tuple(network.classes if units is None else units)
         self.classes = {unit: network.classes[unit] for unit in self.units}
@@ -147,9 +150,9 @@ class Predictor:
         """
         cfg = read_config(config, weights)
         points = OperatingPoints.load(operating_points) if operating_points else None
-        model, network = choose_network(load_networks(cfg), model)
-        options["points"] = points.of(model, network.classes) if points else None
-        return cls.from_network(cfg, network, units, **options)
+        name, network = choose_network(load_networks(cfg), model)
+        options["points"] = points.of(name, network.classes) if points else None
+        return cls.from_network(cfg, network, units, model=name, **options)
 
     @classmethod
     def from_network(
@@ -165,6 +168,12 @@ class Predictor:
             precision=Precision(cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE),
             **options,
         )
+
+    @overload
+    def __call__(self, images: Source) -> Prediction: ...  # type: ignore[overload-overlap]  (a str is a sequence, too)
+
+    @overload
+    def __call__(self, images: Sequence[str | Path | np.ndarray]) -> list[Prediction]: ...
 
     def __call__(self, images: Source | Sequence[Source]) -> Prediction | list[Prediction]:
         """Predicts one image (a path, or a uint8 array (H, W)) or a list of them.
@@ -196,7 +205,7 @@ class Predictor:
         for row, (name, image) in enumerate(chunk):
             try:
                 outputs = self._outputs(encoded, row, entries[row])
-                _refuse_nonsense(name, outputs)
+                _check_finite(name, outputs)
             except DataError as error:
                 if on_error is None:
                     raise
@@ -217,12 +226,13 @@ class Predictor:
         return {"image": torch.from_numpy(view[None]), "height": height, "width": width, "content": content}
 
     @torch.no_grad()
-    def _encode(self, entries: list[dict]) -> dict[Unit, object]:
+    def _encode(self, entries: list[dict]) -> dict[Unit, Any]:
         """One pass of the backbone for each way of normalising; box and image-level heads are finished here.
 
         Masks stay at the network's resolution: at the original size a batch of them would fill the memory.
         """
-        network, result = self.network, {}
+        network = self.network
+        result: dict[Unit, Any] = {}
         pixels = torch.stack([entry["image"] for entry in entries])
         with self.precision.autocast():
             for tasks in self._passes:
@@ -235,7 +245,7 @@ class Predictor:
         return result
 
     @torch.no_grad()
-    def _outputs(self, encoded: dict[Unit, object], row: int, entry: dict) -> dict[Unit, dict]:
+    def _outputs(self, encoded: dict[Unit, Any], row: int, entry: dict) -> dict[Unit, dict]:
         outputs = {}
         for unit in self.units:
             result = encoded[unit]
@@ -258,7 +268,7 @@ def group_tasks(network: FoundationX, units: Sequence[Unit]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _refuse_nonsense(name: str, outputs: Mapping[Unit, dict]) -> None:
+def _check_finite(name: str, outputs: Mapping[Unit, dict]) -> None:
     for unit, output in outputs.items():
         scores = output["scores"] if "scores" in output else output["instances"].scores
         if not torch.isfinite(scores).all():

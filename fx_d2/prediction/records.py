@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from detectron2.structures import Instances
@@ -26,7 +28,7 @@ def image_record(prediction: Prediction, threshold: float) -> dict:
         where no operating point can say; empty without any); ``boxes`` and ``masks`` (see :func:`instance_records`);
         ``findings`` (see :func:`finding_record`).
     """
-    record = {
+    record: dict[str, Any] = {
         "file_name": prediction.name,
         "height": prediction.height,
         "width": prediction.width,

@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
@@ -35,7 +36,7 @@ class PredictionWriter:
 
     def __init__(self, folder: Path, classes: Mapping[Unit, UnitClasses], about: Mapping) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._parts = [
+        self._files: list[_File] = [
             _JsonFile(folder / "predictions.json", classes, about),
             _CsvFile(folder / "predictions.csv", _SCORE_COLUMNS, _score_rows),
             _CsvFile(folder / "findings.csv", _FINDING_COLUMNS, _finding_rows),
@@ -48,8 +49,8 @@ class PredictionWriter:
 
     def add(self, record: dict) -> None:
         """Writes one image, given as :func:`fx_d2.prediction.records.image_record` makes it."""
-        for part in self._parts:
-            part.add(record)
+        for file in self._files:
+            file.add(record)
 
     def fail(self, name: str, error: str) -> None:
         """Notes an image that could not be predicted."""
@@ -57,8 +58,14 @@ class PredictionWriter:
 
     def __exit__(self, *exception) -> None:
         # Also after an interruption: what was predicted is kept.
-        for part in self._parts:
-            part.close(self.failed)
+        for file in self._files:
+            file.close(self.failed)
+
+
+class _File(Protocol):
+    def add(self, record: dict) -> None: ...
+
+    def close(self, failed: Sequence[Failure]) -> None: ...
 
 
 class _JsonFile:
@@ -89,8 +96,8 @@ class _JsonFile:
 
 
 _SCORE_COLUMNS = ("file_name", "dataset", "task", "class", "score", "x", "y", "width", "height", "area", "called")
-_FINDING_COLUMNS = ("file_name", "finding", "mean", "spread", "min", "max", "count", "heads", "boxes", "masks")
-_FINDING_COLUMNS += ("called", "calls")
+_FINDING_COLUMNS = ["file_name", "finding", "mean", "spread", "min", "max", "count", "heads", "boxes", "masks"]
+_FINDING_COLUMNS += ["called", "calls"]
 
 
 def _score_rows(record: dict) -> list[tuple]:

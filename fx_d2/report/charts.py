@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
-from ..visualization.palette import color_of
+from ..visualization.palette import color_of, to_css
 from .svg import Axis, Plot, Point, drawing, tag, text, tooltip
 
 
@@ -31,11 +31,6 @@ class Curve:
 def share_axis(label: str) -> Axis:
     """From 0 to 1."""
     return Axis(0, 1, label, ticks=(0.0, 0.25, 0.5, 0.75, 1.0))
-
-
-def hex_color(index: int) -> str:
-    """The colour of a class as CSS writes it."""
-    return "#" + "".join(f"{round(255 * part):02x}" for part in color_of(index))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -178,4 +173,4 @@ def interval_chart(rows: Sequence[tuple[str, float | None, Sequence[float] | Non
 
 def _color(index: int) -> str:
     """The style sheet's variable for the colour of a mark."""
-    return f"--c:{hex_color(index)}"
+    return f"--c:{to_css(color_of(index))}"

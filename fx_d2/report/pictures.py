@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from markupsafe import Markup, escape
 
-from .charts import hex_color
+from ..visualization.palette import color_of, to_css
 from .svg import tag, text, tooltip
 
 # Longer side in pixels, tried from the largest on until the picture fits its share of the page.
@@ -94,7 +94,7 @@ def draw_case(case: Case, budget: int) -> Markup:
 
 
 def _shape(shape: Shape, scale: float, wide: float, tall: float, kind: str) -> Markup:
-    hint, color = tooltip(shape.label), f"--c:{hex_color(shape.index)}"
+    hint, color = tooltip(shape.label), f"--c:{to_css(color_of(shape.index))}"
     label = Markup("")
     if shape.box is not None:
         x0, y0, x1, y1 = (round(float(v) * scale, 1) for v in shape.box)
@@ -131,7 +131,7 @@ def contours(mask: np.ndarray, scale: float) -> str:
 def legend(names: Sequence[str]) -> Markup:
     """The classes with their colours."""
     items = (
-        Markup('<span class="key"><i style="--c:{}"></i>{}</span>').format(hex_color(index), escape(name))
+        Markup('<span class="key"><i style="--c:{}"></i>{}</span>').format(to_css(color_of(index)), escape(name))
         for index, name in enumerate(names)
     )
     return Markup("").join(items)

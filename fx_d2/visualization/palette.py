@@ -25,6 +25,11 @@ def color_of(index: int) -> Color:
     return mix((red / 255, green / 255, blue / 255), toward, amount)
 
 
+def to_css(color: Color) -> str:
+    """``#rrggbb``."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color)
+
+
 def mix(color: Color, toward: float, amount: float) -> Color:
     """Moves a colour toward a grey value (0 black, 1 white) by ``amount`` 0..1."""
     red, green, blue = ((1 - amount) * part + amount * toward for part in color)

@@ -9,7 +9,7 @@ from timm.models.swin_transformer import SwinTransformer
 from fx_d2.checkpoint import CheckpointError, load_weights, read_weights
 from fx_d2.checkpoint.export import export_weights
 from fx_d2.checkpoint.layouts import find_layout
-from fx_d2.checkpoint.resize import resize_table
+from fx_d2.checkpoint.transfer import resize_table
 from fx_d2.checkpoint.write import write_weights
 from fx_d2.modeling import FoundationX, FXSwin
 from fx_d2.modeling.heads import ClassificationHead

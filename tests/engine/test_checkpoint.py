@@ -14,8 +14,9 @@ from fx_d2.data.catalog import clear_datasets
 from fx_d2.engine import files
 from fx_d2.engine.build import build_trainer, prepare
 from fx_d2.engine.checkpoint import FXCheckpointer
-from fx_d2.engine.files import archive_run, check_writable, replacing, rotate
+from fx_d2.engine.output_folder import archive_run, check_writable, rotate
 from fx_d2.engine.provenance import compare_runs
+from fx_d2.files import replacing
 from fx_d2.modeling import ModelEMA
 from tests.engine.runs import short_config, train
 from tests.tiny import make_model

@@ -6,9 +6,18 @@ from ..safe import CheckpointError
 from .base import Layout, Source, Target
 from .dino import DINO
 from .foundation_x import FOUNDATION_X, FOUNDATION_X_PLUS
-from .own import OWN
 from .swin import ARK, SWIN, TIMM
 
+# Our own files: names are kept.
+OWN = Layout(
+    "fx_d2",
+    "fx_d2",
+    lambda keys: (
+        any(key.startswith("backbone.layers.") for key in keys)
+        and (any(key.startswith("heads.") for key in keys) or "backbone.patch_embed.proj.weight" in keys)
+    ),
+    lambda name, target: Source(name),
+)
 # The first that recognises the keys is taken: the special before the general.
 LAYOUTS: tuple[Layout, ...] = (OWN, FOUNDATION_X, FOUNDATION_X_PLUS, DINO, ARK, TIMM, SWIN)
 NAMES = tuple(layout.name for layout in LAYOUTS)

@@ -21,16 +21,22 @@ _IDLE = {
 _OTHER = "a head of a dataset that is not in this configuration"
 
 
-def _rows(unit: Unit, target: Target, first: int, width: int | None) -> tuple[int, ...] | None | bool:
-    """Rows of a published class tensor that are our classes; None: all; False: they cannot be told."""
+def _rows(unit: Unit, target: Target, first: int, width: int | None) -> tuple[int, ...] | None:
+    """Rows of a published class tensor that are our classes; None: all of them.
+
+    Raises:
+        LookupError: the classes are others, so that no row can be told.
+    """
     published = CLASSES[unit.task][unit.dataset]
     ours: Sequence[str] = target.classes[unit]
     if target.by_position:
         published = tuple(ours)
     if width is not None and width > len(ours):  # all published logits are kept, so the order must be theirs
-        return tuple(range(width)) if tuple(ours) == tuple(published) else False
+        if tuple(ours) != tuple(published):
+            raise LookupError(f"{unit} has other classes than the published network")
+        return tuple(range(width))
     if not set(ours) <= set(published):
-        return False
+        raise LookupError(f"{unit} has classes that the published network lacks")
     rows = tuple(first + published.index(name) for name in ours)
     return None if first == 0 and len(rows) == len(published) and rows == tuple(range(len(rows))) else rows
 
@@ -69,8 +75,11 @@ def _common_source(name: str, target: Target) -> Source | None:
     if number is None or task == "box":
         return None
     kind = "classification_heads" if task == "cls" else "segmentation_heads"
-    rows = _rows(Unit(dataset, task), target, 0, None)
-    return None if rows is False else Source(f"backbone.0.{kind}.{number}.{rest}", rows)
+    try:
+        rows = _rows(Unit(dataset, task), target, 0, None)
+    except LookupError:
+        return None
+    return Source(f"backbone.0.{kind}.{number}.{rest}", rows)
 
 
 def _branch_source(dataset: str, rest: str, target: Target, keys: dict[str, tuple[str, ...]]) -> Source | None:
@@ -82,8 +91,11 @@ def _branch_source(dataset: str, rest: str, target: Target, keys: dict[str, tupl
     rows = None
     if part in ("class_head", "proposal_class", "label_embed"):
         width = target.shapes[f"heads.box.branches.{dataset}.{rest}"][0]
-        rows = _rows(Unit(dataset, "box"), target, 1, width)
-    return None if rows is False else Source(first, rows, tuple(others))
+        try:
+            rows = _rows(Unit(dataset, "box"), target, 1, width)
+        except LookupError:
+            return None
+    return Source(first, rows, tuple(others))
 
 
 def _layers(target: Target) -> range:

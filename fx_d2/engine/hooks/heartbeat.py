@@ -13,7 +13,7 @@ from pathlib import Path
 
 from detectron2.engine import HookBase
 
-from ..files import replacing
+from ...files import replacing
 from ..preemption import Preempted
 
 logger = logging.getLogger(__name__)

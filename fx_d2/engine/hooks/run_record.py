@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import logging
 import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from detectron2.engine import HookBase
@@ -20,6 +18,7 @@ from detectron2.utils import comm
 from ... import __version__
 from ...config import unit_metadata
 from ...data.loader import unit_sizes
+from ...files import write_json
 from ...report.run import RECORD, read_record
 from ...schedule import CycleSchedule, Unit
 
@@ -78,7 +77,7 @@ def begin_session(
             for p in schedule.passes
         ]
         record["schedule"] = {"cycles": schedule.cycles, "batch": schedule.batch_size, "passes": passes}
-    _write(folder, record)
+    write_json(Path(folder) / RECORD, record)
 
 
 def end_session(folder: str | Path, stop: int | None = None) -> None:
@@ -89,7 +88,7 @@ def end_session(folder: str | Path, stop: int | None = None) -> None:
     session = record["sessions"][-1]
     session["ended"] = _now()
     session["stop"] = session["stop"] if stop is None else stop
-    _write(folder, record)
+    write_json(Path(folder) / RECORD, record)
 
 
 def count_images(folder: str | Path, units: Sequence[Unit], splits: Sequence[str]) -> None:
@@ -110,7 +109,7 @@ def record_images(folder: str | Path, images: Mapping[Unit, Mapping[str, int | N
     record = read_record(folder)
     for unit, counts in images.items():
         record["images"].setdefault(str(unit), {}).update(counts)
-    _write(folder, record)
+    write_json(Path(folder) / RECORD, record)
 
 
 def versions() -> dict[str, str]:
@@ -136,9 +135,3 @@ def device_name(device: str) -> str:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-
-def _write(folder: str | Path, record: dict[str, Any]) -> None:
-    path = Path(folder) / RECORD
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,55 +1,18 @@
-"""Files that are whole or not there: written beside, flushed, renamed."""
+"""The output folder of a run: whether it can be written to, and the files of an earlier run in it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-PARTIAL = ".partial"
+from ..files import PARTIAL
+
 PREVIOUS = "previous"
 # What a run writes as it goes; a new run in the same folder must not mix with it.
 _RUN_FILES = re.compile(
     r"metrics\.json|run\.json|unit_scores\.jsonl|heartbeat\.json|last_checkpoint|model_.*\.pth(\.later)?"
     r"|events\.out\.tfevents\..*|nonfinite|wandb_id"
 )
-
-
-@contextlib.contextmanager
-def replacing(path: Path, flush: bool = True) -> Iterator[BinaryIO]:
-    """A stream whose content takes the place of ``path`` at the end of the block, or, after an error, does not.
-
-    Args:
-        path: the file; until the rename a reader sees what was there before.
-        flush: wait until the content is on the disk. Without it a crash of the machine may leave an empty file.
-    """
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            if flush:
-                os.fsync(stream.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
-    if flush:
-        _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes a rename last; some file systems cannot, and need not."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def check_writable(folder: Path) -> None:
