@@ -11,7 +11,7 @@ from detectron2.utils import comm
 
 from fx_d2.checkpoint import CheckpointError
 from fx_d2.data.catalog import clear_datasets
-from fx_d2.engine import files
+from fx_d2.engine import output_folder
 from fx_d2.engine.build import build_trainer, prepare
 from fx_d2.engine.checkpoint import FXCheckpointer
 from fx_d2.engine.output_folder import archive_run, check_writable, rotate
@@ -210,7 +210,7 @@ def test_an_earlier_run_is_set_aside_and_its_log_rotated(tmp_path):
         (tmp_path / "log.txt").write_text(text)
         rotate(tmp_path / "log.txt", limit=3, keep=2)
     assert {p.name: p.read_text() for p in tmp_path.glob("log*")} == {"log.txt.1": "third", "log.txt.2": "second"}
-    assert files.PREVIOUS == "previous"
+    assert output_folder.PREVIOUS == "previous"
 
 
 @pytest.mark.usefixtures("fresh_catalog")

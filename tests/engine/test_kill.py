@@ -7,8 +7,9 @@ import signal
 import pytest
 import torch
 
+from fx_d2 import files
 from fx_d2.data.loader import TrainingImages
-from fx_d2.engine import build, files
+from fx_d2.engine import build
 from tests.engine.runs import assert_same_run, kill_myself, read_metrics, run_in_process, short_config
 
 CYCLE = 9
@@ -115,9 +116,9 @@ def test_a_run_killed_again_and_again_equals_the_unbroken_one(cohort, unbroken, 
     draw = random.Random(20261124)
     cfg, with_worker = (short_config(cohort, tmp_path, **OVERRIDES, **{"DATALOADER.NUM_WORKERS": n}) for n in (0, 1))
     # Iterations 2, 3 of a cycle are the locked boxes, 4, 5 the released ones, 6 the locked masks; 8 ends the cycle.
-    end_of_step = draw.choice(["_clip", "_record", "after_step"])
+    end_of_step = draw.choice(["_read_status", "_record", "after_step"])
     deaths = [
-        (at_step(draw.choice([2, 3, 6]), "_clip"), None),
+        (at_step(draw.choice([2, 3, 6]), "_read_status"), None),
         (at_step(CYCLE + draw.choice([4, 5, 7]), end_of_step), f"model_{8:07d}.pth"),
         (in_checkpoint(2 * CYCLE - 1), f"model_{8:07d}.pth"),
         (between_renames(2 * CYCLE - 1), f"model_{8:07d}.pth"),

@@ -1,4 +1,4 @@
-"""The compared ways to sample get the box head's sizes and the same work."""
+"""The compared implementations get the box head's sizes and the same work."""
 
 import torch
 
@@ -20,10 +20,10 @@ def test_sizes_are_those_of_the_box_head():
     assert sampling.random_inputs(cfg, 1, 5, CPU)[0].dtype == torch.bfloat16
 
 
-def test_all_ways_sample_the_same():
+def test_all_implementations_sample_the_same():
     cfg = get_fx_cfg()
     cfg.INPUT.SIZE = 64
     value, *others = sampling.random_inputs(cfg, 2, 5, CPU)
-    results = [way(value, sampling.level_shapes(64), *others) for way in sampling.ways(CPU).values()]
+    results = [f(value, sampling.level_shapes(64), *others) for f in sampling.implementations(CPU).values()]
     assert len(results) == 2
     torch.testing.assert_close(*results, atol=1e-6, rtol=1e-5)
