@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -15,9 +16,6 @@ from ..data.records import DatasetRecord
 from .fingerprint import SIDE
 from .similar import find_similar
 from .survey import SplitData, role
-
-# Ways to recognise the same image, the surest first: an image found by one is not reported by a later one again.
-WAYS = ("file", "name map", "pixels")
 
 # (number of the split, image id).
 Place = tuple[int, str]
@@ -47,7 +45,8 @@ class Overlap:
 
     Attributes:
         first, second: (dataset, split); the same twice for images that a split holds twice.
-        by: ``patient``, or one of :data:`WAYS`.
+        by: ``patient``, or how the same image was recognised, the surest first: ``file``, ``name map``, ``pixels``. An
+            image recognised by one is not reported by a later one.
         pairs: one entry a patient, or an image of the second split.
     """
 
@@ -79,12 +78,12 @@ def find_overlaps(
     """
     # Training first: the second of two splits is then the one whose score is in doubt.
     splits = sorted(splits, key=lambda split: role(split.split))
-    found = _Overlaps(splits)
-    found.add_groups("patient", _by_patient(splits, catalog))
-    found.add_groups("file", _by_file(splits, identities))
-    found.add_groups("name map", _by_name(splits, catalog))
-    _add_alike(found, splits, thumbnails, progress)
-    return sorted(found.by_key.values(), key=lambda one: (not one.leak, one.by != "patient", one.first, one.second))
+    collected = _Overlaps(splits)
+    collected.add_groups("patient", _by_patient(splits, catalog))
+    collected.add_groups("file", _by_file(splits, identities))
+    collected.add_groups("name map", _by_name(splits, catalog))
+    _add_similar(collected, splits, thumbnails, progress)
+    return sorted(collected.by_key.values(), key=lambda o: (not o.leak, o.by != "patient", o.first, o.second))
 
 
 class _Overlaps:
@@ -106,26 +105,24 @@ class _Overlaps:
             for first, ids in members.items():
                 for second, others in members.items():
                     if first < second:
-                        self._add_each(by, (first, ids[0]), second, others[:1] if by == "patient" else others, detail)
-                if by != "patient":
-                    self._add_each(by, (first, ids[0]), first, ids[1:], detail)
+                        for image_id in others[:1] if by == "patient" else others:
+                            self.add(by, (first, ids[0]), (second, image_id), detail)
+                for image_id in () if by == "patient" else ids[1:]:
+                    self.add(by, (first, ids[0]), (first, image_id), detail)
 
-    def _add_each(self, by: str, first: Place, second: int, image_ids: Sequence[str], detail: str) -> None:
-        for image_id in image_ids:
-            self.add(by, first, (second, image_id), detail)
-
-    def add(self, by: str, one: Place, other: Place, detail: str) -> None:
-        (first, first_id), (second, second_id) = sorted((one, other))
-        if one == other:  # an image with bars around it, and without them
+    def add(self, by: str, a: Place, b: Place, detail: str) -> None:
+        if a == b:  # an image with bars around it, and without them
             return
+        (first, first_id), (second, second_id) = sorted((a, b))
         if by != "patient":
             if (first, second, second_id) in self._paired:
                 return
             self._paired.add((first, second, second_id))
         splits = self.splits[first], self.splits[second]
-        overlap = self.by_key.setdefault((first, second, by), Overlap(*((s.dataset, s.split) for s in splits), by))
-        files = (str(s.images[i]["file_name"]) for s, i in zip(splits, (first_id, second_id), strict=True))
-        overlap.pairs.append(Pair(first_id, second_id, *files, detail))
+        names = [(split.dataset, split.split) for split in splits]
+        overlap = self.by_key.setdefault((first, second, by), Overlap(names[0], names[1], by))
+        files = [str(s.images[i]["file_name"]) for s, i in zip(splits, (first_id, second_id), strict=True)]
+        overlap.pairs.append(Pair(first_id, second_id, files[0], files[1], detail))
 
 
 def _by_patient(splits: Sequence[SplitData], catalog: Catalog) -> Iterable[tuple[str, list[Place]]]:
@@ -144,8 +141,8 @@ def _same_people(catalog: Catalog) -> dict[str, str]:
     people: dict[str, str] = {}
     for name, record in catalog.items():
         for other in (overlap.dataset for overlap in record.overlaps if overlap.same_patients):
-            one, two = people.get(name, name), people.get(other, other)
-            people |= {key: one for key, value in people.items() if value == two} | {name: one, other: one}
+            group, old = people.get(name, name), people.get(other, other)
+            people |= {key: group for key, value in people.items() if value == old} | {name: group, other: group}
     return people
 
 
@@ -185,8 +182,8 @@ def _stem(name: str) -> str:
     return stem if ending.lower() in SUFFIXES else name
 
 
-def _add_alike(
-    found: _Overlaps, splits: Sequence[SplitData], thumbnails: Mapping[str, np.ndarray], progress: bool
+def _add_similar(
+    collected: _Overlaps, splits: Sequence[SplitData], thumbnails: Mapping[str, np.ndarray], progress: bool
 ) -> None:
     """Images whose thumbnails correlate; equal thumbnails count as one picture in the search."""
     places: dict[bytes, list[Place]] = defaultdict(list)
@@ -200,9 +197,8 @@ def _add_alike(
     stack = np.stack([np.frombuffer(picture, np.uint8) for picture in pictures])
     stack = stack.reshape(-1, SIDE, SIDE)
     flat = (stack == stack[:, :1, :1]).all((1, 2))
-    found.add_groups("pixels", (("equal", places[p]) for p, plain in zip(pictures, flat, strict=True) if not plain))
+    collected.add_groups("pixels", (("equal", places[p]) for p, plain in zip(pictures, flat, strict=True) if not plain))
     for match in sorted(find_similar(stack, progress), key=lambda match: -match.correlation):
         detail = f"{match.how}, correlation {match.correlation:.3f}"
-        for one in places[pictures[match.first]]:
-            for other in places[pictures[match.second]]:
-                found.add("pixels", one, other, detail)
+        for a, b in itertools.product(places[pictures[match.first]], places[pictures[match.second]]):
+            collected.add("pixels", a, b, detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -50,14 +51,16 @@ class Measured:
     @classmethod
     def unpack(cls, value: bytes) -> Measured:
         head, _, small = value.partition(b"\n")
-        return cls(*json.loads(head), np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE))
+        height, width, bits, constant = json.loads(head)
+        return cls(height, width, bits, constant, np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE))
 
 
 def measure_image(path: str) -> bytes:
     """Raises DataError where the file cannot be read."""
     grey = read_image(path)
     constant = bool((grey == grey.flat[0]).all())
-    return Measured(*grey.shape, read_header(path).bits, constant, thumbnails(grey)).pack()
+    height, width = grey.shape
+    return Measured(height, width, read_header(path).bits, constant, thumbnails(grey)).pack()
 
 
 def measure_mask(path: str) -> bytes:
@@ -71,14 +74,11 @@ _MEASURES: dict[str, Callable[[str], bytes]] = {"image": measure_image, "mask": 
 
 def stamps_of(paths: Sequence[str]) -> dict[str, os.stat_result]:
     """The file status of every path that is a file."""
-    found = {}
+    stamps = {}
     for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue
-        found[path] = status
-    return found
+        with contextlib.suppress(OSError):
+            stamps[path] = os.stat(path)
+    return stamps
 
 
 def measure(
@@ -99,8 +99,7 @@ def measure(
     Returns:
         Values by path, and for files that cannot be read what is wrong with them.
     """
-    version = f"{VERSION}"
-    stamps = {path: f"{version} {status.st_size} {status.st_mtime_ns}" for path, status in files.items()}
+    stamps = {path: f"{VERSION} {status.st_size} {status.st_mtime_ns}" for path, status in files.items()}
     known = cache.read(kind, stamps) if cache else {}
     todo = [path for path in files if path not in known]
     errors: dict[str, str] = {}

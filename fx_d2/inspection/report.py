@@ -45,12 +45,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         overlaps = []
-        for one in self.overlaps:
-            places = {
-                key: dict(zip(("dataset", "split"), getattr(one, key), strict=True)) for key in ("first", "second")
-            }
-            pairs = [asdict(pair) for pair in one.pairs]
-            overlaps.append({**places, "by": one.by, "leak": one.leak, "count": len(pairs), "pairs": pairs})
+        for overlap in self.overlaps:
+            pairs = [asdict(pair) for pair in overlap.pairs]
+            places = (("first", overlap.first), ("second", overlap.second))
+            row: dict[str, Any] = {key: {"dataset": name, "split": split} for key, (name, split) in places}
+            overlaps.append(row | {"by": overlap.by, "leak": overlap.leak, "count": len(pairs), "pairs": pairs})
         return {
             "units": list(self.units),
             "datasets": self.datasets,

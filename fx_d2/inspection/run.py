@@ -73,9 +73,9 @@ def check_data(
             {"source": getattr(record, "source", ""), "notes": getattr(record, "notes", ""), "splits": {}},
         )
         published = getattr(record, "published", {}).get(split.split)
-        facts, found = _describe(split, status, pixels)
+        facts, split_problems = _describe(split, status, pixels)
         entry["splits"][split.split] = {"published": published, **facts}
-        problems += found
+        problems += split_problems
     identities = {path: (one.st_dev, one.st_ino) if one.st_ino else path for path, one in status.items()}
     thumbnails = {path: one.thumbnails for path, one in pixels.images.items()}
     overlaps = find_overlaps(splits, catalog, identities, thumbnails, options.progress)
@@ -152,8 +152,8 @@ def _sizes(split: SplitData, pixels: _Pixels) -> list[tuple[int, int]]:
     """Height and width of every image that was measured or whose record says it."""
     sizes = []
     for record in split.images.values():
-        said = (record["height"], record["width"]) if "height" in record and "width" in record else None
-        size = pixels.sizes.get(str(record["file_name"]), said)
+        recorded = (record["height"], record["width"]) if "height" in record and "width" in record else None
+        size = pixels.sizes.get(str(record["file_name"]), recorded)
         if size:
             sizes.append(size)
     return sizes
@@ -169,18 +169,18 @@ def _check_files(split: SplitData, status: Mapping[str, Any], pixels: _Pixels) -
             message = "no such image file"
         elif path in pixels.images:
             one = pixels.images[path]
-            said = (record.get("height", one.height), record.get("width", one.width))
-            if said != (one.height, one.width):
+            height, width = record.get("height", one.height), record.get("width", one.width)
+            if (height, width) != (one.height, one.width):
                 message = (
                     f"the file has {one.width} x {one.height} pixels (width x height), its record says "
-                    f"{said[1]} x {said[0]}"
+                    f"{width} x {height}"
                 )
             elif one.constant:
                 message = "all pixels have one value: the picture is empty"
         if message:
             problems.append(Problem(split.dataset, "", split.split, path, row, message))
     for task, data in split.tasks.items():
-        if data.listed is not None and data.found < data.listed:
+        if data.listed is not None and data.found is not None and data.found < data.listed:
             message = f"{data.listed - data.found:,} of {data.listed:,} listed images have no file"
             first = next((remark for remark in data.remarks if MISSING in remark), "")
             problems.append(Problem(split.dataset, task, split.split, "", "", f"{message}; {first}".rstrip("; ")))

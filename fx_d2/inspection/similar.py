@@ -51,13 +51,14 @@ def find_similar(thumbnails: np.ndarray, progress: bool = False) -> Iterator[Mat
 
 def _candidates(query: np.ndarray, known: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (row, column) of a block of queries and later pictures that may be candidates; each pair once."""
-    found = []
+    parts = []
     for left in range(start, len(known), _BLOCK):
         bound = query[start : start + _BLOCK] @ known[left : left + _BLOCK].T
         rows, columns = np.divmod(np.flatnonzero(bound >= CANDIDATE - 1e-4), bound.shape[1])
         later = columns + left > rows + start
-        found.append((rows[later] + start, columns[later] + left))
-    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+        parts.append(np.stack([rows[later] + start, columns[later] + left]))
+    rows, columns = np.concatenate(parts, axis=1)
+    return rows, columns
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:
@@ -78,17 +79,17 @@ def _decide(
     thumbnails: np.ndarray, vectors: np.ndarray, first: np.ndarray, second: np.ndarray, how: str
 ) -> Iterator[Match]:
     for begin in range(0, len(first), _BLOCK):
-        one, other = first[begin : begin + _BLOCK], second[begin : begin + _BLOCK]
-        alike = _correlate(vectors[one], vectors[other], how) >= CANDIDATE
-        one, other = one[alike], other[alike]
-        if not len(one):
+        a, b = first[begin : begin + _BLOCK], second[begin : begin + _BLOCK]
+        candidates = _correlate(vectors[a], vectors[b], how) >= CANDIDATE
+        a, b = a[candidates], b[candidates]
+        if not len(a):
             continue
-        values = _correlate(fine(thumbnails[one]), fine(thumbnails[other]), how)
-        for place in np.flatnonzero(values >= SAME):
-            yield Match(int(one[place]), int(other[place]), min(1.0, float(values[place])), how)
+        values = _correlate(fine(thumbnails[a]), fine(thumbnails[b]), how)
+        for i in np.flatnonzero(values >= SAME):
+            yield Match(int(a[i]), int(b[i]), min(1.0, float(values[i])), how)
 
 
-def _correlate(one: np.ndarray, other: np.ndarray, how: str) -> np.ndarray:
+def _correlate(a: np.ndarray, b: np.ndarray, how: str) -> np.ndarray:
     """Row by row."""
-    turned = mirrored(one) if "mirrored" in how else one
-    return (-1 if "inverted" in how else 1) * np.einsum("ij,ij->i", turned, other)
+    a = mirrored(a) if "mirrored" in how else a
+    return (-1 if "inverted" in how else 1) * np.einsum("ij,ij->i", a, b)

@@ -124,7 +124,8 @@ def _number(value: int | None) -> str:
 def _problems(problems: Sequence[Problem]) -> str:
     if not problems:
         return ""
-    lines, times = [], Counter()
+    lines: list[str] = []
+    times: Counter[str] = Counter()
     for problem in problems:
         times[problem.dataset] += 1
         if times[problem.dataset] <= _SHOWN:
