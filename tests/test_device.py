@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fx_d2 import device
 from fx_d2.config import get_fx_cfg
+from fx_d2.device import cpu_has_bfloat16, resolve_device
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ from fx_d2.config import get_fx_cfg
 )
 def test_device_and_precision(gpu, bfloat16, dtype, device, enabled, monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr("fx_d2.device.cpu_has_bfloat16", lambda: bfloat16)
     cfg = get_fx_cfg()
     cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE = "cuda", True, dtype
     with caplog.at_level(logging.WARNING):
-        device.resolve_device(cfg)
+        resolve_device(cfg)
     assert (cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED) == (device, enabled)
     assert ("SOLVER.AMP is left off" in caplog.text) == (not enabled)
     assert ("no GPU here, the CPU is used" in caplog.text) == (not gpu)
@@ -36,7 +36,7 @@ def test_kernels_for_gpus_are_left_out_on_the_cpu(monkeypatch, caplog):
     cfg = get_fx_cfg()
     cfg.MODEL.DEVICE, cfg.MODEL.BOX.SAMPLING = "cuda", "triton"
     with caplog.at_level(logging.WARNING):
-        device.resolve_device(cfg)
+        resolve_device(cfg)
     assert cfg.MODEL.BOX.SAMPLING == "plain" and "MODEL.BOX.SAMPLING triton" in caplog.text
 
 
@@ -45,6 +45,6 @@ def test_the_processor_is_asked():
     file = Path("/proc/cpuinfo")
     flags = file.read_text(encoding="utf-8") if file.exists() else "bf16 unknown"
     if "avx512_bf16" in flags or "amx_bf16" in flags:
-        assert device.cpu_has_bfloat16()
+        assert cpu_has_bfloat16()
     elif "avx512f" not in flags and "bf16" not in flags:
-        assert not device.cpu_has_bfloat16()
+        assert not cpu_has_bfloat16()

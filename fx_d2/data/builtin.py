@@ -210,7 +210,7 @@ DATASETS: tuple[Published, ...] = (
 )
 
 
-def builtin_records(options: Mapping[str, Mapping[str, str]]) -> dict[str, DatasetRecord]:
+def builtin_records(options: Mapping[str, Mapping[str, str | float]]) -> dict[str, DatasetRecord]:
     """The records of all built-in datasets; nothing is read.
 
     Args:
@@ -225,7 +225,7 @@ def builtin_records(options: Mapping[str, Mapping[str, str]]) -> dict[str, Datas
     return {entry.name: _record(entry, options.get(entry.name, {})) for entry in DATASETS}
 
 
-def _record(entry: Published, chosen: Mapping[str, str]) -> DatasetRecord:
+def _record(entry: Published, chosen: Mapping[str, str | float]) -> DatasetRecord:
     known = DATASET_OPTIONS[entry.name]
     values = {key: option.default for key, option in known.items()}
     for key, value in chosen.items():

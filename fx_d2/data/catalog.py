@@ -27,7 +27,7 @@ _registered: dict[str, DatasetRecord] = {}
 
 def register_datasets(
     files: Sequence[str | Path] = (),
-    options: Mapping[str, Mapping[str, str]] | None = None,
+    options: Mapping[str, Mapping[str, str | float]] | None = None,
     faults: dict[str, DataError] | None = None,
 ) -> dict[str, DatasetRecord]:
     """Registers the built-in datasets and those of YAML files; reads no image.

@@ -192,12 +192,12 @@ class UnitMapper:
 
 def _view(transform: AffineTransform, picture: Picture) -> np.ndarray:
     """The view of a picture, which may be smaller than the source that the transform is for."""
-    size = picture.pixels.shape
+    height, width = size = picture.pixels.shape
     if size == transform.source_size:
         return transform.apply_image(picture.pixels)
     matrix = transform.matrix.copy()
     matrix[:, :2] *= np.divide(transform.source_size, size)[::-1]  # x, y
-    return AffineTransform(matrix, transform.output_size, size).apply_image(picture.pixels)
+    return AffineTransform(matrix, transform.output_size, (height, width)).apply_image(picture.pixels)
 
 
 def _tensor(image: np.ndarray) -> torch.Tensor:

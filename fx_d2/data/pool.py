@@ -37,7 +37,7 @@ class BatchLoader:
         prefetch: int = 2,
         pin: bool = False,
     ) -> None:
-        workers = min(num_workers, len(batches))
+        workers = min(num_workers, len(batches))  # type: ignore[arg-type]  # every sampler here has a length
         self._loader = DataLoader(
             dataset,
             batch_sampler=batches,

@@ -12,10 +12,11 @@ _AREA_FACTOR = 1.5
 def shrunk_size(size: tuple[int, int], matrix: np.ndarray) -> tuple[int, int]:
     """The size (width, height) at which an affine map (2, 3) has little left to shrink; ``size`` if it has no more."""
     scales = np.hypot(matrix[0, :2], matrix[1, :2])  # input pixels per source pixel along x and along y
-    return tuple(
+    width, height = (
         max(1, round(side * scale)) if scale * _AREA_FACTOR < 1 else side
         for side, scale in zip(size, scales, strict=True)
     )
+    return width, height
 
 
 def shrink_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

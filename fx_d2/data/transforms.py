@@ -33,8 +33,8 @@ class AffineTransform(Transform):
     def __init__(self, matrix: np.ndarray, output_size: tuple[int, int], source_size: tuple[int, int]) -> None:
         super().__init__()
         self.matrix = np.asarray(matrix, np.float64)
-        self.output_size = tuple(output_size)
-        self.source_size = tuple(source_size)
+        self.output_size = (output_size[0], output_size[1])
+        self.source_size = (source_size[0], source_size[1])
 
     @property
     def mirrored(self) -> bool:

@@ -151,7 +151,8 @@ class UserDataset:
         records = self.read(task, split)
         files = [str(file) for file in self._readers[task].files]
         events = dict(getattr(self._readers[task], "events", {}))
-        return ReadReport(f"{self.name}/{task}", split, files, *[len(records)] * 3, events=events)
+        total = len(records)
+        return ReadReport(f"{self.name}/{task}", split, files, total, total, total, events=events)
 
     @cached_property
     def _index(self) -> ImageIndex:

@@ -170,7 +170,7 @@ class Predictor:
         )
 
     @overload
-    def __call__(self, images: Source) -> Prediction: ...  # type: ignore[overload-overlap]  (a str is a sequence, too)
+    def __call__(self, images: Source) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is a sequence, too
 
     @overload
     def __call__(self, images: Sequence[str | Path | np.ndarray]) -> list[Prediction]: ...

@@ -37,13 +37,13 @@ def write_entry(path: Path, key: bytes, picture: Picture) -> int:
         OSError: the folder cannot be written, or the disk is full.
     """
     pixels = np.ascontiguousarray(picture.pixels)
-    header = _HEADER.pack(_MAGIC, key, *pixels.shape, *picture.size, zlib.crc32(pixels))
+    header = _HEADER.pack(_MAGIC, key, *pixels.shape, *picture.size, zlib.crc32(pixels.data))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(header)
-            stream.write(pixels)
+            stream.write(pixels.data)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def read_entry(path: Path, key: bytes) -> Picture | None:
         return None
     if len(header) < _HEADER.size:
         return None
-    magic, own_key, height, width, *size, checksum = _HEADER.unpack(header)
-    if (magic, own_key, height * width) != (_MAGIC, key, data.size) or zlib.crc32(data) != checksum:
+    magic, own_key, height, width, full_height, full_width, checksum = _HEADER.unpack(header)
+    if (magic, own_key, height * width) != (_MAGIC, key, data.size) or zlib.crc32(data.data) != checksum:
         return None
-    return Picture(data.reshape(height, width), tuple(size))
+    return Picture(data.reshape(height, width), (full_height, full_width))

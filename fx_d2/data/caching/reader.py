@@ -64,8 +64,7 @@ class ImageReader:
             DataError: as :func:`fx_d2.data.images.read_image`.
         """
         path = Path(path)
-        key = self._key(path) if self.store is not None else None
-        if key is None:
+        if self.store is None or (key := self._key(path)) is None:
             return self._read(path)
         picture = self.store.get(key)
         if picture is None:

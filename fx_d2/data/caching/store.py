@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -66,7 +67,7 @@ class CacheStore:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self._unseen: int | None = None  # bytes written since the last look; None: no look yet
+        self._unseen = math.inf  # bytes written since the last look; infinity: no look yet
         # What was said, shared with the processes that are forked from this one: every pool of workers would say it
         # again. Once it is said that the folder takes nothing more, none of them tries.
         self._said = RawValue("B", 0)
@@ -102,7 +103,7 @@ class CacheStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._say(_OPEN, logging.INFO, "up to %.1f GB of decoded images are kept", self.max_bytes / 1e9)
-            if self._unseen is None or self._unseen > _LOOK_EVERY * self.max_bytes:
+            if self._unseen > _LOOK_EVERY * self.max_bytes:
                 self.shrink(picture.pixels.nbytes)
             self._unseen += write_entry(self._path(key), key, picture)
         except OSError as error:

@@ -140,10 +140,10 @@ def _geometry(path: Path, fields: dict[str, str]) -> tuple[int, int, tuple[float
         raise DataError(f"{path}: DimSize or ElementSpacing of the MetaImage header is missing or damaged") from None
     if len(sizes) < 2 or any(size != 1 for size in sizes[2:]):
         raise DataError(f"{path}: DimSize {fields['DimSize']} is not one two-dimensional image")
-    across = tuple(spacing[1::-1])
     # Writers that do not know the spacing put the format's default of 1; a pixel of a radiograph is far smaller.
-    known = len(across) == 2 and across != (1.0, 1.0) and all(math.isfinite(mm) and mm > 0 for mm in across)
-    return sizes[1], sizes[0], across if known else None
+    across = spacing[:2]
+    known = len(across) == 2 and across != [1.0, 1.0] and all(math.isfinite(mm) and mm > 0 for mm in across)
+    return sizes[1], sizes[0], (across[1], across[0]) if known else None
 
 
 def _type(path: Path, fields: dict[str, str]) -> str:

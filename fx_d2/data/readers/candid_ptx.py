@@ -11,7 +11,6 @@ from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .published import PublishedReader
 from .run_length_rows import FRAME, TASKS, fields_of, read_masks
-from .tree import FileIndex
 
 _TABLE = "Pneumothorax_reports.csv"
 
@@ -21,14 +20,12 @@ class CandidPtx(PublishedReader):
 
     folder: ClassVar = ("candid",)
     anchors: ClassVar = (_TABLE,)
+    bare: ClassVar = True
     layout: ClassVar = "dataset/<SOPInstanceUID> (DICOM, with or without .dcm), Pneumothorax_reports.csv"
     frame: ClassVar = FRAME
 
     def tasks(self) -> dict[str, TaskRecord]:
         return TASKS
-
-    def parts(self, task: str) -> Mapping[str, Mapping[str, float]]:
-        return {"all": {"train": 0.7, "val": 0.1, "test": 0.2}}
 
     @cached_property
     def _table(self) -> Path:
@@ -59,8 +56,8 @@ class CandidPtx(PublishedReader):
                 leader[second] = first
         return {image: find(names[0]) if names else "" for image, names in self._patients.items()}
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self.tree.folders("dataset"), bare=True)
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.folders("dataset")
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         report.files.append(str(self._table))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import labels
@@ -13,7 +14,6 @@ from ..records import ReadReport, TaskRecord
 from .boxes import box_annotation, from_corners, numbers
 from .coco import read_json
 from .published import PublishedReader
-from .tree import FileIndex
 
 
 class ChestXDet(PublishedReader):
@@ -68,8 +68,8 @@ class ChestXDet(PublishedReader):
         parts = [name for name in ("train", "test") if self.tree.look_for(f"ChestX_Det_{name}.json")]
         return {entry["file_name"] for name in parts for entry in self._read(name)}
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self.tree.roots)
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.roots
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         path = str(self.tree.file(f"ChestX_Det_{part}.json"))

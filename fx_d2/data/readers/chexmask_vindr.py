@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from detectron2.structures import BoxMode
 
@@ -29,7 +29,7 @@ class CheXmaskVinDr(PublishedReader):
     anchors: ClassVar = ("OriginalResolution",)
     layout: ClassVar = "OriginalResolution/VinDr-CXR.csv, and the images and tables of VinDr-CXR beside it"
 
-    def __init__(self, name: str, options: Mapping[str, str]) -> None:
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         super().__init__(name, options)
         defaults = {key: option.default for key, option in DATASET_OPTIONS["vindr_cxr"].items()}
         self._vindr = VinDrCxr("vindr_cxr", {**defaults, "root": options["images"]})
@@ -67,7 +67,8 @@ class CheXmaskVinDr(PublishedReader):
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         report.files.append(str(self._table))
         keys = ("image_id", _QUALITY, "Height", "Width", *labels.CHEXMASK)
-        floor, fields = float(self.options["quality"]), {}
+        floor = float(self.options["quality"])
+        fields: dict[str, dict] = {}
         for line, (image, quality, height, width, *texts) in Columns(self._table, {key: (key,) for key in keys}):
             if image not in split_of:
                 continue

@@ -14,7 +14,6 @@ from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .findings import FindingRules
 from .published import PublishedReader
-from .tree import FileIndex
 
 _PATH, _VIEW = "Path", "Frontal/Lateral"
 _VAL_SHARE = {"train": 0.9, "val": 0.1}
@@ -29,6 +28,7 @@ class CheXpert(PublishedReader):
         "train.csv, valid.csv and {train,valid}/patient00001/study1/view1_frontal.jpg in CheXpert-v1.0-small/, or the "
         "four 'CheXpert-v1.0 batch N (...)' folders of the full edition; test_labels.csv and test/ of CheXlocalize"
     )
+    path_parts: ClassVar = 3
     _TABLES: ClassVar = {"train": ("train.csv",), "val": ("valid.csv", "val_labels.csv"), "test": ("test_labels.csv",)}
 
     def tasks(self) -> dict[str, TaskRecord]:
@@ -56,15 +56,14 @@ class CheXpert(PublishedReader):
             fields[key] = {"labels": rules.labels(texts, key, split_of[key] == "train", place)}
         return fields
 
-    def index(self, part: str) -> FileIndex:
+    def folders(self, part: str) -> list[Path]:
         # The small edition has a folder for each split, the batches hold patients; only the ids tell splits apart, but
         # listing 190,000 folders for 234 images would be a waste.
         names = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}[part]
         try:
-            folders = self.tree.folders(*names)
+            return self.tree.folders(*names)
         except DataError:
-            folders = [self.tree.root]
-        return FileIndex(folders, parts=3)
+            return [self.tree.root]
 
     def known(self, part: str, images: Mapping[str, str]) -> Iterable[str]:
         if self.options["views"] == "all":

@@ -66,7 +66,7 @@ class CocoFile:
     @cached_property
     def categories(self) -> dict[Any, str]:
         """Category names by id, in the order of the ids."""
-        names = {}
+        names: dict[Any, str] = {}
         for number, record in enumerate(self.content["categories"]):
             category_id, name = need(record, "id", f"{self.path}: categories[{number}]"), record.get("name")
             if not isinstance(name, str) or not name.strip():
@@ -98,8 +98,8 @@ class CocoFile:
             for category_id, name in self.categories.items()
         }
         images = self._images(index)
-        extra = {"unknown_classes": []} if self.task == "mask" else {}
-        records = {image_id: {"annotations": [], **extra} for image_id in images.values()}
+        fields = ("annotations", "unknown_classes") if self.task == "mask" else ("annotations",)
+        records: dict[str, dict] = {image_id: {field: [] for field in fields} for image_id in images.values()}
         self.events = {}
         seen, others = set(), 0
         for number, annotation in enumerate(self.content["annotations"]):
@@ -169,7 +169,7 @@ class CocoFile:
     def _drawn(self, segmentation: list | dict, size: tuple[int, int], annotation_id: Any) -> list | dict:
         """What of a segmentation marks a pixel of the image; empty where nothing does. Both are counted."""
         if isinstance(segmentation, dict):
-            drawn = segmentation if check_run_lengths(segmentation, *size)[1::2].any() else {}
+            drawn: list | dict = segmentation if check_run_lengths(segmentation, *size)[1::2].any() else {}
         else:
             check_polygons(segmentation)
             drawn = [polygon for polygon in segmentation if marks_pixels(polygon, *size)]

@@ -101,8 +101,10 @@ class CsvLabels:
         return records
 
     def _value(self, text: str, line: int, column: int) -> float:
-        value = _number(text) if text else math.nan
-        if text and value not in _ALLOWED:
+        if not text:
+            return math.nan
+        value = _number(text)
+        if value is None or value not in _ALLOWED:
             raise DataError(
                 f"{self.path}, line {line}, column {self.table.columns[column]!r}: label {text!r}; "
                 "write 1 (present), 0 (absent), -1 (uncertain) or leave it blank (unknown)"

@@ -81,7 +81,8 @@ class ImageIndex:
         Raises:
             DataError: a name has no image or several, or two entries name the same image.
         """
-        ids, missing, places = [], [], {}
+        ids, missing = [], []
+        places: dict[str, str] = {}
         for name, place in names:
             found = self.match(name)
             if len(found) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,9 +12,10 @@ from ..errors import DataError
 from ..laterality import derive_pairs
 from ..records import ReadReport, TaskRecord
 from .boxes import box_annotation
+from .mask_files import read_mask_files
 from .published import PublishedReader
 from .tables import open_text
-from .tree import FileIndex, stem
+from .tree import stem
 
 # Millimetres of a pixel.
 _PIXEL = 0.175
@@ -40,29 +40,25 @@ class Jsrt(PublishedReader):
             "mask": TaskRecord(labels.SCR, lateral_pairs=derive_pairs(labels.SCR), notes="drawn at half the size"),
         }
 
-    def parts(self, task: str) -> Mapping[str, Mapping[str, float]]:
-        return {"all": {"train": 0.7, "val": 0.1, "test": 0.2}}
-
     def images(self, part: str) -> Mapping[str, str]:
         names = (re.fullmatch(r"jpc[ln]n\d{3}", stem(path)) for path in self.index(part).paths())
         return {found[0].upper(): "" for found in names if found}
 
-    def index(self, part: str) -> FileIndex:
-        return self._pictures
-
-    @cached_property
-    def _pictures(self) -> FileIndex:
+    def folders(self, part: str) -> list[Path]:
         try:
-            folders = self.tree.folders("All247images")
+            return self.tree.folders("All247images")
         except DataError:
-            folders = [*self.tree.folders("Nodule154images"), *self.tree.folders("NonNodule93images")]
-        return FileIndex(folders)
+            return [*self.tree.folders("Nodule154images"), *self.tree.folders("NonNodule93images")]
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         if task == "cls":
             report.files.append("the names of the files")
             return {image: {"labels": [float(image.startswith("JPCLN"))]} for image in split_of}
-        return self._boxes(split_of, report) if task == "box" else self._masks(split_of, report)
+        if task == "box":
+            return self._boxes(split_of, report)
+        # A structure's folders in both folds: which images a fold has is told differently by different copies.
+        folders = {name: self.tree.folders(name) for name in labels.SCR}
+        return read_mask_files(folders, split_of, report, factor=2)
 
     def _boxes(self, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         path = self.tree.file("CLNDAT_EN.txt")
@@ -100,26 +96,3 @@ class Jsrt(PublishedReader):
         side = size / _PIXEL
         annotation = box_annotation([x - side / 2, y - side / 2, side, side], 0, self.frame, place, report)
         return [annotation] if annotation else []
-
-    def _masks(self, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
-        folders = {name: self._structure(name) for name in labels.SCR}
-        report.files += [str(folder) for found in folders.values() for folder in found]
-        indices = [FileIndex(found) for found in folders.values()]
-        fields = {}
-        for image in split_of:
-            paths = [index.get(image) for index in indices]
-            missing = [number for number, path in enumerate(paths) if path is None]
-            for number in missing:
-                report.note("structures without a mask file", f"{image}: {labels.SCR[number]}")
-            if len(missing) < len(paths):
-                annotations = [
-                    {"segmentation": {"png": path, "factor": 2}, "category_id": number, "iscrowd": 0}
-                    for number, path in enumerate(paths)
-                    if path is not None
-                ]
-                fields[image] = {"annotations": annotations, "unknown_classes": missing}
-        return fields
-
-    def _structure(self, name: str) -> list[Path]:
-        """The folders of a structure in both folds: which images a fold has is told differently by different copies."""
-        return self.tree.folders(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from .. import labels
@@ -12,7 +13,6 @@ from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .findings import FindingRules
 from .published import PublishedReader
-from .tree import FileIndex
 
 _FRONTAL = ("AP", "PA")
 _VERSIONS = ("2.0.0", "2.1.0")
@@ -64,12 +64,8 @@ class MimicCxr(PublishedReader):
         listed = (image for rows in self._rows.values() for image in rows)
         return listed if self._views is None else self._views
 
-    def index(self, part: str) -> FileIndex:
-        return self._every_image
-
-    @cached_property
-    def _every_image(self) -> FileIndex:
-        return FileIndex(self.tree.folders("files"))
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.folders("files")
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         path = self.tree.file(*_names(self.options["labeller"]))

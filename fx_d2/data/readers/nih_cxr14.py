@@ -14,7 +14,6 @@ from .boxes import box_annotation, numbers
 from .columns import Columns
 from .published import PublishedReader
 from .tables import read_names
-from .tree import FileIndex
 
 _NONE = "No Finding"
 # The box file's own spelling.
@@ -131,10 +130,3 @@ class NihCxr14(PublishedReader):
                 "by patient instead"
             )
         return text
-
-    def index(self, part: str) -> FileIndex:
-        return self._every_image
-
-    @cached_property
-    def _every_image(self) -> FileIndex:
-        return FileIndex([self.tree.root])

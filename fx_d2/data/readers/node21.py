@@ -13,7 +13,7 @@ from ..records import ReadReport, TaskRecord
 from .boxes import box_annotation, numbers
 from .columns import Columns
 from .published import PublishedReader
-from .tree import FileIndex, Tree
+from .tree import Tree
 
 # The misspelling is the publisher's.
 _PROCESSED = ("proccessed_data", "processed_data")
@@ -33,9 +33,6 @@ class Node21(PublishedReader):
 
     def tasks(self) -> dict[str, TaskRecord]:
         return {"cls": TaskRecord(labels.NODULE), "box": TaskRecord(labels.NODULE)}
-
-    def parts(self, task: str) -> Mapping[str, Mapping[str, float]]:
-        return {"all": {"train": 0.7, "val": 0.1, "test": 0.2}}
 
     @cached_property
     def _processed(self) -> Tree:
@@ -64,24 +61,25 @@ class Node21(PublishedReader):
         dataset, old = self._source.get(_key(name), ("", ""))
         return old.partition("_")[0] if dataset == "nih_cxr14" else ""
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self._processed.folders("images"))
+    def folders(self, part: str) -> list[Path]:
+        return self._processed.folders("images")
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         path = self._processed.file("metadata.csv")
         report.files.append(str(path))
         wanted = {"img_name": ("img_name",), "label": ("label",), **{key: (key,) for key in _BOX}}
         fields: dict[str, dict] = {}
-        seen: dict[tuple, str] = {}
+        seen: set[tuple[str, ...]] = set()
         for line, (name, label, *box) in Columns(path, wanted):
             place = f"{path}, line {line}"
             if label not in ("0", "1"):
                 raise DataError(f"{place}: label {label!r} is neither 0 (no nodule) nor 1")
-            if (name, *box) in seen:
+            row = (name, *box)
+            if row in seen:
                 report.note("rows repeated left out", f"{place}: {name}")
                 continue
             values, first = numbers(box, place), fields.get(name)
-            seen[(name, *box)] = place
+            seen.add(row)
             if label == "0" and any(values):
                 raise DataError(f"{place}: label 0 (no nodule), but box {', '.join(box)}")
             entry = fields.setdefault(name, {"labels": [float(label)]} if task == "cls" else {"annotations": []})

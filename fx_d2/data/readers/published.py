@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
@@ -33,19 +34,22 @@ class PublishedReader:
         folder: how the name of the dataset's folder may begin, besides the dataset's own name.
         anchors: files or folders of which one tells that it is this dataset.
         layout: the tree as published, in a line.
+        path_parts, bare: how image files are told apart and known as such, see :class:`FileIndex`.
         frame: height and width of every image where the publisher fixed it; checked when an image is decoded.
     """
 
     folder: ClassVar[tuple[str, ...]] = ()
     anchors: ClassVar[tuple[str, ...]] = ()
     layout: ClassVar[str] = ""
+    path_parts: ClassVar[int] = 1
+    bare: ClassVar[bool] = False
     frame: ClassVar[tuple[int, int] | None] = None
 
-    def __init__(self, name: str, options: Mapping[str, str]) -> None:
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name, self.options = name, options
         self._records: dict[tuple[str, str], list[dict]] = {}
         self._reports: dict[tuple[str, str], ReadReport] = {}
-        self._files: dict[str, FileIndex] = {}
+        self._indices: dict[tuple[Path, ...], FileIndex] = {}
         self._images: dict[str, Mapping[str, str]] = {}
 
     # ---- what a subclass says ------------------------------------------------------------------------------------
@@ -55,8 +59,11 @@ class PublishedReader:
         raise NotImplementedError
 
     def parts(self, task: str) -> Mapping[str, Mapping[str, float]]:
-        """The splits of each part with their shares, ``{"train": {"train": 0.9, "val": 0.1}, "test": {"test": 1}}``."""
-        raise NotImplementedError
+        """The splits of each part with their shares, ``{"train": {"train": 0.9, "val": 0.1}, "test": {"test": 1}}``.
+
+        Where the publisher divides nothing, we draw.
+        """
+        return {"all": {"train": 0.7, "val": 0.1, "test": 0.2}}
 
     def images(self, part: str) -> Mapping[str, str]:
         """Every image of a part by its id, with its patient; an empty text where nobody says who."""
@@ -66,12 +73,12 @@ class PublishedReader:
         """The fields of a task (``labels`` or ``annotations``) of every image that is annotated for it."""
         raise NotImplementedError
 
-    def index(self, part: str) -> FileIndex:
-        """The image files of a part."""
-        return FileIndex([self.tree.root])
+    def folders(self, part: str) -> list[Path]:
+        """Where the image files of a part are, at any depth."""
+        return [self.tree.root]
 
     def known(self, part: str, images: Mapping[str, str]) -> Iterable[str]:
-        """The images that may lie in the folders of :meth:`index`; more than the part's where folders are shared."""
+        """The images that may lie in :meth:`folders`; more than the part's where folders are shared."""
         return images
 
     # ---- what they share -----------------------------------------------------------------------------------------
@@ -80,6 +87,13 @@ class PublishedReader:
     def tree(self) -> Tree:
         """The dataset's folder."""
         return find_root(self.name, self.folder, self.anchors, self.layout, self.options.get("root", ""))
+
+    def index(self, part: str) -> FileIndex:
+        """The image files of a part; folders that parts share are listed once."""
+        folders = tuple(self.folders(part))
+        if folders not in self._indices:
+            self._indices[folders] = FileIndex(folders, self.path_parts, self.bare)
+        return self._indices[folders]
 
     def read(self, task: str, split: str) -> list[dict]:
         """The dataset dicts of one split, by image id.
@@ -121,14 +135,12 @@ class PublishedReader:
         split_of = self._split(images, shares)
         whole = ReadReport(f"{self.name}/{task}", part)
         truth = self.truth(task, part, split_of, whole)
-        if part not in self._files:
-            self._files[part] = self.index(part)
-        files = self._files[part]
+        files = self.index(part)
         if not len(files):
             where = " or ".join(files.folders)
             raise DataError(f"{self.name}: no image file below {where}. Expected: {self.tree.layout}")
-        for path, used in files.repeated:
-            whole.note("image files of a name that occurs twice", f"{path}, {used} is used")
+        for repeated, used in files.repeated:
+            whole.note("image files of a name that occurs twice", f"{repeated}, {used} is used")
         strangers = files.strangers(self.known(part, images))
         reports = {split: self._new_report(whole, split, len(strangers)) for split in shares}
         records: dict[str, list[dict]] = {split: [] for split in shares}
@@ -164,7 +176,7 @@ class PublishedReader:
         return report
 
     def _record(self, task: str, image_id: str, path: str, patient: str, fields: dict) -> dict:
-        record = {"file_name": path, "image_id": image_id, "unit": f"{self.name}/{task}"}
+        record: dict[str, Any] = {"file_name": path, "image_id": image_id, "unit": f"{self.name}/{task}"}
         if self.frame is not None and task != "cls":
             record["height"], record["width"] = self.frame
         if patient:

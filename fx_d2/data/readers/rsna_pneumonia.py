@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from .. import labels
@@ -13,7 +14,6 @@ from .boxes import box_annotation, numbers
 from .coco import read_json
 from .columns import Columns, fold
 from .published import PublishedReader
-from .tree import FileIndex
 
 _MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
 _BOX = ("x", "y", "width", "height")
@@ -55,8 +55,8 @@ class RsnaPneumonia(PublishedReader):
         names = (image for _, (image,) in Columns(path, {"image": ("patientId",)}))
         return {image: self._nih_name.get(image, "").partition("_")[0] for image in names}
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self.tree.folders("stage_2_train_images"))
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.folders("stage_2_train_images")
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         fields = self._classes(report) if task == "cls" else self._boxes(report)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from .. import labels
 from ..records import ReadReport, TaskRecord
 from .published import PublishedReader
-from .tree import FileIndex, stem
+from .tree import stem
 
 
 class Shenzhen(PublishedReader):
@@ -22,9 +23,6 @@ class Shenzhen(PublishedReader):
 
     def tasks(self) -> dict[str, TaskRecord]:
         return {"cls": TaskRecord(labels.TUBERCULOSIS)}
-
-    def parts(self, task: str) -> Mapping[str, Mapping[str, float]]:
-        return {"all": {"train": 0.7, "val": 0.1, "test": 0.2}}
 
     def images(self, part: str) -> Mapping[str, str]:
         return dict.fromkeys(self._label_of, "")
@@ -42,9 +40,5 @@ class Shenzhen(PublishedReader):
         report.files.append("the names of the files")
         return {image: {"labels": [label]} for image, label in self._label_of.items()}
 
-    def index(self, part: str) -> FileIndex:
-        return self._every_file
-
-    @cached_property
-    def _every_file(self) -> FileIndex:
-        return FileIndex(self.tree.roots)
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.roots

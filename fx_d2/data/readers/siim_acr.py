@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .published import PublishedReader
 from .run_length_rows import FRAME, TASKS, fields_of, read_masks
-from .tree import FileIndex
 
 _TABLES = ("stage_2_train.csv", "train-rle.csv")
 
@@ -37,8 +37,8 @@ class SiimAcr(PublishedReader):
     def images(self, part: str) -> Mapping[str, str]:
         return {image: "" for _, (image, _) in self._columns()}
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self.tree.roots)
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.roots
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         table = self._columns()

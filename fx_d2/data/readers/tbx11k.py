@@ -13,7 +13,6 @@ from ..records import ReadReport, TaskRecord
 from .boxes import box_annotation, numbers
 from .coco import CocoFile, need
 from .published import PublishedReader
-from .tree import FileIndex
 
 _NAMES = ("ActiveTuberculosis", "ObsoletePulmonaryTuberculosis", "PulmonaryTuberculosis")
 
@@ -64,12 +63,10 @@ class Tbx11k(PublishedReader):
         files = [name for name in ("train", "val") if self.tree.look_for(f"TBX11K_{name}.json")]
         return {entry["file_name"] for name in files for entry in self._entries(name).values()}
 
-    def index(self, part: str) -> FileIndex:
+    def folders(self, part: str) -> list[Path]:
         # test/ and extra/ lie beside these: without truth, and with images of other sets.
-        return FileIndex(folder for name in ("health", "sick", "tb") for folder in self._folders(name))
-
-    def _folders(self, name: str) -> list[Path]:
-        return [path for top in self.tree.folders("imgs") if (path := top / name).is_dir()]
+        tops = self.tree.folders("imgs")
+        return [path for name in ("health", "sick", "tb") for top in tops if (path := top / name).is_dir()]
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         report.files.append(str(self._coco(part).path))
@@ -85,7 +82,7 @@ class Tbx11k(PublishedReader):
     def _boxes(self, part: str, report: ReadReport) -> dict[str, dict]:
         coco, entries = self._coco(part), self._entries(part)
         sizes = {key: self._size(entry, coco.path) for key, entry in entries.items()}
-        fields = {
+        fields: dict[str, dict] = {
             entry["file_name"]: {"annotations": [], "height": sizes[key][0], "width": sizes[key][1]}
             for key, entry in entries.items()
         }
@@ -117,9 +114,9 @@ class Tbx11k(PublishedReader):
 
     @staticmethod
     def _size(entry: Mapping[str, Any], path: Path) -> tuple[int, int]:
-        size = entry.get("height"), entry.get("width")
-        if not all(isinstance(side, int) and side > 0 for side in size):
+        height, width = entry.get("height"), entry.get("width")
+        if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
             raise DataError(
-                f"{path}: image {entry['file_name']!r}: height and width {size} must be whole numbers above 0"
+                f"{path}: image {entry['file_name']!r}: height and width {height, width} must be whole numbers above 0"
             )
-        return size
+        return height, width

@@ -15,7 +15,6 @@ from .boxes import box_annotation, from_corners, numbers
 from .columns import Columns, fold
 from .fusion import enough, fuse_boxes
 from .published import PublishedReader
-from .tree import FileIndex
 
 _IMAGE = ("image_id",)
 _READER = ("rad_id", "rad_ID")
@@ -55,8 +54,8 @@ class VinDrCxr(PublishedReader):
         path = self.tree.look_for(f"image_labels_{part}.csv") or self._box_table(part)
         return {image: "" for _, (image,) in Columns(path, {"image_id": _IMAGE})}
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self.tree.folders(part))
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.folders(part)
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         return self._findings(part, report) if task == "cls" else self._boxes(part, report)

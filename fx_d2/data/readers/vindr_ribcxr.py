@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from .. import labels
@@ -14,7 +14,6 @@ from ..masks import check_polygons
 from ..records import ReadReport, TaskRecord
 from .coco import read_json
 from .published import PublishedReader
-from .tree import FileIndex
 
 # A rib that is not there is this text, not null.
 _ABSENT = "None"
@@ -57,8 +56,8 @@ class VinDrRibCxr(PublishedReader):
         parts = [name for name in ("train", "val") if self.tree.look_for(f"Vindr_RibCXR_{name}_mask.json")]
         return {image for name in parts for image in self.images(name)}
 
-    def index(self, part: str) -> FileIndex:
-        return FileIndex(self.tree.roots)
+    def folders(self, part: str) -> list[Path]:
+        return self.tree.roots
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         path = self.tree.file(f"Vindr_RibCXR_{part}_mask.json")

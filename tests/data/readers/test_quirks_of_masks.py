@@ -173,7 +173,7 @@ def test_montgomery_two_files_a_missing_side_and_two_parts(record):
     assert (masks[1] == (ellipse(100, 122, (10, 20, 45, 90)) | ellipse(100, 122, (46, 2, 54, 10)))).all()
     assert (decode_masks(found["MCUCXR_0001_0"], 2)[0] == ellipse(122, 100, (60, 20, 90, 90))).all()  # of one bit
     assert (decode_masks(found["MCUCXR_0005_0"], 2)[0] == 255).all()  # no left mask: unknown
-    assert one.report("mask", "train").events["lungs without a mask file"].times == 1
+    assert one.report("mask", "train").events["structures without a mask file"].times == 1
     assert every(one, "cls")["MCUCXR_0013_1"]["labels"] == [1.0]
 
 
