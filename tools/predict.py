@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from fx_d2 import Predictor
 from fx_d2.data.errors import DataError
-from fx_d2.evaluation.run_scores import THRESHOLDS
+from fx_d2.evaluation.recorder import THRESHOLDS
 from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.operating_points import describe
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names

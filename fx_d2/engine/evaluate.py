@@ -78,7 +78,7 @@ def evaluate_fully(
 ) -> tuple[Results, Cases]:
     """The final evaluation of ``FX.EVAL.SPLIT``: intervals, operating points, curves, comparisons.
 
-    Fills ``OUTPUT_DIR`` with the files of :mod:`fx_d2.evaluation.run_scores` and, unless ``FX.EVAL.PREDICTIONS`` is
+    Fills ``OUTPUT_DIR`` with the files of :mod:`fx_d2.evaluation.recorder` and, unless ``FX.EVAL.PREDICTIONS`` is
     off, of :mod:`fx_d2.evaluation.files`. Arguments and returns as for :func:`evaluate`.
     """
     options, split, val_split = evaluation_options(cfg), cfg.FX.EVAL.SPLIT, cfg.FX.EVAL.VAL_SPLIT
@@ -88,7 +88,7 @@ def evaluate_fully(
     results: Results = {name: {} for name in models}
     cases: Cases = {}
     with evaluation_mode(list(models.values())):
-        findings = [unit for unit in units if unit.task == "cls"] if recorder.run.threshold_split else []
+        findings = [unit for unit in units if unit.task == "cls"] if recorder.threshold_split else []
         for unit, batches in _read_units(cfg, findings, val_split):
             evaluators, _ = _run_unit(models, unit, val_split, batches, precision)
             tables = {name: e.table for name, e in evaluators.items() if e.evaluate() and e.table is not None}
@@ -97,7 +97,7 @@ def evaluate_fully(
             evaluators, cases[unit] = _run_unit(models, unit, split, batches, precision, keep, options)
             for name, evaluator in evaluators.items():
                 if isinstance(evaluator, ClassificationEvaluator):
-                    evaluator.thresholds = recorder.thresholds(name, str(unit), evaluator.classes)
+                    evaluator.thresholds = recorder.thresholds_of(name, str(unit), evaluator.classes)
                 results[name].setdefault(unit.dataset, {})[unit.task] = evaluator.evaluate().get(unit.task, {})
             if main:
                 tables = {name: e.table for name, e in evaluators.items() if e.table is not None}

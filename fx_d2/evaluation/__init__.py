@@ -1,15 +1,11 @@
 """Metrics of each task, and the results that a run writes."""
 
 from .base import UnitEvaluator
-from .box import BoxEvaluator
-from .classification import ClassificationEvaluator
-from .mask import MaskEvaluator
+from .evaluators import BoxEvaluator, ClassificationEvaluator, MaskEvaluator
 
-# Task -> evaluator; all take (dataset dicts, classes, exclusive).
+# By task; all take (dataset dicts, classes, exclusive, options).
 EVALUATORS: dict[str, type[UnitEvaluator]] = {
-    "cls": ClassificationEvaluator,
-    "box": BoxEvaluator,
-    "mask": MaskEvaluator,
+    evaluator.task: evaluator for evaluator in (ClassificationEvaluator, BoxEvaluator, MaskEvaluator)
 }
 
 __all__ = ["EVALUATORS", "BoxEvaluator", "ClassificationEvaluator", "MaskEvaluator", "UnitEvaluator"]

@@ -1,4 +1,4 @@
-"""What the evaluators of all tasks share: one measurement per image, gathered from all processes, none missing."""
+"""The base of the evaluators: one measurement per image, gathered from all processes, none missing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 class UnitEvaluator(DatasetEvaluator):
     """Scores one unit.
 
-    A task adds :meth:`measure` (one image: what must be kept of a prediction) and :meth:`summarise` (all images), and
-    :meth:`truth_of` where the truth is costly to read and can be shared by the evaluators of several models.
+    A task adds :meth:`measure` (one image) and :meth:`summarise` (all images), and :meth:`truth_of` where the truth is
+    costly to read, so that the evaluators of several models share it.
 
     Args:
         dataset_dicts: the images of the split, one dict each, with a unique ``image_id``.
         classes: names of the unit's classes in the order of the network's outputs.
-        exclusive: the classes exclude each other. Part of the common signature; only classification makes use of it.
+        exclusive: the classes exclude each other; only classification uses it.
         options: of the final evaluation: intervals, curves and all that is too slow for a validation during training.
             None: the main metrics only.
 
     Attributes:
-        score: after :meth:`evaluate`, on the main process: values with intervals and reasons.
+        score: after :meth:`evaluate`, on the main process.
         table: likewise, what was scored; it can be written and scored again. For masks only with ``options``.
 
     Raises:
@@ -85,13 +85,13 @@ class UnitEvaluator(DatasetEvaluator):
         return [self.truth_of(self._record(entry)) for entry in inputs]
 
     def _record(self, entry: Mapping) -> dict:
-        image_id = entry["image_id"]
-        if image_id not in self.records:
+        record = self.records.get(entry["image_id"])
+        if record is None:
             raise ValueError(
-                f"{self.unit}: prediction for image {image_id!r}, which is not among the {len(self.records)} "
+                f"{self.unit}: prediction for image {entry['image_id']!r}, which is not among the {len(self.records)} "
                 "images to score; loader and evaluator must be built for the same split"
             )
-        return self.records[image_id]
+        return record
 
     def evaluate(self) -> dict[str, Metrics]:
         """Gathers the predictions of all processes (collective call) and scores them.
@@ -105,10 +105,8 @@ class UnitEvaluator(DatasetEvaluator):
         parts = comm.gather(self._measured, dst=0)
         if not comm.is_main_process():
             return {}
-        measured: dict[str, Any] = {}
-        for part in parts:
-            for image_id, value in part.items():
-                measured.setdefault(image_id, value)
+        # Of an image that came twice the first measurement counts.
+        measured = {image_id: value for part in reversed(parts) for image_id, value in part.items()}
         repeated = sum(map(len, parts)) - len(measured)
         if repeated:
             logger.info("%s: %d predictions came from two processes and count once", self.unit, repeated)
@@ -123,11 +121,11 @@ class UnitEvaluator(DatasetEvaluator):
         return {self.task: self.score.metrics}
 
     def truth_of(self, record: dict) -> Any:
-        """What :meth:`measure` needs of the truth, if it needs any."""
+        """The truth that :meth:`measure` needs, if any."""
         return None
 
     def measure(self, record: dict, output: Mapping, truth: Any) -> Any:
-        """What is kept of one prediction: small, on the CPU, picklable."""
+        """What the score needs of one prediction: small, on the CPU, picklable."""
         raise NotImplementedError
 
     def summarise(self, measured: list) -> UnitScore:
@@ -138,6 +136,5 @@ class UnitEvaluator(DatasetEvaluator):
         """The images in the order of the dataset."""
         return [ImageRow.from_record(record) for record in self.records.values()]
 
-    def prediction_error(self, record: dict, what: str) -> ValueError:
-        """An error about the prediction for one image."""
-        return ValueError(f"{self.unit}: image {record['image_id']!r}: {what}")
+    def prediction_error(self, record: dict, problem: str) -> ValueError:
+        return ValueError(f"{self.unit}: image {record['image_id']!r}: {problem}")

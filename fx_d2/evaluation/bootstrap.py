@@ -7,8 +7,9 @@ image: how often its patient was drawn. Every statistic is a function of weights
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -19,8 +20,14 @@ METHOD = "bootstrap over patients"
 # Weights held at a time: they and what is made of them fit into a processor's cache, which halves the time.
 _CHUNK = 300_000
 
-# (replicates, images) weights -> (replicates, statistics) values, NaN where one is undefined.
-Statistic = Callable[[np.ndarray], np.ndarray]
+
+class Statistic(Protocol):
+    """Metrics (:attr:`names`) as a function of image weights."""
+
+    names: list[str]
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """(b, N) weights -> (b, len(names)), NaN where undefined."""
 
 
 def replicates(patients: np.ndarray, count: int, seed: int) -> Iterator[np.ndarray]:
@@ -30,8 +37,8 @@ def replicates(patients: np.ndarray, count: int, seed: int) -> Iterator[np.ndarr
         patients: (N,) number of each image's patient, 0..P-1.
 
     Yields:
-        (b, N) int16. The draws depend on P, ``count`` and ``seed`` alone: two models over the same patients get the
-        same replicates, which makes differences between them paired.
+        (b, N) int16. They depend on P, ``count`` and ``seed`` alone: two models over the same patients get the same
+        replicates, which makes differences between them paired.
     """
     total = int(patients.max()) + 1
     rng = np.random.default_rng(seed)
@@ -44,14 +51,8 @@ def replicates(patients: np.ndarray, count: int, seed: int) -> Iterator[np.ndarr
         yield np.take(times.astype(np.int16), patients, axis=1)
 
 
-def bootstrap(statistic: Statistic, patients: np.ndarray, options: Options) -> np.ndarray:
-    """-> (options.bootstraps, S) values of the statistic; (0, S) without bootstraps."""
-    chunks = [statistic(weights) for weights in replicates(patients, options.bootstraps, options.seed)]
-    return np.concatenate(chunks) if chunks else statistic(np.ones((1, len(patients)), np.int16))[:0]
-
-
 def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of the defined replicates; None where there are none."""
+    """The percentile interval of the defined replicates; None without any."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return None
@@ -59,31 +60,50 @@ def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float] | 
     return float(low), float(high)
 
 
-def add_intervals(score: UnitScore, drawn: Mapping[str, np.ndarray], confidence: float) -> None:
-    """Gives every estimate the interval of its replicates, and keeps these; what is undefined stays as it is."""
-    for name, values in drawn.items():
+def add_bootstrap_intervals(
+    score: UnitScore,
+    statistic: Statistic,
+    patients: np.ndarray,
+    classes: tuple[str, ...],
+    options: Options,
+    subsets: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Gives the metrics of the statistic and their means over classes an interval, and keeps the replicates.
+
+    Args:
+        statistic: names per-class metrics ``metric/class``, for all classes.
+        subsets: further means: name -> positions of the classes; used where ``metric_name`` was estimated.
+    """
+    if not options.bootstraps:
+        return
+    chunks = [statistic(weights) for weights in replicates(patients, options.bootstraps, options.seed)]
+    samples = dict(zip(statistic.names, np.concatenate(chunks).T, strict=True))
+    for metric in dict.fromkeys(name.partition("/")[0] for name in statistic.names if "/" in name):
+        columns = [f"{metric}/{name}" for name in classes]
+        values = np.stack([samples[column] for column in columns], axis=1)
+        defined = np.array([score.estimates[column].value is not None for column in columns])
+        samples[metric] = mean_over_classes(values, defined)
+        for name, members in (subsets or {}).items():
+            if f"{metric}_{name}" in score.estimates:
+                inside = np.isin(np.arange(len(classes)), members)
+                samples[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
+    for name, sample in samples.items():
         estimate = score.estimates[name]
-        interval = None if estimate.value is None else percentiles(values, confidence)
+        interval = None if estimate.value is None else percentiles(sample, options.confidence)
         if interval is not None:
-            low, high = interval
-            score.estimates[name] = replace(estimate, low=low, high=high, method=METHOD)
-            score.replicates[name] = values
+            score.estimates[name] = replace(estimate, low=interval[0], high=interval[1], method=METHOD)
+            score.replicates[name] = sample
 
 
 def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    """(b, K) replicates of classes -> (b,) their means over the classes that are defined.
+    """(b, K) replicates of classes -> (b,) their means over the classes that the estimate averages, ``defined`` (K,).
 
     A class that is undefined in a replicate (none of its few positive patients was drawn) is left out of that
     replicate's mean.
-
-    Args:
-        defined: (K,) bool, the classes that the estimate itself averages.
     """
-    chosen = values[:, defined]
-    known = ~np.isnan(chosen)
-    counts = known.sum(axis=1)
-    sums = np.where(known, chosen, 0.0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    values = values[:, defined]
+    valid = ~np.isnan(values)
+    return ratio(np.where(valid, values, 0.0).sum(axis=1), valid.sum(axis=1))
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

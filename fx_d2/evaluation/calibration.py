@@ -1,4 +1,4 @@
-"""Do scores mean what they say? Expected calibration error and the reliability curve."""
+"""Expected calibration error and the reliability curve."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ def reliability(labels: np.ndarray, scores: np.ndarray, bins: int = BINS) -> dic
     number = np.clip(np.searchsorted(edges, scores, side="left") - 1, 0, bins - 1)
     counts = np.bincount(number, minlength=bins)
     used = counts > 0
-    score = np.bincount(number, scores, bins)[used] / counts[used]
-    frequency = np.bincount(number, labels, bins)[used] / counts[used]
     return {
         "low": edges[:-1][used].tolist(),
         "high": edges[1:][used].tolist(),
         "count": counts[used].tolist(),
-        "score": score.tolist(),
-        "frequency": frequency.tolist(),
+        "score": (np.bincount(number, scores, bins)[used] / counts[used]).tolist(),
+        "frequency": (np.bincount(number, labels, bins)[used] / counts[used]).tolist(),
     }
 
 
 def expected_calibration_error(curve: dict[str, list[float]]) -> float:
-    """Mean over images of the distance between their bin's score and frequency.
+    """Mean over images of the distance between their bin's score and frequency; NaN without images.
 
     Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017.
     """
-    counts, score, frequency = (np.array(curve[key]) for key in ("count", "score", "frequency"))
-    return float((counts * np.abs(score - frequency)).sum() / counts.sum())
+    if not curve["count"]:
+        return float("nan")
+    return float(np.average(np.abs(np.subtract(curve["score"], curve["frequency"])), weights=curve["count"]))

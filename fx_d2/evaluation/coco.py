@@ -53,15 +53,16 @@ class RegionSet:
 
 @lru_cache
 def load_back_end(name: str | None) -> tuple[ModuleType, ModuleType]:
-    """The modules with ``COCO`` and with ``COCOeval``; None: the first of :data:`BACK_ENDS` that is there."""
-    for candidate in (name,) if name else BACK_ENDS:
+    """The modules with ``COCO`` and with ``COCOeval``; None: the first of :data:`BACK_ENDS` that is installed."""
+    candidates = (name,) if name else BACK_ENDS
+    for candidate in candidates:
         with contextlib.suppress(ModuleNotFoundError):
             package = importlib.import_module(candidate)
             logger.info("COCO evaluation by %s %s", candidate, version(candidate))
             if candidate == "pycocotools":
                 return importlib.import_module("pycocotools.coco"), importlib.import_module("pycocotools.cocoeval")
             return package, package
-    raise ModuleNotFoundError(f"no COCO evaluation: install one of {', '.join((name,) if name else BACK_ENDS)}")
+    raise ModuleNotFoundError(f"no COCO evaluation: install one of {', '.join(candidates)}")
 
 
 def back_end_name() -> str:
@@ -91,11 +92,11 @@ def precision(
     api, evaluator = load_back_end(name)
     with contextlib.redirect_stdout(io.StringIO()):
         if truth.kind == "bbox" and hasattr(api.COCO, "from_arrays"):
-            left, right = _boxes_from_arrays(api, truth, predictions, images, classes)
+            ground_truth, detections = _boxes_from_arrays(api, truth, predictions, images, classes)
         else:
-            left = _index(api, truth, images, classes, "iscrowd")
-            right = _index(api, predictions, images, classes, "score")
-        evaluation = evaluator.COCOeval(left, right, truth.kind)
+            ground_truth = _index(api, truth, images, classes, "iscrowd")
+            detections = _index(api, predictions, images, classes, "score")
+        evaluation = evaluator.COCOeval(ground_truth, detections, truth.kind)
         evaluation.params.iouThrs = IOU_THRESHOLDS
         evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.params.areaRng = [AREAS[key] for key in areas]
@@ -106,37 +107,33 @@ def precision(
 
 
 def _boxes_from_arrays(api: ModuleType, truth: RegionSet, predictions: RegionSet, images: int, classes: int) -> tuple:
-    """The two indices without a dict per box, which would take ten times longer than the evaluation; hotcoco's way."""
-    names = [{"id": number, "name": str(number)} for number in range(classes)]
-    numbers = [{"id": number} for number in range(images)]
-    crowd = truth.values.astype(bool)
+    """Both indices by hotcoco; a dict per box would take ten times longer than the evaluation."""
+    categories = [{"id": number, "name": str(number)} for number in range(classes)]
+    ids = [{"id": number} for number in range(images)]
     columns = (truth.images, truth.categories, truth.shapes)
-    left = api.COCO.from_arrays(numbers, names, *columns, area=truth.areas, iscrowd=crowd)
+    index = api.COCO.from_arrays(ids, categories, *columns, area=truth.areas, iscrowd=truth.values.astype(bool))
     rows = [predictions.images, np.asarray(predictions.shapes), predictions.values, predictions.categories]
-    return left, left.load_res(np.column_stack(rows))
+    return index, index.load_res(np.column_stack(rows))
 
 
-def _index(api: ModuleType, regions: RegionSet, images: int, classes: int, value: str) -> Any:
+def _index(api: ModuleType, regions: RegionSet, images: int, classes: int, value_key: str) -> Any:
     """A COCO index; unlike ``COCO.loadRes`` it may be empty."""
-    shape = "bbox" if regions.kind == "bbox" else "segmentation"
-    values = regions.values.astype(int) if value == "iscrowd" else regions.values
-    columns = (regions.images, regions.categories, regions.shapes, regions.areas, values)
-    rows = zip(*(column.tolist() if isinstance(column, np.ndarray) else column for column in columns), strict=True)
-    # pycocotools asks for the size of an image that has masks; the run lengths know it.
-    sizes = (
-        {} if shape == "bbox" else dict(zip(regions.images.tolist(), (s["size"] for s in regions.shapes), strict=True))
-    )
+    numbers, sizes = regions.images.tolist(), dict.fromkeys(range(images), (1, 1))
+    if isinstance(regions.shapes, np.ndarray):
+        shape_key, shapes = "bbox", regions.shapes.tolist()
+    else:
+        shape_key, shapes = "segmentation", regions.shapes
+        # pycocotools needs the size of an image that has masks.
+        sizes.update(zip(numbers, (runs["size"] for runs in shapes), strict=True))
+    values = regions.values.astype(int) if value_key == "iscrowd" else regions.values
+    rows = zip(numbers, regions.categories.tolist(), shapes, regions.areas.tolist(), values.tolist(), strict=True)
     coco = api.COCO()
     coco.dataset = {
-        "images": [
-            {"id": number, "height": height, "width": width}
-            for number in range(images)
-            for height, width in [sizes.get(number, (1, 1))]
-        ],
+        "images": [{"id": number, "height": h, "width": w} for number, (h, w) in sizes.items()],
         "categories": [{"id": number, "name": str(number)} for number in range(classes)],
         # Matches are stored by annotation number, and 0 means none.
         "annotations": [
-            {"id": number, "image_id": i, "category_id": k, shape: s, "area": a, "iscrowd": 0, value: v}
+            {"id": number, "image_id": i, "category_id": k, shape_key: s, "area": a, "iscrowd": 0, value_key: v}
             for number, (i, k, s, a, v) in enumerate(rows, start=1)
         ],
     }

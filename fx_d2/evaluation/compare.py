@@ -9,7 +9,6 @@ import numpy as np
 from ..data.errors import DataError
 from .bootstrap import METHOD, percentiles
 from .estimates import UnitScore
-from .operating import known_labels
 from .roc import delong_p
 from .tables import BoxTable, FindingTable, MaskTable, Options, Table
 
@@ -19,8 +18,7 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """The difference, first minus second, of every metric that both have.
 
-    Both were scored with the same seed over the same patients, so that replicate by replicate the same patients were
-    drawn: the differences are paired.
+    Both were scored with the same seed over the same patients, so that their replicates and differences are paired.
 
     Returns:
         by metric: ``first``, ``second``, ``difference``, ``low``, ``high``, ``p_value`` (two-sided, from the
@@ -31,25 +29,24 @@ def compare(
         DataError: the two were not made for the same images, patients, classes and truth.
     """
     check_same_truth(*tables, unit)
-    table, other = tables
     rows = {name: _difference(first, second, name, options) for name in first.estimates if name in second.estimates}
-    if isinstance(table, FindingTable) and isinstance(other, FindingTable):
-        for index, label in enumerate(table.classes):
-            row = rows[f"AUROC/{label}"]
+    left, right = tables
+    if isinstance(left, FindingTable) and isinstance(right, FindingTable):
+        for index, name in enumerate(left.classes):
+            row = rows[f"AUROC/{name}"]
             if row["difference"] is not None:
-                labels, scores = known_labels(table, index)
-                row["delong_p_value"] = delong_p(labels, scores, known_labels(other, index)[1])
+                row["delong_p_value"] = delong_p(*left.known_labels(index), right.known_labels(index)[1])
     return rows
 
 
-def _difference(first: UnitScore, second: UnitScore, name: str, options: Options) -> dict[str, Any]:
-    a, b = first.estimates[name], second.estimates[name]
+def _difference(first: UnitScore, second: UnitScore, metric: str, options: Options) -> dict[str, Any]:
+    a, b = first.estimates[metric], second.estimates[metric]
     row: dict[str, Any] = {"first": a.value, "second": b.value, "difference": None}
     if a.value is None or b.value is None:
         return {**row, "reason": a.reason or b.reason}
     row["difference"] = a.value - b.value
-    if name in first.replicates and name in second.replicates:
-        differences = first.replicates[name] - second.replicates[name]
+    if metric in first.replicates and metric in second.replicates:
+        differences = first.replicates[metric] - second.replicates[metric]
         interval = percentiles(differences, options.confidence)
         if interval is not None:
             low, high = interval
@@ -63,9 +60,9 @@ def bootstrap_p(differences: np.ndarray) -> float:
     Counting the observation itself among the replicates (Davison and Hinkley, Bootstrap Methods, 1997, section 4.2)
     keeps it above 0.
     """
-    known = differences[~np.isnan(differences)]
-    shares = [(1 + (known <= 0).sum()) / (1 + len(known)), (1 + (known >= 0).sum()) / (1 + len(known))]
-    return float(min(1.0, 2 * min(shares)))
+    differences = differences[~np.isnan(differences)]
+    smaller = min((differences <= 0).sum(), (differences >= 0).sum())
+    return float(min(1.0, 2 * ((1 + smaller) / (1 + len(differences)))))
 
 
 def check_same_truth(first: Table, second: Table, unit: str) -> None:

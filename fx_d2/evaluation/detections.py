@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bootstrap import add_intervals, bootstrap, mean_over_classes
+from .bootstrap import add_bootstrap_intervals
 from .coco import AREAS, IOU_THRESHOLDS, RegionSet, precision
-from .estimates import Estimate, UnitScore, undefined, with_classes
+from .estimates import Estimate, UnitScore, with_macro_means
 from .matching import RankedDetections, rank_detections
 from .tables import BoxTable, ImageRow, Options, patients_of
 
@@ -18,6 +18,7 @@ METRICS = {"AP": slice(1, None), "AP50": slice(1, 2), "AP75": slice(6, 7), "AP40
 SIZES = {"s": "small", "m": "medium", "l": "large"}
 # False positives per image at which LUNA16 and its followers read the sensitivity.
 FROC_RATES = np.array([0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
+FROC_METRICS = ["FROC", *(f"Sensitivity@{rate:g}" for rate in FROC_RATES)]
 
 
 def region_sets(table: BoxTable) -> tuple[RegionSet, RegionSet]:
@@ -37,7 +38,7 @@ def region_sets(table: BoxTable) -> tuple[RegionSet, RegionSet]:
 
 def score_boxes(table: BoxTable, options: Options | None = None) -> UnitScore:
     """Scores boxes, see :func:`score_regions`."""
-    return score_regions(*region_sets(table), table.images, table.classes, options, "box")
+    return score_regions(*region_sets(table), table.images, table.classes, options)
 
 
 def score_regions(
@@ -46,8 +47,6 @@ def score_regions(
     images: Sequence[ImageRow],
     classes: tuple[str, ...],
     options: Options | None = None,
-    thing: str = "region",
-    froc: bool = True,
 ) -> UnitScore:
     """``AP`` (IoU 0.50:0.95), ``AP50``, ``AP75``, ``AP40`` per class and their means, as COCO defines them.
 
@@ -55,33 +54,41 @@ def score_regions(
     class without (non-crowd) truth is None; with truth and no prediction it is 0.
 
     Args:
-        options: adds ``APs``, ``APm``, ``APl`` (COCO's sizes), the FROC analysis and intervals.
-        thing: what the reasons of undefined values call a region.
-        froc: False leaves the FROC analysis out.
+        options: adds ``APs``, ``APm``, ``APl`` (COCO's sizes), intervals and, for boxes, the FROC analysis.
     """
+    thing = "box" if truth.kind == "bbox" else "region"
     areas = [""] if options is None else list(AREAS)
     values = precision(truth, predictions, len(images), len(classes), areas)
-    counts = _truths(truth, len(classes), "")
+    counts = _count_truths(truth, len(classes), "")
     per_class = {
-        name: _class_means(values[rows, :, :, 0], counts, f"no true {thing}") for name, rows in METRICS.items()
+        metric: _class_means(values[rows, :, :, 0], counts, f"no true {thing}") for metric, rows in METRICS.items()
     }
-    for number, letter in enumerate(areas[1:], start=1):
-        counts = _truths(truth, len(classes), letter)
-        reason = f"no {SIZES[letter]} true {thing}"
-        per_class[f"AP{letter}"] = _class_means(values[1:, :, :, number], counts, reason)
-    score = UnitScore(with_classes(classes, per_class))
+    for number, size in enumerate(areas[1:], start=1):
+        counts = _count_truths(truth, len(classes), size)
+        reason = f"no {SIZES[size]} true {thing}"
+        per_class[f"AP{size}"] = _class_means(values[1:, :, :, number], counts, reason)
+    score = UnitScore(with_macro_means(classes, per_class))
     if options is not None:
         thresholds = np.append(IOU_THRESHOLDS, options.froc_iou)
         ranked = rank_detections(truth, predictions, len(images), len(classes), thresholds)
-        statistic = DetectionStatistic(ranked, classes, froc)
-        if froc:
-            _add_froc(score, statistic, len(images), thing)
-        _add_intervals(score, statistic, patients_of(images), options)
-        score.extra.update(_details(ranked, classes, images, froc))
+        statistic = DetectionStatistic(ranked, classes, froc=thing == "box")
+        patients = patients_of(images)
+        score.details.update(images=len(images), patients=int(patients.max()) + 1)
+        score.details["regions"] = {
+            label: {
+                "truths": int(r.truths.sum()),
+                "images_with": int((r.truths > 0).sum()),
+                "detections": len(r.images),
+            }
+            for label, r in zip(classes, ranked, strict=True)
+        }
+        if thing == "box":
+            _add_froc(score, statistic, len(images))
+        add_bootstrap_intervals(score, statistic, patients, classes, options)
     return score
 
 
-def _truths(truth: RegionSet, classes: int, size: str) -> list[int]:
+def _count_truths(truth: RegionSet, classes: int, size: str) -> list[int]:
     """True regions (no crowds) of every class and of one of COCO's sizes, whose edges belong to both."""
     low, high = AREAS[size]
     counted = (truth.values == 0) & (truth.areas >= low) & (truth.areas <= high)
@@ -89,63 +96,38 @@ def _truths(truth: RegionSet, classes: int, size: str) -> list[int]:
 
 
 def _class_means(values: np.ndarray, counts: list[int], reason: str) -> list[Estimate]:
-    """(T, R, K) precision -> the mean of every class."""
-    defined = np.all(values > -1, axis=(0, 1)).tolist()
-    return [
-        Estimate(float(values[:, :, k].mean()), count=counts[k]) if known else undefined(reason, counts[k])
-        for k, known in enumerate(defined)
-    ]
+    """(T, R, K) precision -> the mean of every class; -1 is undefined."""
+    columns = np.moveaxis(values, 2, 0)
+    means = [column.mean() if (column > -1).all() else None for column in columns]
+    return [Estimate.of(mean, reason, count) for mean, count in zip(means, counts, strict=True)]
 
 
 class DetectionStatistic:
-    """The metrics of all classes for (b, N) weights: (b, S) values in the order of :attr:`names`; NaN is undefined."""
+    """(b, N) weights -> (b, S) metrics of all classes in the order of :attr:`names`; NaN is undefined."""
 
     def __init__(self, ranked: list[RankedDetections], classes: tuple[str, ...], froc: bool = True) -> None:
         self.ranked, self.classes, self.froc = ranked, classes, froc
-        self.metrics = [*METRICS, *(["FROC", *(f"Sensitivity@{rate:g}" for rate in FROC_RATES)] if froc else [])]
-        self.names = [f"{metric}/{name}" for name in classes for metric in self.metrics]
+        metrics = [*METRICS, *(FROC_METRICS if froc else [])]
+        self.names = [f"{metric}/{name}" for name in classes for metric in metrics]
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
         return np.concatenate([self._class_metrics(ranked, weights) for ranked in self.ranked], axis=1)
 
     def _class_metrics(self, ranked: RankedDetections, weights: np.ndarray) -> np.ndarray:
-        precisions = ranked.average_precision(weights)
-        columns = [precisions[:, : len(IOU_THRESHOLDS)][:, rows].mean(axis=1) for rows in METRICS.values()]
+        precisions = ranked.average_precision(weights)[:, : len(IOU_THRESHOLDS)]
+        columns = [precisions[:, rows].mean(axis=1) for rows in METRICS.values()]
         if self.froc:
             sensitivities = ranked.sensitivities(weights, len(IOU_THRESHOLDS), FROC_RATES)
             columns += [sensitivities.mean(axis=1), *sensitivities.T]
         return np.stack(columns, axis=1)
 
 
-def _add_froc(score: UnitScore, statistic: DetectionStatistic, images: int, thing: str) -> None:
-    observed = dict(zip(statistic.names, statistic(np.ones((1, images), np.int16))[0].tolist(), strict=True))
-    classes, ranked = statistic.classes, statistic.ranked
-    per_class: dict[str, list[Estimate]] = {}
-    for metric in statistic.metrics[len(METRICS) :]:
-        pairs = [(observed[f"{metric}/{n}"], int(r.truths.sum())) for n, r in zip(classes, ranked, strict=True)]
-        per_class[metric] = [
-            undefined(f"no true {thing}", 0) if np.isnan(v) else Estimate(v, count=c) for v, c in pairs
-        ]
-    score.estimates.update(with_classes(statistic.classes, per_class))
-
-
-def _add_intervals(score: UnitScore, statistic: DetectionStatistic, patients: np.ndarray, options: Options) -> None:
-    values = bootstrap(statistic, patients, options).reshape(-1, len(statistic.classes), len(statistic.metrics))
-    for column, metric in enumerate(statistic.metrics):
-        keys = [f"{metric}/{name}" for name in statistic.classes]
-        defined = np.array([score.estimates[key].value is not None for key in keys])
-        drawn = {metric: mean_over_classes(values[:, :, column], defined)}
-        drawn.update({key: values[:, k, column] for k, key in enumerate(keys)})
-        add_intervals(score, drawn, options.confidence)
-
-
-def _details(ranked: list[RankedDetections], classes: tuple[str, ...], images: Sequence[ImageRow], froc: bool) -> dict:
-    counts = {
-        name: {"truths": int(r.truths.sum()), "images_with": int((r.truths > 0).sum()), "detections": len(r.columns)}
-        for name, r in zip(classes, ranked, strict=True)
+def _add_froc(score: UnitScore, statistic: DetectionStatistic, images: int) -> None:
+    values = dict(zip(statistic.names, statistic(np.ones((1, images), np.int16))[0].tolist(), strict=True))
+    classes = list(zip(statistic.classes, statistic.ranked, strict=True))
+    per_class = {
+        metric: [Estimate.of(values[f"{metric}/{name}"], "no true box", int(r.truths.sum())) for name, r in classes]
+        for metric in FROC_METRICS
     }
-    extra = {"images": len(images), "patients": int(patients_of(images).max()) + 1, "regions": counts}
-    if froc:
-        curves = zip(classes, ranked, strict=True)
-        extra["froc"] = {name: r.froc_curve(len(IOU_THRESHOLDS)) for name, r in curves if r.truths.any()}
-    return extra
+    score.estimates.update(with_macro_means(statistic.classes, per_class))
+    score.details["froc"] = {name: r.froc_curve(len(IOU_THRESHOLDS)) for name, r in classes if r.truths.any()}

@@ -1,14 +1,12 @@
 """Predictions as files: common formats, complete enough to be scored again without the model.
 
     OUTPUT_DIR/predictions/
-        manifest.json                               what is here; see Manifest
+        manifest.json                               see Manifest
         truth/{dataset}_{box|mask}_{split}.json     COCO ground truth, once for all models
-        {model}/{dataset}_cls_{split}.csv           findings: image_id, patient_id, label:{class}..., score:{class}...
+        {model}/{dataset}_cls_{split}.csv           findings
         {model}/{dataset}_{box|mask}_{split}.json   COCO results
 
-In the COCO files an image's ``file_name`` is its ``image_id`` in the dataset; ids of images and categories count from
-1 in the order of the split and of the classes. Images carry ``patient_id``, ``spacing`` (row, column; mm) and
-``unknown_classes`` (category ids) where there are any. Numbers are written in full: reading gives back the same bits.
+``docs/metrics.md`` describes their keys and columns. Numbers are written in full: reading gives back the same bits.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ _LABEL, _SCORE = "label:", "score:"
 
 
 def table_path(root: str | Path, model: str, unit: str, split: str) -> Path:
-    """Where the predictions of a model for a unit (``dataset/task``) lie; model ``truth``: the ground truth."""
+    """The predictions of a model for a unit (``dataset/task``); model ``truth``: the ground truth."""
     dataset, _, task = unit.rpartition("/")
     return Path(root) / model / f"{dataset}_{task}_{split}.{'csv' if task == 'cls' else 'json'}"
 
@@ -72,13 +70,9 @@ def write_table(root: str | Path, model: str, unit: str, split: str, table: Tabl
     if isinstance(table, FindingTable):
         _write_scores(path, table)
         return
-    if isinstance(table, BoxTable):
-        results, annotations = _box_results(table), _true_boxes(table)
-    else:
-        results, annotations = _mask_results(table), _true_masks(table)
-    _write_rows(path, results)
+    _write_rows(path, _annotations(table, truth=False))
     if truth:
-        write_json(table_path(root, "truth", unit, split), _ground_truth(table, annotations))
+        write_json(table_path(root, "truth", unit, split), _ground_truth(table))
 
 
 def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: bool = False) -> Table:
@@ -142,30 +136,22 @@ def _read_scores(path: Path, exclusive: bool) -> FindingTable:
     return FindingTable(images, classes, labels, scores, exclusive)
 
 
-def _box_results(table: BoxTable) -> Iterator[dict]:
-    for image, *box, category, score in table.predictions.tolist():
-        yield {"image_id": int(image) + 1, "category_id": int(category) + 1, "bbox": box, "score": score}
-
-
-def _true_boxes(table: BoxTable) -> Iterator[dict]:
-    for image, *box, category, crowd in table.truth.tolist():
-        row = {"image_id": int(image) + 1, "category_id": int(category) + 1, "bbox": box}
-        yield {**row, "area": box[2] * box[3], "iscrowd": int(crowd)}
-
-
-def _mask_results(table: MaskTable) -> Iterator[dict]:
-    for number, rows in enumerate(table.predictions, start=1):
+def _annotations(table: BoxTable | MaskTable, truth: bool) -> Iterator[dict[str, Any]]:
+    """COCO annotations of the truth, or COCO results."""
+    annotation: dict[str, Any]
+    if isinstance(table, BoxTable):
+        for image, *box, category, value in (table.truth if truth else table.predictions).tolist():
+            annotation = {"image_id": int(image) + 1, "category_id": int(category) + 1, "bbox": box}
+            yield annotation | ({"area": box[2] * box[3], "iscrowd": int(value)} if truth else {"score": value})
+        return
+    for number, rows in enumerate(table.truth if truth else table.predictions, start=1):
         for row in rows:
-            keys = {"image_id": number, "category_id": row.category + 1}
-            yield {**keys, "segmentation": row.runs, "score": row.score}
-
-
-def _true_masks(table: MaskTable) -> Iterator[dict]:
-    for number, rows in enumerate(table.truth, start=1):
-        for row in rows:
-            box, area = coco_mask.toBbox(row.runs).tolist(), int(coco_mask.area(row.runs))
-            keys = {"image_id": number, "category_id": row.category + 1, "segmentation": row.runs}
-            yield {**keys, "bbox": box, "area": area, "iscrowd": 0}
+            annotation = {"image_id": number, "category_id": row.category + 1, "segmentation": row.runs}
+            if truth:
+                box, area = coco_mask.toBbox(row.runs).tolist(), int(coco_mask.area(row.runs))
+                yield annotation | {"bbox": box, "area": area, "iscrowd": 0}
+            else:
+                yield annotation | {"score": row.score}
 
 
 def _mask_rows(rows: Iterable[dict], count: int) -> list[list[MaskRow]]:
@@ -176,20 +162,16 @@ def _mask_rows(rows: Iterable[dict], count: int) -> list[list[MaskRow]]:
     return grouped
 
 
-def _ground_truth(table: BoxTable | MaskTable, annotations: Iterator[dict]) -> dict[str, Any]:
+def _ground_truth(table: BoxTable | MaskTable) -> dict[str, Any]:
     images = []
     for number, row in enumerate(table.images, start=1):
         image = {"id": number, "file_name": row.image_id, "height": row.height, "width": row.width}
-        if row.patient_id is not None:
-            image["patient_id"] = row.patient_id
-        if row.spacing is not None:
-            image["spacing"] = list(row.spacing)
-        if row.unknown_classes:
-            image["unknown_classes"] = [index + 1 for index in row.unknown_classes]
-        images.append(image)
+        unknown = [index + 1 for index in row.unknown_classes]
+        optional = {"patient_id": row.patient_id, "spacing": row.spacing, "unknown_classes": unknown}
+        images.append(image | {key: value for key, value in optional.items() if value})
     categories = [{"id": number, "name": name} for number, name in enumerate(table.classes, start=1)]
-    numbered = [{"id": number, **row} for number, row in enumerate(annotations, start=1)]
-    return {"images": images, "categories": categories, "annotations": numbered}
+    annotations = [{"id": number, **row} for number, row in enumerate(_annotations(table, truth=True), start=1)]
+    return {"images": images, "categories": categories, "annotations": annotations}
 
 
 def _read_ground_truth(path: Path) -> tuple[list[ImageRow], tuple[str, ...], list[dict]]:

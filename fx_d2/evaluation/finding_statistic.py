@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bootstrap import ratio
-from .operating import Thresholds, known_labels
+from .operating import Thresholds
 from .roc import RankedScores
 from .tables import FindingTable
 
@@ -14,21 +14,24 @@ RATES = ("Sensitivity", "Specificity", "PPV", "NPV", "F1")
 
 
 class FindingStatistic:
-    """Calling it with (b, N) weights gives (b, S) values in the order of :attr:`names`; NaN is undefined.
+    """(b, N) weights -> (b, S) values in the order of :attr:`names`; NaN is undefined.
 
     Areas are defined where both outcomes have weight, rates where their denominator has. F1 is undefined without
     positives.
     """
 
     def __init__(self, table: FindingTable, thresholds: Thresholds) -> None:
-        known = [known_labels(table, index) for index in range(len(table.classes))]
-        images = [np.flatnonzero(np.isin(column, (0, 1))) for column in table.labels.T]
-        self.ranked = [_sort(*pair, where) for pair, where in zip(known, images, strict=True)]
-        pooled = [np.concatenate(parts) for parts in ([y for y, _ in known], [s for _, s in known], images)]
-        self.micro = _sort(*pooled)
-        cuts = np.array([thresholds[name]["threshold"] for name in table.classes], dtype=np.float64)
-        self.cells = _confusion_cells(table, cuts)
-        self.hits = _top_hits(table) if table.exclusive else None
+        columns = [
+            (*table.known_labels(index), np.flatnonzero(np.isin(labels, (0, 1))))
+            for index, labels in enumerate(table.labels.T)
+        ]
+        pooled = tuple(np.concatenate(parts) for parts in zip(*columns, strict=True))
+        self.ranked = [
+            RankedScores.sort(labels, scores, images) if labels.any() and not labels.all() else None
+            for labels, scores, images in [*columns, pooled]
+        ]
+        self.cells = _confusion_cells(table, np.array([thresholds[name]["threshold"] for name in table.classes], float))
+        self.top = top_predictions(table) if table.exclusive else None
         self.names = [
             *(f"{area}/{name}" for name in table.classes for area in AREAS),
             *(f"{area}_micro" for area in AREAS),
@@ -38,18 +41,14 @@ class FindingStatistic:
         ]
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
-        areas = [_areas(ranked, weights) for ranked in [*self.ranked, self.micro]]
-        counts = self.confusion(weights)
-        tp, fn, fp, tn = np.moveaxis(counts, 2, 0)
-        # Without positives F1 would only count false alarms.
-        f1 = ratio(np.where(tp + fn > 0, 2 * tp, np.nan), 2 * tp + fp + fn)
-        rates = [ratio(tp, tp + fn), ratio(tn, tn + fp), ratio(tp, tp + fp), ratio(tn, tn + fn), f1]
-        all_tp, all_fn, all_fp = tp.sum(1), fn.sum(1), fp.sum(1)
-        micro = ratio(np.where(all_tp + all_fn > 0, 2 * all_tp, np.nan), 2 * all_tp + all_fp + all_fn)
-        columns = [*areas, *rates, micro[:, None]]
-        if self.hits is not None:
-            right, labelled = np.moveaxis(weights.astype(np.float64) @ self.hits, 1, 0)
-            columns.append(ratio(right, labelled)[:, None])
+        undefined = np.full((len(weights), len(AREAS)), np.nan)
+        areas = [undefined if ranked is None else ranked.areas(weights) for ranked in self.ranked]
+        tp, fn, fp, tn = np.moveaxis(self.confusion(weights), 2, 0)
+        rates = [ratio(tp, tp + fn), ratio(tn, tn + fp), ratio(tp, tp + fp), ratio(tn, tn + fn), _f1(tp, fn, fp)]
+        columns = [*areas, *rates, _f1(tp.sum(1), fn.sum(1), fp.sum(1))[:, None]]
+        if self.top is not None:
+            correct, labelled = np.moveaxis(weights.astype(np.float64) @ self.top, 1, 0)
+            columns.append(ratio(correct, labelled)[:, None])
         return np.concatenate(columns, axis=1)
 
     def confusion(self, weights: np.ndarray) -> np.ndarray:
@@ -59,23 +58,19 @@ class FindingStatistic:
         return counts.reshape(len(weights), -1, 4).astype(np.float64)
 
 
-def _sort(labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> RankedScores | None:
-    return RankedScores.sort(labels, scores, images) if labels.any() and not labels.all() else None
+def _f1(tp: np.ndarray, fn: np.ndarray, fp: np.ndarray) -> np.ndarray:
+    return ratio(np.where(tp + fn > 0, 2 * tp, np.nan), 2 * tp + fp + fn)
 
 
-def _areas(ranked: RankedScores | None, weights: np.ndarray) -> np.ndarray:
-    return np.full((len(weights), len(AREAS)), np.nan) if ranked is None else ranked.areas(weights)
-
-
-def _confusion_cells(table: FindingTable, cuts: np.ndarray) -> np.ndarray:
+def _confusion_cells(table: FindingTable, thresholds: np.ndarray) -> np.ndarray:
     """(N, 4 K) float32: 1 in the cell of the confusion table into which an image falls; unknown labels in none."""
-    positive, negative, called = table.labels == 1, table.labels == 0, table.scores >= cuts
+    positive, negative, called = table.labels == 1, table.labels == 0, table.scores >= thresholds
     cells = np.stack([positive & called, positive & ~called, negative & called, negative & ~called], axis=2)
     return cells.reshape(len(cells), -1).astype(np.float32)
 
 
-def _top_hits(table: FindingTable) -> np.ndarray:
-    """(N, 2): 1 where the highest score is the true class's, 1 where the image is labelled."""
+def top_predictions(table: FindingTable) -> np.ndarray:
+    """(N, 2) float64: 1 where the highest score is the true class's, 1 where the image is labelled."""
     labelled = (table.labels == 1).any(axis=1)
-    right = labelled & (np.nan_to_num(table.labels).argmax(axis=1) == table.scores.argmax(axis=1))
-    return np.stack([right, labelled], axis=1).astype(np.float64)
+    correct = labelled & (np.nan_to_num(table.labels).argmax(axis=1) == table.scores.argmax(axis=1))
+    return np.stack([correct, labelled], axis=1).astype(np.float64)

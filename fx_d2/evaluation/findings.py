@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
-from .bootstrap import add_intervals, bootstrap, mean_over_classes
+from .bootstrap import add_bootstrap_intervals
 from .calibration import expected_calibration_error, reliability
-from .estimates import Estimate, UnitScore, mean_or_none, undefined, with_classes
-from .finding_statistic import AREAS, RATES, FindingStatistic
-from .operating import Thresholds, default_thresholds, known_labels
+from .estimates import Estimate, UnitScore, mean_or_none, with_macro_means
+from .finding_statistic import AREAS, FindingStatistic, top_predictions
+from .operating import Thresholds, default_thresholds
 from .roc import delong_interval, roc_points
 from .tables import FindingTable, Options, patients_of
 
@@ -22,13 +22,11 @@ Subsets = Mapping[str, Sequence[int]]
 _COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 # Published means over some of a dataset's classes: dataset -> name -> classes.
 SUBSETS = {"chexpert": {"CheXpert-5": _COMPETITION}, "mimic_cxr": {"MIMIC-5": _COMPETITION}}
-_NO_LABEL, _NO_POSITIVE, _NO_NEGATIVE = (
-    "no image has a known label",
-    "no image has the finding",
-    "no image is without the finding",
-)
-# Why a rate may be undefined.
-_REASONS = {
+_NO_LABEL = "no image has a known label"
+_NO_POSITIVE = "no image has the finding"
+_NO_NEGATIVE = "no image is without the finding"
+# Rate at the operating point -> why it may be undefined.
+_RATES = {
     "Sensitivity": _NO_POSITIVE,
     "Specificity": _NO_NEGATIVE,
     "PPV": "the finding is called on no image",
@@ -67,137 +65,104 @@ def score_findings(
         thresholds: operating points; None: 0.5.
         subsets: published means: name -> positions of the classes; ``AUROC_{name}``.
     """
-    columns = [known_labels(table, index) for index in range(len(table.classes))]
+    columns = [table.known_labels(index) for index in range(len(table.classes))]
     per_class = {
-        "AUROC": [_score_class(roc_auc_score, y, s) for y, s in columns],
-        "AP": [_score_class(average_precision_score, y, s) for y, s in columns],
+        "AUROC": [_estimate_area(roc_auc_score, *column) for column in columns],
+        "AP": [_estimate_area(average_precision_score, *column) for column in columns],
     }
-    score = UnitScore(with_classes(table.classes, per_class))
+    score = UnitScore(with_macro_means(table.classes, per_class))
     for name, members in (subsets or {}).items():
         for metric in AREAS:
             values = [per_class[metric][index].value for index in members]
-            mean = mean_or_none(values) if None not in values else None
-            reason = None if mean is not None else "it is undefined for one of the classes"
-            score.estimates[f"{metric}_{name}"] = Estimate(mean, reason=reason)
+            mean = None if None in values else mean_or_none(values)
+            score.estimates[f"{metric}_{name}"] = Estimate.of(mean, "it is undefined for one of the classes")
     if table.exclusive:
-        score.estimates["Accuracy"] = _accuracy(table.labels, table.scores)
+        correct, labelled = top_predictions(table).sum(axis=0)
+        accuracy = correct / labelled if labelled else None
+        score.estimates["Accuracy"] = Estimate.of(accuracy, "no image is labelled", int(labelled))
     if options is not None:
-        chosen = thresholds or default_thresholds(table.classes, "no threshold was given")
-        _add_all(score, table, columns, options, chosen, subsets or {})
+        thresholds = thresholds or default_thresholds(table.classes, "no threshold was given")
+        statistic = FindingStatistic(table, thresholds)
+        patients = patients_of(table.images)
+        ones = np.ones((1, len(patients)), np.int16)
+        score.details.update(images=len(patients), patients=int(patients.max()) + 1)
+        _add_rates(score, table.classes, statistic, ones, [len(labels) for labels, _ in columns])
+        _add_curves(score, table, columns)
+        add_bootstrap_intervals(score, statistic, patients, table.classes, options, subsets)
+        _add_operating_points(score, table.classes, statistic.confusion(ones)[0], thresholds, options.confidence)
+        for name, column in zip(table.classes, columns, strict=True):
+            if score.metrics[f"AUROC/{name}"] is not None:
+                _add_analytic(score, f"AUROC/{name}", "DeLong", delong_interval(*column, options.confidence))
     return score
 
 
-def _score_class(metric, labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    """The metric of one class; None unless both outcomes occur."""
-    if labels.all() or not labels.any():
-        reason = _NO_LABEL if not len(labels) else _NO_NEGATIVE if labels.any() else _NO_POSITIVE
-        return undefined(reason, len(labels))
-    return Estimate(float(metric(labels, scores)), count=len(labels))
+def _estimate_area(metric: Callable[..., float], labels: np.ndarray, scores: np.ndarray) -> Estimate:
+    """The metric of one class; undefined unless both outcomes occur."""
+    if labels.any() and not labels.all():
+        return Estimate(float(metric(labels, scores)), count=len(labels))
+    reason = _NO_LABEL if not len(labels) else _NO_NEGATIVE if labels.any() else _NO_POSITIVE
+    return Estimate(None, reason=reason, count=len(labels))
 
 
-def _accuracy(labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    known = (labels == 1).any(axis=1)
-    if not known.any():
-        return undefined("no image is labelled", 0)
-    hits = labels[known].argmax(axis=1) == scores[known].argmax(axis=1)
-    return Estimate(float(hits.mean()), count=int(known.sum()))
-
-
-def _add_all(score: UnitScore, table: FindingTable, columns, options: Options, thresholds, subsets: Subsets) -> None:
-    statistic = FindingStatistic(table, thresholds)
-    ones = np.ones((1, len(table.images)), np.int16)
-    observed = dict(zip(statistic.names, statistic(ones)[0].tolist(), strict=True))
-    _add_rates(score, table, observed, columns)
-    score.estimates.update(with_classes(table.classes, {"ECE": [_calibration_error(y, s) for y, s in columns]}))
-    patients = patients_of(table.images)
-    drawn = bootstrap(statistic, patients, options)
-    _add_intervals(score, table, dict(zip(statistic.names, drawn.T, strict=True)), options, subsets)
-    confusion = statistic.confusion(ones)[0].astype(int).tolist()
-    _add_closed_intervals(score, table, columns, confusion, options.confidence)
-    score.extra.update(_extra(table, columns, thresholds, confusion))
-    score.extra["patients"] = int(patients.max()) + 1
-
-
-def _add_rates(score: UnitScore, table: FindingTable, observed: dict[str, float], columns) -> None:
-    """Micro means of the areas; sensitivity and the like at the thresholds."""
-    known = sum(len(y) for y, _ in columns)
-    for metric in (*AREAS, "F1"):
-        value = observed[f"{metric}_micro"]
-        reason = "all known labels are alike" if metric in AREAS else _NO_POSITIVE
-        score.estimates[f"{metric}_micro"] = _or_undefined(value, reason, known)
-    per_class = {
-        rate: [
-            _or_undefined(observed[f"{rate}/{name}"], _REASONS[rate], len(columns[index][0]))
-            for index, name in enumerate(table.classes)
-        ]
-        for rate in RATES
-    }
-    score.estimates.update(with_classes(table.classes, per_class))
-
-
-def _or_undefined(value: float, reason: str, count: int) -> Estimate:
-    if not np.isnan(value):
-        return Estimate(value, count=count)
-    return undefined(reason if count else _NO_LABEL, count)
-
-
-def _calibration_error(labels: np.ndarray, scores: np.ndarray) -> Estimate:
-    if not len(labels):
-        return undefined(_NO_LABEL, 0)
-    return Estimate(expected_calibration_error(reliability(labels, scores)), count=len(labels))
-
-
-def _add_intervals(
-    score: UnitScore, table: FindingTable, drawn: dict[str, np.ndarray], options: Options, subsets: Subsets
+def _add_rates(
+    score: UnitScore, classes: tuple[str, ...], statistic: FindingStatistic, ones: np.ndarray, counts: list[int]
 ) -> None:
-    """Bootstrap intervals of everything but the calibration error, whose replicates are biased."""
-    estimates = score.estimates
-    for metric in (*AREAS, *RATES):
-        values = np.stack([drawn[f"{metric}/{name}"] for name in table.classes], axis=1)
-        defined = np.array([estimates[f"{metric}/{name}"].value is not None for name in table.classes])
-        drawn[metric] = mean_over_classes(values, defined)
-        for name, members in subsets.items() if metric in AREAS else ():
-            inside = np.isin(np.arange(len(defined)), members)
-            drawn[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
-    add_intervals(score, drawn, options.confidence)
+    """Micro means of the areas; sensitivity and the like at the thresholds."""
+    values = dict(zip(statistic.names, statistic(ones)[0].tolist(), strict=True))
+
+    def estimate(name: str, reason: str, count: int) -> Estimate:
+        return Estimate.of(values[name], reason if count else _NO_LABEL, count)
+
+    for metric in (*AREAS, "F1"):
+        reason = "all known labels are alike" if metric in AREAS else _NO_POSITIVE
+        score.estimates[f"{metric}_micro"] = estimate(f"{metric}_micro", reason, sum(counts))
+    per_class = {
+        rate: [estimate(f"{rate}/{name}", reason, count) for name, count in zip(classes, counts, strict=True)]
+        for rate, reason in _RATES.items()
+    }
+    score.estimates.update(with_macro_means(classes, per_class))
 
 
-def _add_closed_intervals(score: UnitScore, table: FindingTable, columns, confusion, confidence: float) -> None:
-    """DeLong's interval of the area and Wilson's of the rates, beside the bootstrap's; they take images as independent.
+def _add_curves(score: UnitScore, table: FindingTable, columns: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Calibration error, reliability and ROC curves, counts of labels."""
+    curves = [reliability(*column) for column in columns]
+    errors = [
+        Estimate.of(expected_calibration_error(curve), _NO_LABEL, len(labels))
+        for curve, (labels, _) in zip(curves, columns, strict=True)
+    ]
+    score.estimates.update(with_macro_means(table.classes, {"ECE": errors}))
+    counts, roc = {}, {}
+    for name, (labels, scores) in zip(table.classes, columns, strict=True):
+        positive, negative = int(labels.sum()), int((~labels).sum())
+        counts[name] = {"positive": positive, "negative": negative, "unknown": len(table.images) - len(labels)}
+        if positive and negative:
+            roc[name] = roc_points(labels, scores)
+    score.details.update(labels=counts, roc=roc)
+    score.details["reliability"] = {n: curve for n, curve in zip(table.classes, curves, strict=True) if curve["count"]}
+    if table.exclusive:
+        known = (table.labels == 1).any(axis=1)
+        true, predicted = table.labels[known].argmax(axis=1), table.scores[known].argmax(axis=1)
+        matrix = confusion_matrix(true, predicted, labels=range(len(table.classes)))
+        score.details["confusion"] = {"classes": list(table.classes), "rows_are": "truth", "counts": matrix.tolist()}
+
+
+def _add_operating_points(
+    score: UnitScore, classes: tuple[str, ...], confusion: np.ndarray, thresholds: Thresholds, confidence: float
+) -> None:
+    """The counts at the thresholds, and Wilson's intervals of the rates, which take images as independent.
 
     Wilson's (JASA 22, 1927) still says something where a rate is 0 or 1 and every replicate is alike.
     """
-    for name, (labels, scores), (tp, fn, fp, tn) in zip(table.classes, columns, confusion, strict=True):
-        key = f"AUROC/{name}"
-        if score.metrics[key] is not None:
-            interval = delong_interval(labels, scores, confidence)
-            score.estimates[key] = score.estimates[key].with_interval("DeLong", interval)
-        shares = {"Sensitivity": (tp, fn), "Specificity": (tn, fp), "PPV": (tp, fp), "NPV": (tn, fn)}
-        for rate, (right, wrong) in shares.items():
-            if right + wrong:
-                found = binomtest(right, right + wrong).proportion_ci(confidence, "wilson")
-                key = f"{rate}/{name}"
-                score.estimates[key] = score.estimates[key].with_interval(
-                    "Wilson", [float(found.low), float(found.high)]
-                )
+    points = score.details["operating_points"] = {}
+    for name, (tp, fn, fp, tn) in zip(classes, confusion.astype(int).tolist(), strict=True):
+        points[name] = {**thresholds[name], "tp": tp, "fn": fn, "fp": fp, "tn": tn}
+        rates = {"Sensitivity": (tp, fn), "Specificity": (tn, fp), "PPV": (tp, fp), "NPV": (tn, fn)}
+        for rate, (successes, failures) in rates.items():
+            if successes + failures:
+                interval = binomtest(successes, successes + failures).proportion_ci(confidence, "wilson")
+                _add_analytic(score, f"{rate}/{name}", "Wilson", [float(interval.low), float(interval.high)])
 
 
-def _extra(table: FindingTable, columns, thresholds: Thresholds, confusion: list[list[int]]) -> dict[str, Any]:
-    extra: dict[str, Any] = {"images": len(table.images), "labels": {}, "roc": {}, "reliability": {}}
-    extra["operating_points"] = {}
-    for name, (labels, scores), cells in zip(table.classes, columns, confusion, strict=True):
-        positive = int(labels.sum())
-        unknown = len(table.images) - len(labels)
-        extra["labels"][name] = {"positive": positive, "negative": len(labels) - positive, "unknown": unknown}
-        if 0 < positive < len(labels):
-            extra["roc"][name] = roc_points(labels, scores)
-        if len(labels):
-            extra["reliability"][name] = reliability(labels, scores)
-        counts = dict(zip(("tp", "fn", "fp", "tn"), cells, strict=True))
-        extra["operating_points"][name] = {**thresholds[name], **counts}
-    if table.exclusive:
-        known = (table.labels == 1).any(axis=1)
-        true, called = table.labels[known].argmax(axis=1), table.scores[known].argmax(axis=1)
-        matrix = confusion_matrix(true, called, labels=range(len(table.classes)))
-        extra["confusion"] = {"classes": list(table.classes), "rows_are": "truth", "counts": matrix.tolist()}
-    return extra
+def _add_analytic(score: UnitScore, metric: str, method: str, interval: list[float] | None) -> None:
+    if interval is not None:
+        score.estimates[metric] = replace(score.estimates[metric], analytic={method: interval})

@@ -25,65 +25,62 @@ def results_markdown(
     split: str,
     options: Options,
     scores: Mapping[str, Mapping[str, UnitScore]],
-    comparisons: Mapping[str, Mapping[str, Any]] | None = None,
+    comparisons: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """A table of the units for every task, one of the classes for every unit, one of the differences between models.
 
     Args:
-        scores: by model, then by unit. comparisons: by unit, see ``RunScores``.
+        scores: by model, then by unit. comparisons: by unit, as in ``results_details.json``.
     """
-    parts = [f"# Results on the {split} split", _note(options)]
-    units = list(dict.fromkeys(unit for of_model in scores.values() for unit in of_model))
-    for task, names in METRICS.items():
-        mine = [unit for unit in units if unit.endswith(f"/{task}")]
-        rows = [[unit, *row] for unit in mine for row in _rows(scores, unit, names, "")]
+    note = "Means over the classes where they are defined; - is undefined, the reason stands in results.csv."
+    note += " HD95 and ASSD are in pixels."
+    if options.bootstraps:
+        note += f" In brackets {100 * options.confidence:g} % intervals, {options.bootstraps} bootstraps over patients."
+    parts = [f"# Results on the {split} split", note]
+    by_unit: dict[str, dict[str, UnitScore]] = {}
+    for model, units_of_model in scores.items():
+        for unit, score in units_of_model.items():
+            by_unit.setdefault(unit, {})[model] = score
+    for task, metrics in METRICS.items():
+        units = {unit: models for unit, models in by_unit.items() if unit.endswith(f"/{task}")}
+        rows = [[unit, *row] for unit, models in units.items() for row in _rows(models, metrics)]
         if rows:
-            parts += [f"## {TITLES[task]}", _table(["unit", "model", *names], rows)]
-        for unit in mine:
-            prefix = f"{names[0]}/"
-            first = next(of_model[unit] for of_model in scores.values() if unit in of_model)
-            labels = [key.removeprefix(prefix) for key in first.estimates if key.startswith(prefix)]
-            rows = [[label, *row] for label in labels for row in _rows(scores, unit, names, f"/{label}")]
-            parts += [f"### {unit}", _table(["class", "model", *names], rows)]
+            parts += [f"## {TITLES[task]}", _table(["unit", "model", *metrics], rows)]
+        for unit, models in units.items():
+            prefix = f"{metrics[0]}/"
+            estimates = next(iter(models.values())).estimates
+            labels = [key.removeprefix(prefix) for key in estimates if key.startswith(prefix)]
+            rows = [[label, *row] for label in labels for row in _rows(models, metrics, f"/{label}")]
+            parts += [f"### {unit}", _table(["class", "model", *metrics], rows)]
     if comparisons:
         parts += ["## Comparison of the models", _comparison_table(comparisons)]
     return "\n\n".join(parts) + "\n"
 
 
-def _comparison_table(comparisons: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = []
-    for unit, comparison in comparisons.items():
-        for name in METRICS[unit.rpartition("/")[2]]:
-            row = comparison["metrics"].get(name, {"difference": None})
-            value = None if row["difference"] is None else Estimate(row["difference"], row.get("low"), row.get("high"))
-            p_value = f"{row['p_value']:.3f}" if "p_value" in row else "-"
-            rows.append([unit, f"{comparison['first']} - {comparison['second']}", name, _cell(value, name), p_value])
-    return _table(["unit", "models", "metric", "difference", "p (bootstrap)"], rows)
-
-
-def _note(options: Options) -> str:
-    text = "Means over the classes where they are defined; - is undefined, the reason stands in results.csv."
-    text += " HD95 and ASSD are in pixels."
-    if options.bootstraps:
-        text += f" In brackets {100 * options.confidence:g} % intervals, {options.bootstraps} bootstraps over patients."
-    return text
-
-
-def _rows(
-    scores: Mapping[str, Mapping[str, UnitScore]], unit: str, names: tuple[str, ...], suffix: str
-) -> list[list[str]]:
+def _rows(models: Mapping[str, UnitScore], metrics: tuple[str, ...], suffix: str = "") -> list[list[str]]:
     """Model and cells, for every model that was scored on the unit."""
     return [
-        [model, *(_cell(of_model[unit].estimates.get(f"{name}{suffix}"), name) for name in names)]
-        for model, of_model in scores.items()
-        if unit in of_model
+        [model, *(_cell(score.estimates.get(f"{metric}{suffix}"), metric) for metric in metrics)]
+        for model, score in models.items()
     ]
 
 
-def _cell(estimate: Estimate | None, name: str) -> str:
+def _comparison_table(comparisons: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for unit, comparison in comparisons.items():
+        for metric in METRICS[unit.rpartition("/")[2]]:
+            row = comparison["metrics"].get(metric, {"difference": None})
+            value = None if row["difference"] is None else Estimate(row["difference"], row.get("low"), row.get("high"))
+            p_value = f"{row['p_value']:.3f}" if "p_value" in row else "-"
+            models = f"{comparison['first']} - {comparison['second']}"
+            rows.append([unit, models, metric, _cell(value, metric), p_value])
+    return _table(["unit", "models", "metric", "difference", "p (bootstrap)"], rows)
+
+
+def _cell(estimate: Estimate | None, metric: str) -> str:
     if estimate is None or estimate.value is None:
         return "-"
-    digits = 1 if name in _LENGTHS else 3
+    digits = 1 if metric in _LENGTHS else 3
     text = f"{estimate.value:.{digits}f}"
     return text if estimate.low is None else f"{text} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 

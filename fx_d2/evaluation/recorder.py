@@ -1,71 +1,98 @@
-"""Collects the tables and scores of a final evaluation, unit by unit, and writes them."""
+"""Collects the tables and scores of a final evaluation, unit by unit, and writes them.
+
+The files are described in ``docs/metrics.md``: results.json, results_details.json, results.csv, results.md,
+thresholds.json, and the folder of predictions.
+"""
 
 from __future__ import annotations
 
+import csv
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from ..files import write_json
 from .coco import back_end_name
 from .compare import compare
-from .estimates import UnitScore
+from .estimates import Metrics, UnitScore
 from .files import MANIFEST, write_manifest, write_table
+from .markdown import results_markdown
 from .operating import Thresholds, choose_thresholds, default_thresholds
-from .results import Results
-from .run_scores import RunScores
+from .results import write_results
 from .tables import FindingTable, Manifest, Options, Table
+
+FORMAT = 1
+DETAILS = "results_details.json"
+THRESHOLDS = "thresholds.json"
+COLUMNS = [
+    *("model", "dataset", "task", "metric", "class", "value", "low", "high", "method", "count", "reason"),
+    *("second_low", "second_high", "second_method"),  # the analytic interval: DeLong's of areas, Wilson's of rates
+]
 
 
 class Recorder:
-    """The same for a network that has just been run and for predictions read from files.
+    """One final evaluation, of networks that have just been run or of predictions read from files.
 
     Args:
         split, threshold_split: what is scored and where operating points are chosen. None, or the split that is scored
             itself: nowhere, since thresholds chosen on the images that are scored flatter them.
         predictions: folder into which the tables are written; None: they are not.
+
+    Attributes:
+        scores: by model, then by unit (``dataset/task``).
+        thresholds: by model, then by dataset.
+        comparisons: by unit; see ``compare.py``.
     """
 
     def __init__(
         self, options: Options, split: str, threshold_split: str | None, predictions: str | Path | None = None
     ) -> None:
-        about = {"coco": back_end_name()}
-        self.run = RunScores(split, options, None if threshold_split == split else threshold_split, about=about)
+        self.options, self.split = options, split
+        self.threshold_split = None if threshold_split == split else threshold_split
         self.predictions = None if predictions is None else Path(predictions)
-        self._units: dict[str, dict] = {}
-        # Those of an earlier evaluation go; a folder of that name without a manifest is not ours to empty.
+        self.scores: dict[str, dict[str, UnitScore]] = {}
+        self.thresholds: dict[str, dict[str, Thresholds]] = {}
+        self.comparisons: dict[str, dict[str, Any]] = {}
+        self.about = {"coco": back_end_name()}
+        self._units: dict[str, dict[str, Any]] = {}
+        # The predictions of an earlier evaluation go; a folder without a manifest is not ours to empty.
         if self.predictions is not None and (self.predictions / MANIFEST).is_file():
             shutil.rmtree(self.predictions)
 
     def choose_thresholds(self, unit: str, tables: Mapping[str, Table]) -> None:
-        """Operating points of every model from its scores on the validation images."""
+        """Chooses the operating points of every model by its scores on the validation images."""
+        split = str(self.threshold_split)
         for model, table in tables.items():
             assert isinstance(table, FindingTable)
-            thresholds = choose_thresholds(table, self.run.options.operating_point, str(self.run.threshold_split))
-            self.run.thresholds.setdefault(model, {})[unit.rpartition("/")[0]] = thresholds
-        self._keep(unit, str(self.run.threshold_split), tables)
+            thresholds = choose_thresholds(table, self.options.operating_point, split)
+            self.thresholds.setdefault(model, {})[unit.rpartition("/")[0]] = thresholds
+        self._add_tables(unit, split, tables)
 
-    def thresholds(self, model: str, unit: str, classes: tuple[str, ...]) -> Thresholds:
+    def thresholds_of(self, model: str, unit: str, classes: tuple[str, ...]) -> Thresholds:
         """Operating points of a unit; the default, with the reason, where none were chosen."""
-        known = self.run.thresholds.setdefault(model, {})
-        reason = f"there are no predictions for a {self.run.threshold_split} split"
-        if self.run.threshold_split is None:
-            reason = f"no split but {self.run.split}, which is scored, could choose it"
-        return known.setdefault(unit.rpartition("/")[0], default_thresholds(classes, reason))
+        if self.threshold_split is None:
+            reason = f"no split but {self.split}, which is scored, could choose it"
+        else:
+            reason = f"there are no predictions for a {self.threshold_split} split"
+        chosen = self.thresholds.setdefault(model, {})
+        return chosen.setdefault(unit.rpartition("/")[0], default_thresholds(classes, reason))
 
     def add(self, unit: str, tables: Mapping[str, Table], scores: Mapping[str, UnitScore]) -> None:
-        """Keeps what the models (keys) reached on one unit, and compares the last with the first of them."""
+        """Adds what the models (keys) reached on one unit, and compares the last with the first of them."""
         for model, score in scores.items():
-            self.run.scores.setdefault(model, {})[unit] = score
+            self.scores.setdefault(model, {})[unit] = score
         models = list(scores)
         first, last = models[0], models[-1]
         if first != last:
-            rows = compare(scores[last], scores[first], (tables[last], tables[first]), self.run.options, unit)
-            self.run.comparisons[unit] = {"first": last, "second": first, "metrics": rows}
+            metrics = compare(scores[last], scores[first], (tables[last], tables[first]), self.options, unit)
+            self.comparisons[unit] = {"first": last, "second": first, "metrics": metrics}
         for score in scores.values():
             score.replicates.clear()  # they are large and of no further use
-        self._keep(unit, self.run.split, tables)
+        self._add_tables(unit, self.split, tables)
 
-    def _keep(self, unit: str, split: str, tables: Mapping[str, Table]) -> None:
+    def _add_tables(self, unit: str, split: str, tables: Mapping[str, Table]) -> None:
         for number, (model, table) in enumerate(tables.items()):
             about = {"classes": list(table.classes), "exclusive": getattr(table, "exclusive", False), "splits": []}
             splits = self._units.setdefault(unit, about)["splits"]
@@ -74,10 +101,65 @@ class Recorder:
             if self.predictions is not None:
                 write_table(self.predictions, model, unit, split, table, truth=number == 0)
 
-    def write(self, folder: str | Path) -> Results:
-        """Writes the results into ``folder`` and says in the predictions' manifest what is there."""
+    @property
+    def results(self) -> dict[str, dict[str, dict[str, Metrics]]]:
+        """The values alone, nested as in ``results.json``."""
+        results: dict[str, dict[str, dict[str, Metrics]]] = {model: {} for model in self.scores}
+        for model, unit, score in self._unit_scores():
+            dataset, _, task = unit.rpartition("/")
+            results[model].setdefault(dataset, {})[task] = score.metrics
+        return results
+
+    def _unit_scores(self) -> Iterator[tuple[str, str, UnitScore]]:
+        return ((model, unit, score) for model, units in self.scores.items() for unit, score in units.items())
+
+    def write(self, folder: str | Path) -> dict[str, dict[str, dict[str, Metrics]]]:
+        """Writes the results into ``folder``, and the manifest of the predictions; returns the results.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
         if self.predictions is not None:
-            run = self.run
-            manifest = Manifest(run.split, tuple(run.scores), self._units, run.threshold_split, run.options)
+            manifest = Manifest(self.split, tuple(self.scores), self._units, self.threshold_split, self.options)
             write_manifest(self.predictions, manifest)
-        return self.run.write(folder)
+        folder, results = Path(folder), self.results
+        write_results(folder / "results.json", results)
+        write_json(folder / DETAILS, self._details(), sort_keys=True)
+        write_json(folder / THRESHOLDS, self.thresholds, sort_keys=True)
+        with (folder / "results.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows())
+        text = results_markdown(self.split, self.options, self.scores, self.comparisons)
+        (folder / "results.md").write_text(text, encoding="utf-8")
+        return results
+
+    def _details(self) -> dict[str, Any]:
+        """The content of ``results_details.json``."""
+        units = list(self._unit_scores())
+        return {
+            "format": FORMAT,
+            "split": self.split,
+            "threshold_split": self.threshold_split,
+            "options": asdict(self.options),
+            "about": self.about,
+            "metrics": {
+                f"{model}/{unit}/{metric}": estimate.as_json()
+                for model, unit, score in units
+                for metric, estimate in score.estimates.items()
+            },
+            "units": {f"{model}/{unit}": score.details for model, unit, score in units},
+            "comparisons": self.comparisons,
+        }
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of ``results.csv``."""
+        for model, unit, score in self._unit_scores():
+            dataset, _, task = unit.rpartition("/")
+            for name, estimate in score.estimates.items():
+                metric, _, label = name.partition("/")
+                row = estimate.as_json()
+                row.update({"model": model, "dataset": dataset, "task": task, "metric": metric, "class": label})
+                for method, (low, high) in estimate.analytic.items():
+                    row.update(second_method=method, second_low=low, second_high=high)
+                yield row

@@ -11,7 +11,7 @@ from ..data import rle
 from ..data.runs import read_edges
 from .tables import MaskRow, RunLengths
 
-# Regions written per class and image. Speckle beyond that is one region more: COCO looks at 100 at most.
+# Regions written per class and image; the rest becomes one region more. COCO counts 100 at most.
 MAX_REGIONS = 100
 
 
@@ -21,7 +21,7 @@ def decode(runs: RunLengths) -> np.ndarray:
 
 
 def union_of(rows: Sequence[MaskRow], category: int, height: int, width: int) -> np.ndarray:
-    """(H, W) bool: all regions of a class on an image."""
+    """All regions of a class on an image, (H, W) bool."""
     union = np.zeros((height, width), bool)
     for row in rows:
         if row.category == category:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from .files import read_manifest, read_table
 from .findings import score_findings, subsets_of
 from .operating import Thresholds
 from .recorder import Recorder
-from .run_scores import RunScores
 from .segmentations import measure_table, score_masks
 from .tables import BoxTable, FindingTable, Manifest, Options, Table
 
@@ -29,10 +27,10 @@ def score_table(table: Table, unit: str, options: Options, thresholds: Threshold
         return score_findings(table, options, thresholds, subsets_of(unit, table.classes))
     if isinstance(table, BoxTable):
         return score_boxes(table, options)
-    return score_masks(table.images, table.classes, measure_table(table, options), options)
+    return score_masks(measure_table(table, options), table.classes, options)
 
 
-def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) -> RunScores:
+def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) -> Recorder:
     """Scores a folder of predictions as the evaluation that wrote it did.
 
     Args:
@@ -43,31 +41,31 @@ def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) 
         DataError: a file is missing or damaged, or a unit is not in the folder.
     """
     manifest = read_manifest(folder)
-    options = replace(manifest.options, **changes)
-    recorder = Recorder(options, manifest.split, manifest.threshold_split)
-    selected = list(_selected_units(manifest, units, folder))
+    recorder = Recorder(replace(manifest.options, **changes), manifest.split, manifest.threshold_split)
+    selected = _select_units(manifest, units, folder)
     for number, unit in enumerate(selected, start=1):
         logger.info("scoring %s, unit %d of %d", unit, number, len(selected))
-        tables, scores = score_unit(folder, manifest, unit, recorder)
-        recorder.add(unit, tables, scores)
-    return recorder.run
+        recorder.add(unit, *score_unit(folder, manifest, unit, recorder))
+    return recorder
 
 
 def score_unit(
     folder: str | Path, manifest: Manifest, unit: str, recorder: Recorder
 ) -> tuple[dict[str, Table], dict[str, UnitScore]]:
     """Tables and scores of every model on one unit; operating points are chosen first and kept in the recorder."""
-    about, findings = manifest.units[unit], unit.endswith("/cls")
-    exclusive = bool(about.get("exclusive"))
-    split = manifest.threshold_split
-    if findings and split in about["splits"]:
-        validation = {model: read_table(folder, model, unit, str(split), exclusive) for model in manifest.models}
-        recorder.choose_thresholds(unit, validation)
-    tables = {model: read_table(folder, model, unit, manifest.split, exclusive) for model in manifest.models}
+    exclusive, splits = bool(manifest.units[unit].get("exclusive")), manifest.units[unit]["splits"]
+
+    def read(split: str) -> dict[str, Table]:
+        return {model: read_table(folder, model, unit, split, exclusive) for model in manifest.models}
+
+    findings = unit.endswith("/cls")
+    if findings and manifest.threshold_split is not None and manifest.threshold_split in splits:
+        recorder.choose_thresholds(unit, read(manifest.threshold_split))
+    tables = read(manifest.split)
     scores = {}
     for model, table in tables.items():
-        thresholds = recorder.thresholds(model, unit, table.classes) if findings else None
-        scores[model] = score_table(table, unit, recorder.run.options, thresholds)
+        thresholds = recorder.thresholds_of(model, unit, table.classes) if findings else None
+        scores[model] = score_table(table, unit, recorder.options, thresholds)
     return tables, scores
 
 
@@ -82,8 +80,8 @@ def compare_folders(first: str | Path, second: str | Path, units: list[str] | No
     """
     manifests = read_manifest(first), read_manifest(second)
     options = replace(manifests[0].options, **changes)
-    models = [model for model in manifests[0].models if model in manifests[1].models]
-    shared = [unit for unit in _selected_units(manifests[0], units, first) if unit in manifests[1].units]
+    models = tuple(model for model in manifests[0].models if model in manifests[1].models)
+    shared = [unit for unit in _select_units(manifests[0], units, first) if unit in manifests[1].units]
     if not models or not shared:
         raise DataError(f"{first} and {second} have no unit and model in common")
     comparisons = {}
@@ -92,17 +90,16 @@ def compare_folders(first: str | Path, second: str | Path, units: list[str] | No
         pairs = []
         for folder, manifest in zip((first, second), manifests, strict=True):
             recorder = Recorder(options, manifest.split, manifest.threshold_split)
-            pairs.append(score_unit(folder, replace(manifest, models=tuple(models)), unit, recorder))
+            pairs.append(score_unit(folder, replace(manifest, models=models), unit, recorder))
+        (first_tables, first_scores), (second_tables, second_scores) = pairs
         for model in models:
-            (table, score), (other_table, other_score) = ((tables[model], scores[model]) for tables, scores in pairs)
-            name = f"{model}/{unit}"
-            comparisons[name] = compare(score, other_score, (table, other_table), options, name)
+            tables, name = (first_tables[model], second_tables[model]), f"{model}/{unit}"
+            comparisons[name] = compare(first_scores[model], second_scores[model], tables, options, name)
     return comparisons
 
 
-def _selected_units(manifest: Manifest, units: list[str] | None, folder: str | Path) -> Iterator[str]:
-    for unit in units or manifest.units:
+def _select_units(manifest: Manifest, units: list[str] | None, folder: str | Path) -> list[str]:
+    for unit in units or ():
         if unit not in manifest.units:
             raise DataError(f"{folder}: no predictions for the unit {unit!r}; {nearest(unit, manifest.units, 'units')}")
-        if manifest.split in manifest.units[unit]["splits"]:
-            yield unit
+    return [unit for unit in units or manifest.units if manifest.split in manifest.units[unit]["splits"]]

@@ -55,14 +55,14 @@ def write_results(path: str | Path, results: Results) -> None:
     path.write_text(json.dumps(results, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def mean_score(results: Results, model: str) -> float | None:
-    """Mean over a model's units of the main metric of their task, undefined ones left out; None if all are."""
-    return mean_or_none([metrics.get(MAIN_METRIC[task]) for name, _, task, metrics in _units(results) if name == model])
-
-
 def mean_scores(results: Results) -> dict[str, float | None]:
-    """:func:`mean_score` of every model, as ``{model}/mean``."""
-    return {f"{model}/mean": mean_score(results, model) for model in results}
+    """``{model}/mean``: mean over units of the main metric of their task, undefined ones left out; None if all are."""
+    return {
+        f"{model}/mean": mean_or_none(
+            metrics.get(MAIN_METRIC[task]) for tasks in datasets.values() for task, metrics in tasks.items()
+        )
+        for model, datasets in results.items()
+    }
 
 
 def results_table(results: Results) -> str:
@@ -75,18 +75,16 @@ def results_table(results: Results) -> str:
         rows: dict[str, dict[tuple[str, str], float | None]] = {}
         for model, dataset, unit_task, metrics in _units(results):
             if unit_task == task:
-                row = rows.setdefault(f"{dataset}/{task}", {})
-                row.update({(name, model): metrics.get(name) for name in names})
+                rows.setdefault(f"{dataset}/{task}", {}).update({(name, model): metrics.get(name) for name in names})
         if not rows:
             continue
         columns = [(name, model) for name in names for model in results]
         if len(rows) > 1:
-            means = {column: mean_or_none([row.get(column) for row in rows.values()]) for column in columns}
-            rows[f"mean {task}"] = means
+            rows[f"mean {task}"] = {c: mean_or_none([row.get(c) for row in rows.values()]) for c in columns}
         body = [[unit, *(_cell(row.get(column)) for column in columns)] for unit, row in rows.items()]
         headers = ["", *(f"{name}\n{model}" for name, model in columns)]
-        aligned = ["left", *["right"] * len(columns)]
-        tables.append(tabulate(body, headers, colalign=aligned, disable_numparse=True))
+        alignment = ["left", *["right"] * len(columns)]
+        tables.append(tabulate(body, headers, colalign=alignment, disable_numparse=True))
     return "\n\n".join(tables)
 
 

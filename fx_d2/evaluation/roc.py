@@ -22,10 +22,10 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     positive, negative = scores[:, labels], scores[:, ~labels]
     m, n = positive.shape[1], negative.shape[1]
-    together = rankdata(np.concatenate([positive, negative], axis=1), axis=1)
+    ranks = rankdata(np.concatenate([positive, negative], axis=1), axis=1)
     # For each positive the share of negatives below it, for each negative the share of positives above it.
-    v10 = (together[:, :m] - rankdata(positive, axis=1)) / n
-    v01 = 1.0 - (together[:, m:] - rankdata(negative, axis=1)) / m
+    v10 = (ranks[:, :m] - rankdata(positive, axis=1)) / n
+    v01 = 1.0 - (ranks[:, m:] - rankdata(negative, axis=1)) / m
     areas = v10.mean(axis=1)
     if m < 2 or n < 2:
         return areas, np.full((len(areas), len(areas)), np.nan)
@@ -37,8 +37,8 @@ def delong_interval(labels: np.ndarray, scores: np.ndarray, confidence: float) -
     areas, covariance = delong(labels, scores[None])
     if np.isnan(covariance).any():
         return None
-    reach = norm.ppf((1 + confidence) / 2) * np.sqrt(covariance[0, 0])
-    return [max(0.0, float(areas[0] - reach)), min(1.0, float(areas[0] + reach))]
+    margin = norm.ppf((1 + confidence) / 2) * np.sqrt(covariance[0, 0])
+    return [max(0.0, float(areas[0] - margin)), min(1.0, float(areas[0] + margin))]
 
 
 def delong_p(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float | None:
@@ -59,32 +59,31 @@ class RankedScores:
     Only the thresholds at which a positive is found matter to either area.
 
     Attributes:
-        columns: the image (column of the weights) of each sorted score.
+        images: the image (column of the weights) of each sorted score.
         positives: likewise, of the sorted scores of positives.
         groups: where in ``positives`` each threshold's positives begin; images with equal scores share one.
-        starts, ends: first and last place of each such threshold in ``columns``.
+        starts, ends: first and last position of each such threshold in ``images``.
     """
 
-    columns: np.ndarray
+    images: np.ndarray
     positives: np.ndarray
     groups: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
 
     @classmethod
-    def sort(cls, labels: np.ndarray, scores: np.ndarray, columns: np.ndarray) -> RankedScores:
+    def sort(cls, labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> RankedScores:
         """
         Shapes:
-            labels (n,) bool with at least one True, scores (n,), columns (n,) int: the image of each.
+            labels (n,) bool with at least one True, scores (n,), images (n,) int: the image of each.
         """
         order = np.argsort(-scores, kind="stable")
-        labels, scores, columns = labels[order], scores[order], columns[order]
+        labels, scores, images = labels[order], scores[order], images[order]
         first = np.append(True, scores[1:] != scores[:-1])
-        group = np.cumsum(first) - 1
         starts = np.flatnonzero(first)
         ends = np.append(starts[1:], len(scores)) - 1
-        found, groups = np.unique(group[labels], return_index=True)
-        return cls(columns, columns[labels], groups, starts[found], ends[found])
+        thresholds, groups = np.unique((np.cumsum(first) - 1)[labels], return_index=True)
+        return cls(images, images[labels], groups, starts[thresholds], ends[thresholds])
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
         """(b, N) weights of the images -> (b, 2): AUROC and average precision, NaN where undefined.
@@ -92,35 +91,37 @@ class RankedScores:
         Average precision is the sum over thresholds of precision times the gain in recall, without interpolation, as
         in scikit-learn.
         """
-        total = np.cumsum(np.take(weights, self.columns, axis=1), axis=1, dtype=np.int32)
+        total = np.cumsum(np.take(weights, self.images, axis=1), axis=1, dtype=np.int32)
         called = np.take(total, self.ends, axis=1).astype(np.float64)
         before = np.where(self.starts > 0, np.take(total, self.starts - 1, axis=1), 0)
-        found = np.take(weights, self.positives, axis=1)
-        gained = np.add.reduceat(found, self.groups, axis=1, dtype=np.float64)
-        hits = np.cumsum(gained, axis=1)
-        positive = hits[:, -1]
+        gained = np.add.reduceat(np.take(weights, self.positives, axis=1), self.groups, axis=1, dtype=np.float64)
+        tp = np.cumsum(gained, axis=1)
+        positive = tp[:, -1]
         negative = total[:, -1] - positive
-        below = negative[:, None] - (called - hits)  # negatives scored lower; those with the same score count half
-        alike = (called - before) - gained
-        auroc = ratio((gained * (below + alike / 2)).sum(axis=1), positive * negative)
-        precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+        below = negative[:, None] - (called - tp)  # negatives scored lower; those with the same score count half
+        tied = (called - before) - gained
+        auroc = ratio((gained * (below + tied / 2)).sum(axis=1), positive * negative)
+        precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
         ap = ratio((gained * precision).sum(axis=1), np.where(negative > 0, positive, 0))
         return np.stack([auroc, ap], axis=1)
 
 
-def roc_points(labels: np.ndarray, scores: np.ndarray, most: int = 200) -> dict[str, list[float]]:
-    """The ROC and precision-recall curves for drawing, at most ``most`` points: ``threshold, fpr, tpr, precision``."""
+def counts_at_thresholds(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The scores that occur, falling, and the true positives and all positive calls at each as the threshold."""
     order = np.argsort(-scores, kind="stable")
-    labels, scores = labels[order], scores[order]
+    scores = scores[order]
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    if len(ends) > most:
+    return scores[ends], labels[order].cumsum()[ends], ends + 1
+
+
+def roc_points(labels: np.ndarray, scores: np.ndarray, limit: int = 200) -> dict[str, list[float]]:
+    """The ROC and precision-recall curves for drawing, at most ``limit`` points: ``threshold, fpr, tpr, precision``."""
+    thresholds, tp, called = counts_at_thresholds(labels, scores)
+    tpr, fpr, precision = tp / labels.sum(), (called - tp) / (~labels).sum(), tp / called
+    curve = {"threshold": thresholds, "fpr": fpr, "tpr": tpr, "precision": precision}
+    if len(thresholds) > limit:
         # Evenly along both axes: along the false positives the curve's steep part would be lost.
-        path = labels.cumsum()[ends] / labels.sum() + (~labels).cumsum()[ends] / (~labels).sum()
-        ends = ends[np.unique(np.searchsorted(path, np.linspace(path[0], path[-1], most)))]
-    hits, called = labels.cumsum()[ends], ends + 1
-    return {
-        "threshold": scores[ends].tolist(),
-        "fpr": ((called - hits) / (~labels).sum()).tolist(),
-        "tpr": (hits / labels.sum()).tolist(),
-        "precision": (hits / called).tolist(),
-    }
+        path = tpr + fpr
+        shown = np.unique(np.searchsorted(path, np.linspace(path[0], path[-1], limit)))
+        curve = {name: values[shown] for name, values in curve.items()}
+    return {name: values.tolist() for name, values in curve.items()}

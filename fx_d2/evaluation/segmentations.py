@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .bootstrap import add_intervals, bootstrap, mean_over_classes, ratio
+from .bootstrap import add_bootstrap_intervals, ratio
 from .coco import RegionSet
 from .detections import score_regions
-from .estimates import Estimate, UnitScore, undefined, with_classes
+from .estimates import Estimate, UnitScore, with_macro_means
 from .regions import union_of
 from .surface import mask_distances
 from .tables import ImageRow, MaskRow, MaskTable, Options, patients_of
 
-# What stands in the counts of a channel that is unknown on the image.
+# In the counts of a channel that is unknown on the image.
 UNKNOWN_COUNTS = -1
-OVERLAPS = ("Dice", "IoU", "Dice_all", "IoU_all")
 DISTANCES = ("HD95", "ASSD", "HD95_mm", "ASSD_mm")
 _ABSENT, _UNKNOWN = "no image has the class", "the class is unknown on every image"
 _REASONS = {"Dice": _ABSENT, "IoU": _ABSENT, "Dice_all": _UNKNOWN, "IoU_all": _UNKNOWN}
@@ -31,35 +30,30 @@ class MaskMeasure:
     Attributes:
         counts: (K, 3) int64: pixels in the intersection, the prediction and the truth; -1 for an unknown channel.
         distances: (K, 4) of :data:`DISTANCES`, NaN where undefined; None: not measured.
-        truth, predictions: the connected regions of both. Final evaluation only, as is ``image``.
+        truth, predictions: the connected regions of both. Final evaluation only.
     """
 
+    image: ImageRow
     counts: np.ndarray
     distances: np.ndarray | None = None
     truth: list[MaskRow] = field(default_factory=list)
     predictions: list[MaskRow] = field(default_factory=list)
-    image: ImageRow | None = None
 
 
 def measure_table(table: MaskTable, options: Options) -> list[MaskMeasure]:
     """The measures of all images from their stored regions; one image's masks are in memory at a time."""
-    rows = zip(table.images, table.truth, table.predictions, strict=True)
-    return [_measure_regions(*row, len(table.classes), options.distances) for row in rows]
-
-
-def _measure_regions(
-    image: ImageRow, truth: Sequence[MaskRow], predictions: Sequence[MaskRow], classes: int, with_distances: bool
-) -> MaskMeasure:
-    counts, distances = np.zeros((classes, 3), np.int64), np.full((classes, len(DISTANCES)), np.nan)
-    for k in range(classes):
-        if k in image.unknown_classes:
-            counts[k] = UNKNOWN_COUNTS
-            continue
-        predicted, true = (union_of(rows, k, image.height, image.width) for rows in (predictions, truth))
-        counts[k] = (predicted & true).sum(), predicted.sum(), true.sum()
-        if with_distances:
-            distances[k] = mask_distances(predicted, true, image.spacing)
-    return MaskMeasure(counts, distances, list(truth), list(predictions), image)
+    measures = []
+    for image, *regions in zip(table.images, table.truth, table.predictions, strict=True):
+        counts = np.zeros((len(table.classes), 3), np.int64)
+        distances = np.full((len(counts), len(DISTANCES)), np.nan)
+        counts[list(image.unknown_classes)] = UNKNOWN_COUNTS
+        for category in set(range(len(counts))) - set(image.unknown_classes):
+            truth, predicted = (union_of(rows, category, image.height, image.width) for rows in regions)
+            counts[category] = (predicted & truth).sum(), predicted.sum(), truth.sum()
+            if options.distances:
+                distances[category] = mask_distances(predicted, truth, image.spacing)
+        measures.append(MaskMeasure(image, counts, distances, *map(list, regions)))
+    return measures
 
 
 def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
@@ -83,53 +77,48 @@ def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
     return values
 
 
-def score_masks(
-    images: Sequence[ImageRow],
-    classes: tuple[str, ...],
-    measures: Sequence[MaskMeasure],
-    options: Options | None = None,
-) -> UnitScore:
+def score_masks(measures: Sequence[MaskMeasure], classes: tuple[str, ...], options: Options | None = None) -> UnitScore:
     """Means over images per class (see :func:`image_values`) and over the classes where they are defined.
 
-    Unknown channels and pixels are left out.
+    Unknown channels are left out.
 
     Args:
         options: adds surface distances, the precision of connected regions (``AP`` and the like) and intervals.
     """
+    images = [measure.image for measure in measures]
     values = image_values(measures)
-    per_class = {
-        name: [_mean(column, _reason(name, images, options)) for column in table.T] for name, table in values.items()
-    }
-    score = UnitScore(with_classes(classes, per_class))
+    per_class = {}
+    for metric, table in values.items():
+        reason = _reason(metric, images, options)
+        columns = [column[~np.isnan(column)] for column in table.T]
+        per_class[metric] = [Estimate.of(c.mean() if len(c) else None, reason, len(c)) for c in columns]
+    score = UnitScore(with_macro_means(classes, per_class))
     if options is not None:
-        _add_intervals(score, values, classes, patients_of(images), options)
+        add_bootstrap_intervals(score, MeanStatistic(values, classes), patients_of(images), classes, options)
         truth = region_set(measure.truth for measure in measures)
         predictions = region_set(measure.predictions for measure in measures)
-        regions = score_regions(truth, predictions, images, classes, options, "region", froc=False)
+        regions = score_regions(truth, predictions, images, classes, options)
         score.estimates.update(regions.estimates)
-        score.extra.update(regions.extra)
         score.replicates.update(regions.replicates)
-        score.extra["masks"] = {name: _class_details(k, measures, values) for k, name in enumerate(classes)}
+        counts = np.stack([measure.counts for measure in measures], axis=1)
+        masks = {name: _class_details(counts[k], values["Dice"][:, k]) for k, name in enumerate(classes)}
+        score.details.update(regions.details, masks=masks)
     return score
 
 
-def _mean(column: np.ndarray, reason: str) -> Estimate:
-    defined = column[~np.isnan(column)]
-    return Estimate(float(defined.mean()), count=len(defined)) if len(defined) else undefined(reason, 0)
-
-
-def _reason(name: str, images: Sequence[ImageRow], options: Options | None) -> str:
-    if name in DISTANCES and options is not None and not options.distances:
+def _reason(metric: str, images: Sequence[ImageRow], options: Options | None) -> str:
+    if metric in DISTANCES and options is not None and not options.distances:
         return "surface distances were not asked for (FX.EVAL.DISTANCES)"
-    if name.endswith("_mm") and all(image.spacing is None for image in images):
+    if metric.endswith("_mm") and all(image.spacing is None for image in images):
         return "no image has a known pixel spacing"
-    return _REASONS.get(name, "no image has the class in both truth and prediction")
+    return _REASONS.get(metric, "no image has the class in both truth and prediction")
 
 
 class MeanStatistic:
-    """Weighted means of (N, K) image values of several metrics, metric by metric; NaN where no image counts."""
+    """Weighted means of (N, K) image values of several metrics; NaN where no image counts."""
 
-    def __init__(self, values: dict[str, np.ndarray]) -> None:
+    def __init__(self, values: dict[str, np.ndarray], classes: tuple[str, ...]) -> None:
+        self.names = [f"{metric}/{name}" for metric in values for name in classes]
         table = np.concatenate(list(values.values()), axis=1)
         self.valid = (~np.isnan(table)).astype(np.float64)
         self.values = np.nan_to_num(table)
@@ -137,16 +126,6 @@ class MeanStatistic:
     def __call__(self, weights: np.ndarray) -> np.ndarray:
         weights = weights.astype(np.float64)
         return ratio(weights @ self.values, weights @ self.valid)
-
-
-def _add_intervals(
-    score: UnitScore, values: dict[str, np.ndarray], classes: tuple[str, ...], patients: np.ndarray, options: Options
-) -> None:
-    drawn = bootstrap(MeanStatistic(values), patients, options).reshape(-1, len(values), len(classes))
-    for number, (name, table) in enumerate(values.items()):
-        defined = (~np.isnan(table)).any(axis=0)
-        columns = {f"{name}/{label}": drawn[:, number, k] for k, label in enumerate(classes)}
-        add_intervals(score, {name: mean_over_classes(drawn[:, number], defined), **columns}, options.confidence)
 
 
 def region_set(rows_of_images: Iterable[Sequence[MaskRow]]) -> RegionSet:
@@ -163,16 +142,18 @@ def region_set(rows_of_images: Iterable[Sequence[MaskRow]]) -> RegionSet:
     )
 
 
-def _class_details(k: int, measures: Sequence[MaskMeasure], values: dict[str, np.ndarray]) -> dict:
-    counts = np.stack([measure.counts[k] for measure in measures])
-    known, positive = counts[:, 2] >= 0, counts[:, 2] > 0
-    dice = values["Dice"][:, k]
+def _class_details(counts: np.ndarray, dice: np.ndarray) -> dict[str, int | list[float]]:
+    """
+    Shapes:
+        counts (N, 3) as in :class:`MaskMeasure`, dice (N,), NaN without truth.
+    """
+    known, positive, predicted = counts[:, 2] >= 0, counts[:, 2] > 0, counts[:, 1] > 0
     return {
         "positive": int(positive.sum()),
         "negative": int((known & ~positive).sum()),
         "unknown": int((~known).sum()),
-        # Present but nothing was drawn: such images have no surface distance.
-        "missed": int((positive & (counts[:, 1] == 0)).sum()),
-        "invented": int((known & ~positive & (counts[:, 1] > 0)).sum()),
+        # Present but nothing was predicted: such images have no surface distance.
+        "missed": int((positive & ~predicted).sum()),
+        "invented": int((known & ~positive & predicted).sum()),
         "dice": np.sort(dice[~np.isnan(dice)]).round(4).tolist(),
     }

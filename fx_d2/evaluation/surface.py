@@ -19,25 +19,15 @@ def outline(mask: np.ndarray) -> np.ndarray:
     return np.argwhere(inside != inner)
 
 
-def surface_distances(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From each outline point to the nearest of the other outline, both ways.
-
-    Shapes:
-        first (n, 2), second (m, 2), both not empty, in any unit of length. Returns (n,) and (m,).
-    """
-    return cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
-
-
 def distance_metrics(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """``HD95`` and ``ASSD`` of two outlines.
+    """``HD95`` and ``ASSD`` of two outlines, (n, 2) and (m, 2), both not empty, in any unit of length.
 
     HD95: the larger of the two directed 95th percentiles (Taha and Hanbury, BMC Medical Imaging 15, 2015; as MONAI).
     ASSD: mean over the points of both outlines, the average symmetric surface distance (Heimann et al., IEEE TMI 28,
     2009).
     """
-    there, back = surface_distances(first, second)
-    hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
-    return float(hd95), float(np.concatenate([there, back]).mean())
+    directed = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
+    return float(max(np.percentile(d, 95) for d in directed)), float(np.concatenate(directed).mean())
 
 
 def mask_distances(
@@ -48,11 +38,10 @@ def mask_distances(
     Args:
         predicted, truth: (H, W) bool. spacing: mm of a row and of a column.
     """
-    nothing = float("nan")
-    if not predicted.any() or not truth.any():
-        return (nothing,) * 4
-    outlines = outline(predicted), outline(truth)
-    pixels = distance_metrics(*outlines)
-    if spacing is None:
-        return (*pixels, nothing, nothing)
-    return (*pixels, *distance_metrics(*(points * np.asarray(spacing) for points in outlines)))
+    pixels = millimetres = (float("nan"), float("nan"))
+    if predicted.any() and truth.any():
+        outlines = outline(predicted), outline(truth)
+        pixels = distance_metrics(*outlines)
+        if spacing is not None:
+            millimetres = distance_metrics(*(points * np.asarray(spacing) for points in outlines))
+    return (*pixels, *millimetres)

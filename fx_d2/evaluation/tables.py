@@ -1,7 +1,6 @@
 """Truth and predictions of one unit as plain arrays and run lengths: what is scored, and what the files hold.
 
-The evaluators fill these tables from a network, ``files.py`` from a folder; both are scored by the same functions, so
-that a run can be scored again without its model.
+The evaluators fill these tables from a network, ``files.py`` from a folder; the same functions score both.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ class ImageRow:
 
     Attributes:
         image_id: unique within the split.
-        patient_id: whose it is; None where nobody said, then the image counts as a patient of its own.
+        patient_id: None where unknown; then the image counts as a patient of its own.
         height, width: pixels of the stored image; 0 where it does not matter (findings).
         spacing: height and width of a pixel in millimetres, None where unknown.
-        unknown_classes: indices of the classes that nobody drew on this image (masks).
+        unknown_classes: indices of the classes that were not annotated on this image (masks).
     """
 
     image_id: str
@@ -65,6 +64,12 @@ class FindingTable:
     labels: np.ndarray
     scores: np.ndarray
     exclusive: bool = False
+
+    def known_labels(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (bool) and scores of one class over the images labelled 0 or 1."""
+        labels = self.labels[:, index]
+        known = (labels == 0) | (labels == 1)
+        return labels[known] == 1, self.scores[known, index]
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,12 @@ Table = FindingTable | BoxTable | MaskTable
 
 @dataclass(frozen=True)
 class Options:
-    """How the final evaluation is done; stored with the predictions, so that they can be scored alike again.
+    """Options of the final evaluation; stored with the predictions, so that rescoring uses the same.
 
     Attributes:
         bootstraps: replicates of every interval; 0: no bootstrap intervals.
         confidence: level of the intervals.
-        seed: of the bootstrap's draws.
+        seed: of the bootstrap.
         operating_point: criterion that chooses the thresholds on validation, ``youden`` or ``f1``.
         froc_iou: intersection over union from which a box is a hit in the FROC analysis.
         distances: surface distances of masks too (they are slow).
@@ -131,7 +136,6 @@ class Manifest:
 
     Attributes:
         split: what was scored. threshold_split: where the thresholds were chosen, None if there was no such split.
-        models: names of the models.
         units: by ``dataset/task``: ``classes``, ``exclusive`` and ``splits``.
     """
 
@@ -143,5 +147,5 @@ class Manifest:
 
 
 def as_rows(rows: Iterable[Sequence[float]], width: int) -> np.ndarray:
-    """(N, width) float64; also where there is no row."""
+    """(N, width) float64; N may be 0."""
     return np.array(list(rows), dtype=np.float64).reshape(-1, width)

@@ -13,7 +13,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from ..evaluation.files import FOLDER, MANIFEST, read_manifest
-from ..evaluation.run_scores import DETAILS
+from ..evaluation.recorder import DETAILS
 from ..evaluation.tables import Manifest
 from .timeline import ScheduledPass
 

@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog
 
 from fx_d2.engine.build import build_networks, build_precision, prepare
 from fx_d2.engine.evaluate import evaluate, evaluate_fully
-from fx_d2.evaluation import mask
+from fx_d2.evaluation import evaluators
 from fx_d2.evaluation.rescore import rescore
 from fx_d2.schedule import Unit
 from tests.tiny import tiny_config
@@ -27,8 +27,8 @@ def networks(cohort, tmp_path):
 def test_everything_is_written_and_scored_again_alike(networks, tmp_path, monkeypatch):
     cfg, models = networks
     decoded = []
-    real = mask.decode_drawn
-    monkeypatch.setattr(mask, "decode_drawn", lambda record: decoded.append(record["image_id"]) or real(record))
+    real = evaluators.decode_drawn
+    monkeypatch.setattr(evaluators, "decode_drawn", lambda record: decoded.append(record["image_id"]) or real(record))
     results, cases = evaluate_fully(cfg, models, UNITS, build_precision(cfg), keep=2)
     images = len(DatasetCatalog.get("phantom_heart_mask_test"))
     assert len(decoded) == len(set(decoded)) == images  # once for student and teacher

@@ -45,7 +45,7 @@ def test_rates_at_thresholds(table):
         for metric, value in expected.items():
             assert score.metrics[f"{metric}/{name}"] == pytest.approx(value), metric
         tn, fp, fn, tp = confusion_matrix(truth, called).ravel()
-        point = score.extra["operating_points"][name]
+        point = score.details["operating_points"][name]
         assert (point["tp"], point["fn"], point["fp"], point["tn"]) == (tp, fn, fp, tn)
         assert point["threshold"] == thresholds[name]["threshold"] and point["source"] == "hand"
         pooled.append((truth, called, table.scores[known, index]))
@@ -74,8 +74,8 @@ def test_intervals_are_those_of_a_loop_over_drawn_patients(table):
         assert [estimate.low, estimate.high] == pytest.approx(np.quantile(values, [0.025, 0.975])), name
         assert estimate.low <= estimate.value <= estimate.high
         assert estimate.method == "bootstrap over patients"
-    assert score.extra["patients"] == len(set(patients_of(table.images)))
-    low, high = score.estimates["AUROC/a"].others["DeLong"]
+    assert score.details["patients"] == len(set(patients_of(table.images)))
+    low, high = score.estimates["AUROC/a"].analytic["DeLong"]
     assert low < score.metrics["AUROC/a"] < high and score.estimates["ECE/a"].low is None
 
 
@@ -100,7 +100,7 @@ def test_exclusive_classes():
     scores = [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [0.3, 0.6, 0.1], [0.9, 0.1, 0.0]]
     score = score_findings(make(labels, scores, exclusive=True), OPTIONS)
     assert score.metrics["Accuracy"] == 0.5 and score.estimates["Accuracy"].low is not None
-    assert score.extra["confusion"]["counts"] == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    assert score.details["confusion"]["counts"] == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
 
 
 def test_published_subsets():
@@ -122,7 +122,7 @@ def test_published_subsets():
 def test_no_bootstrap_keeps_delong(table):
     score = score_findings(table, Options(bootstraps=0))
     estimate = score.estimates["AUROC/a"]
-    assert estimate.low is None and "DeLong" in estimate.others
+    assert estimate.low is None and "DeLong" in estimate.analytic
 
 
 def test_wilson_beside_the_rates():
@@ -132,5 +132,5 @@ def test_wilson_beside_the_rates():
     assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
     middle, reach = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     expected = [(middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)]
-    assert estimate.others["Wilson"] == pytest.approx(expected)
-    assert set(score.estimates["Specificity/a"].others) == {"Wilson"}
+    assert estimate.analytic["Wilson"] == pytest.approx(expected)
+    assert set(score.estimates["Specificity/a"].analytic) == {"Wilson"}

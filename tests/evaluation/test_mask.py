@@ -157,7 +157,7 @@ def test_distances_and_their_counts():
     # Image 0 is two columns off, image 1 perfect, on image 2 nothing was drawn, on image 3 something invented.
     assert score.metrics["HD95/x"] == pytest.approx(1.0) and score.estimates["HD95/x"].count == 2
     assert score.metrics["HD95_mm/x"] == pytest.approx(0.5) and score.estimates["HD95_mm/x"].count == 1
-    about = score.extra["masks"]["x"]
+    about = score.details["masks"]["x"]
     assert (about["positive"], about["negative"], about["missed"], about["invented"]) == (3, 1, 1, 1)
     assert about["dice"] == [0.0, 0.6667, 1.0]
     assert score.metrics["Dice/x"] == pytest.approx((2 / 3 + 1 + 0) / 3)
@@ -188,7 +188,7 @@ def test_hundreds_of_regions_over_many_images():
     rng = np.random.default_rng(0)
     masks = (rng.random((12, 1, 40, 40)) < 0.04).astype(np.uint8)
     score = full([record(str(i), m) for i, m in enumerate(masks)], masks, ["x"], Options(bootstraps=0)).score
-    assert score.extra["regions"]["x"]["truths"] > 300
+    assert score.details["regions"]["x"]["truths"] > 300
     assert score.metrics["Dice"] == score.metrics["AP50"] == 1.0 and score.metrics["HD95"] == 0.0
 
 

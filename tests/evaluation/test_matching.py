@@ -35,7 +35,7 @@ def test_more_than_a_hundred_detections():
     truth, found = random_regions(np.random.default_rng(3), IMAGES, 3, 30, 2400)
     ours = [r.average_precision(np.ones((1, IMAGES), np.int16))[0] for r in ranked_of(truth, found)]
     np.testing.assert_allclose(ours, pycocotools_ap(truth, found, IMAGES), atol=1e-12)
-    assert all(len(r.columns) <= 600 for r in ranked_of(truth, found))
+    assert all(len(r.images) <= 600 for r in ranked_of(truth, found))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -96,10 +96,10 @@ def test_froc_by_hand():
     assert score.metrics["Sensitivity@0.125"] == score.metrics["Sensitivity@0.25"] == pytest.approx(1 / 3)
     assert score.metrics["Sensitivity@0.5"] == score.metrics["Sensitivity@8/x"] == pytest.approx(2 / 3)
     assert score.metrics["FROC"] == pytest.approx((2 / 3 + 5 * 2 / 3) / 7)
-    assert score.extra["froc"]["x"]["fp_per_image"] == [0.0, 0.5]
-    assert score.extra["froc"]["x"]["sensitivity"] == pytest.approx([1 / 3, 2 / 3])
+    assert score.details["froc"]["x"]["fp_per_image"] == [0.0, 0.5]
+    assert score.details["froc"]["x"]["sensitivity"] == pytest.approx([1 / 3, 2 / 3])
     assert {score.estimates[key].count for key in ("AP/x", "FROC/x", "Sensitivity@1/x", "APs/x")} == {3}
-    assert score.extra["regions"]["x"] == {"truths": 3, "images_with": 2, "detections": 5}
+    assert score.details["regions"]["x"] == {"truths": 3, "images_with": 2, "detections": 5}
 
 
 def test_intervals_are_those_of_scoring_every_replicate():
@@ -120,18 +120,20 @@ def test_intervals_are_those_of_scoring_every_replicate():
         assert [estimate.low, estimate.high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-9), name
 
 
-@pytest.mark.parametrize("froc", [False, True])
-def test_classes_without_truth_images_without_boxes_no_predictions(froc):
+@pytest.mark.parametrize(("masks", "thing"), [(False, "box"), (True, "region")])
+def test_classes_without_truth_images_without_boxes_no_predictions(masks, thing):
     rng = np.random.default_rng(0)
-    truth, found = random_regions(rng, 2, 1, 4, 10, crowds=0)
+    truth, found = random_regions(rng, 2, 1, 4, 10, crowds=0, masks=masks)
     images = [ImageRow(str(i)) for i in range(5)]  # three are normal
-    for detections, value in ((found, None), (random_regions(rng, 2, 1, 4, 0)[1], 0.0)):
-        score = score_regions(truth, detections, images, ("x", "never"), Options(bootstraps=5), "box", froc)
-        assert score.estimates["AP50/never"].reason == "no true box"
+    for detections, value in ((found, None), (random_regions(rng, 2, 1, 4, 0, masks=masks)[1], 0.0)):
+        score = score_regions(truth, detections, images, ("x", "never"), Options(bootstraps=5))
+        assert score.estimates["AP50/never"].reason == f"no true {thing}"
         assert value is None or (score.metrics["AP"] == score.metrics.get("FROC", 0.0) == value)
-        assert ("FROC/never" in score.estimates) == froc
-        assert any(reason and "small true box" in reason for reason in [score.estimates["APs/never"].reason])
-    nothing = score_regions(random_regions(rng, 5, 1, 0, 0)[0], found, images, ("x",), Options(bootstraps=5))
+        assert ("FROC/never" in score.estimates) == (thing == "box")
+        assert score.estimates["APs/never"].reason == f"no small true {thing}"
+    nothing = score_regions(
+        random_regions(rng, 5, 1, 0, 0, masks=masks)[0], found, images, ("x",), Options(bootstraps=5)
+    )
     assert set(nothing.metrics.values()) == {None}
 
 

@@ -56,7 +56,7 @@ def test_lung_masks(tmp_path):
     write_table(tmp_path, "student", "real/mask", "test", evaluator.table)
     table = read_table(tmp_path, "student", "real/mask", "test")
     assert score_table(table, "real/mask", OPTIONS).estimates == evaluator.score.estimates
-    assert evaluator.score.extra["patients"] < len(records)
+    assert evaluator.score.details["patients"] < len(records)
 
 
 def test_lung_boxes(tmp_path):

@@ -81,7 +81,7 @@ def run(tmp_path_factory):
             for name, scorer in evaluators.items():
                 scorer.process(rows, list(outputs(rng, task, rows)), truths)
                 if task == "cls" and split == "test":
-                    scorer.thresholds = recorder.thresholds(name, f"toy/{task}", CLASSES)
+                    scorer.thresholds = recorder.thresholds_of(name, f"toy/{task}", CLASSES)
                 assert scorer.evaluate()[task] == scorer.score.metrics
             tables = {name: scorer.table for name, scorer in evaluators.items()}
             if split == "val":

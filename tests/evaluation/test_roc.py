@@ -107,5 +107,5 @@ def test_curves_are_those_of_scikit_learn():
     np.testing.assert_allclose(points["fpr"], fpr[1:])
     np.testing.assert_allclose(points["tpr"], tpr[1:])
     np.testing.assert_allclose(points["threshold"], thresholds[1:])
-    thin = roc_points(labels, scores[0] + np.arange(60) * 1e-6, most=10)
+    thin = roc_points(labels, scores[0] + np.arange(60) * 1e-6, limit=10)
     assert len(thin["fpr"]) <= 10 and thin["fpr"][-1] == thin["tpr"][-1] == 1.0

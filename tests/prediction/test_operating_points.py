@@ -10,7 +10,7 @@ import fx_d2
 from fx_d2.data.errors import DataError
 from fx_d2.evaluation.findings import score_findings
 from fx_d2.evaluation.operating import choose_thresholds, default_thresholds
-from fx_d2.evaluation.run_scores import RunScores
+from fx_d2.evaluation.recorder import Recorder
 from fx_d2.evaluation.tables import FindingTable, ImageRow, Options
 from fx_d2.modeling.heads.contract import UnitClasses
 from fx_d2.prediction.findings import Finding, FindingMap
@@ -77,14 +77,14 @@ def test_calls_are_those_that_the_evaluation_counted(tmp_path):
     scores = (rng.integers(0, 12, (size, 3)) / 12 * 0.7 + 0.3 * labels).astype(np.float32).astype(float)
     table = FindingTable([ImageRow(str(k)) for k in range(size)], names, labels, scores)
     options = Options(bootstraps=0)
-    run = RunScores("test", options, "val")
+    run = Recorder(options, "test", "val")
     run.thresholds["teacher"] = {"set": choose_thresholds(table, "youden", "val")}
     run.scores["teacher"] = {"set/cls": score_findings(table, options, run.thresholds["teacher"]["set"])}
     run.write(tmp_path)
     unit, classes = Unit("set", "cls"), UnitClasses(names)
     points = OperatingPoints.load(tmp_path / "thresholds.json").of("teacher", {unit: classes})
     calls = [call_findings(points[unit], classes, row) for row in torch.tensor(scores).float().tolist()]
-    counted = run.scores["teacher"]["set/cls"].extra["operating_points"]
+    counted = run.scores["teacher"]["set/cls"].details["operating_points"]
     for k, name in enumerate(names):
         pairs = [(call[name], label == 1) for call, label in zip(calls, labels[:, k], strict=True)]
         expected = {"tp": (True, True), "fn": (False, True), "fp": (True, False), "tn": (False, False)}

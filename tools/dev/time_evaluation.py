@@ -64,7 +64,7 @@ def time_masks(args: argparse.Namespace, rng: np.random.Generator) -> list[Row]:
     for name, distances in (("overlap of stored masks", False), ("the same and surface distances, px and mm", True)):
         options = Options(distances=distances)
         times.append((name, seconds(lambda o=options: measures.append(measure_table(table, o)))))
-    scored = seconds(lambda: score_masks(table.images, table.classes, measures[1], Options()))
+    scored = seconds(lambda: score_masks(measures[1], table.classes, Options()))
     return [*times, ("scores and 1,000 bootstraps", scored)]
 
 

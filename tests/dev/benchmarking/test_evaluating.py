@@ -8,7 +8,7 @@ from benchmarking.evaluating import Costs, share_of_cycle
 from benchmarking.options import Options
 from fx_d2.config import cycle_passes
 from fx_d2.engine.build import prepare
-from fx_d2.evaluation import mask
+from fx_d2.evaluation import evaluators
 from fx_d2.schedule import Unit
 from tests.tiny import tiny_config
 
@@ -73,10 +73,10 @@ def test_networks_are_measured_in_each_pass_and_task(cfg):
 
 def test_evaluators_see_every_image_for_both_models(cfg, monkeypatch):
     seen, drawn = [], []
-    real, measure = mask.decode_drawn, mask.MaskEvaluator.measure
-    monkeypatch.setattr(mask, "decode_drawn", lambda record: drawn.append(record["image_id"]) or real(record))
+    real, measure = evaluators.decode_drawn, evaluators.MaskEvaluator.measure
+    monkeypatch.setattr(evaluators, "decode_drawn", lambda record: drawn.append(record["image_id"]) or real(record))
     monkeypatch.setattr(
-        mask.MaskEvaluator,
+        evaluators.MaskEvaluator,
         "measure",
         lambda self, record, *rest: seen.append(record["image_id"]) or measure(self, record, *rest),
     )

@@ -2,20 +2,19 @@
 
 import csv
 
-from fx_d2.evaluation.estimates import Estimate, UnitScore, undefined
+from fx_d2.evaluation.estimates import Estimate, UnitScore
 from fx_d2.evaluation.recorder import Recorder
-from fx_d2.evaluation.run_scores import RunScores
 from fx_d2.evaluation.tables import Options
 
 
-def run_scores():
+def recorder():
     findings = {
         "AUROC": Estimate(0.9, 0.8, 0.95, "bootstrap over patients"),
-        "AUROC/a|b": Estimate(0.9, 0.8, 0.95, "bootstrap over patients", others={"DeLong": [0.81, 0.99]}),
-        "AUROC/c": undefined("no image has the finding", 7),
+        "AUROC/a|b": Estimate(0.9, 0.8, 0.95, "bootstrap over patients", analytic={"DeLong": [0.81, 0.99]}),
+        "AUROC/c": Estimate.of(None, "no image has the finding", 7),
     }
     masks = {"Dice": Estimate(0.5), "HD95": Estimate(12.34, 10.0, 15.02, "bootstrap over patients")}
-    run = RunScores("test", Options(bootstraps=500))
+    run = Recorder(Options(bootstraps=500), "test", None)
     run.scores = {"student": {"one/cls": UnitScore(findings)}, "teacher": {"one/cls": UnitScore(findings)}}
     run.scores["teacher"]["one/mask"] = UnitScore(masks)
     row = {"first": 0.9, "second": 0.8, "difference": 0.1, "low": -0.01, "high": 0.2, "p_value": 0.07}
@@ -24,7 +23,7 @@ def run_scores():
 
 
 def test_markdown(tmp_path):
-    run_scores().write(tmp_path)
+    recorder().write(tmp_path)
     text = (tmp_path / "results.md").read_text()
     lines = [[cell.strip() for cell in line.replace("\\|", "BAR").strip("|").split("|")] for line in text.splitlines()]
     assert text.startswith("# Results on the test split\n") and "95 % intervals, 500 bootstraps over patients" in text
@@ -38,7 +37,7 @@ def test_markdown(tmp_path):
 
 
 def test_csv_holds_the_second_interval(tmp_path):
-    run_scores().write(tmp_path)
+    recorder().write(tmp_path)
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = {(row["model"], row["metric"], row["class"]): row for row in csv.DictReader(file)}
     row = rows["student", "AUROC", "a|b"]
@@ -55,7 +54,7 @@ def test_where_thresholds_come_from_without_validation():
         (None, "default: no split but test, which is scored, could choose it"),
     ):
         recorder = Recorder(Options(), "test", threshold_split)
-        assert recorder.thresholds("student", "one/cls", ("x",)) == {"x": {"threshold": 0.5, "source": reason}}
+        assert recorder.thresholds_of("student", "one/cls", ("x",)) == {"x": {"threshold": 0.5, "source": reason}}
 
 
 def test_only_an_earlier_evaluation_is_removed(tmp_path):
