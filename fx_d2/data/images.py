@@ -19,7 +19,6 @@ from .formats.signatures import recognise
 
 # Endings that the published datasets use; some hand out DICOM files without any.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".mhd", ".img")
-MASK_SUFFIXES = (".png", ".gif")
 # Raised with every change of the pixels that read_image gives, of whatever format: cached images are read again.
 READING_VERSION = 1
 _FAMILIES: dict[str, ModuleType] = {

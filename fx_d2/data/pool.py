@@ -114,12 +114,12 @@ def _start_worker(trainer: int, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey, args=(trainer,), daemon=True).start()
+    threading.Thread(target=_end_with_trainer, args=(trainer,), daemon=True).start()
     # The workers are the parallelism; threads inside them would only fight for the cores.
     cv2.setNumThreads(0)
 
 
-def _obey(trainer: int) -> None:
+def _end_with_trainer(trainer: int) -> None:
     """Ends a worker at its trainer's SIGTERM (one from elsewhere is meant for the trainer), or when that is gone.
 
     PyTorch's own watch misses a trainer that was killed while the worker started.

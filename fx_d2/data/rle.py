@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .errors import DataError
-from .runs import check_run_lengths, draw_runs, read_edges, write_edges, xor_edges
+from .runs import read_edges, write_edges, xor_edges
 
 Rle = dict[str, Any]
 _NO_MASK = "-1"
@@ -73,16 +73,6 @@ def from_mask(mask: np.ndarray) -> Rle:
     """The COCO record of a mask (H, W); what is not zero is inside."""
     flat = np.concatenate(([False], (np.asarray(mask) != 0).ravel(order="F"), [False]))
     return write_edges(np.flatnonzero(flat[1:] != flat[:-1]), *mask.shape)
-
-
-def to_mask(rle: Mapping[str, Any]) -> np.ndarray:
-    """The mask of a COCO record as a boolean array (H, W).
-
-    Raises:
-        DataError: the record is damaged.
-    """
-    height, width = rle["size"]
-    return draw_runs(check_run_lengths(rle, height, width), height, width)
 
 
 def union(rles: Sequence[Mapping[str, Any]]) -> Rle:

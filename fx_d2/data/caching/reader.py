@@ -70,7 +70,7 @@ class ImageReader:
         if picture is None:
             picture = self._read(path)
             # A file that changed meanwhile, or that is only the header of another, is not what the key says.
-            if self._worth(path) and self._key(path) == key and len(source_files(path)) == 1:
+            if self._is_slow(path) and self._key(path) == key and len(source_files(path)) == 1:
                 self.store.put(key, picture)
         return picture
 
@@ -82,7 +82,7 @@ class ImageReader:
             pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         return Picture(pixels, size)
 
-    def _worth(self, path: Path) -> bool:
+    def _is_slow(self, path: Path) -> bool:
         return self.mode == "all" or recognise(path) in _SLOW
 
     def _key(self, path: Path) -> bytes | None:

@@ -17,9 +17,9 @@ from .entry import TEMPORARY, Picture, read_entry, write_entry
 
 logger = logging.getLogger(__name__)
 
-# A process looks at the whole folder after it has written this share of the bound. Above the high mark the entries
-# that were used least recently go until the low mark; twenty processes cannot pass the bound between two looks.
-_LOOK_EVERY = 0.005
+# A process scans the whole folder after it has written this share of the bound. Above the high mark the entries
+# that were used least recently go until the low mark; twenty processes cannot pass the bound between two scans.
+_SCAN_EVERY = 0.005
 _HIGH, _LOW = 0.9, 0.8
 # Free space that is left to others, in bytes and as share of the disk.
 _RESERVE, _RESERVE_SHARE = 1 << 30, 0.02
@@ -41,7 +41,7 @@ _TOO_SMALL = (
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Entry:
     path: Path
     used: float
     size: int
@@ -67,10 +67,10 @@ class CacheStore:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self._unseen = math.inf  # bytes written since the last look; infinity: no look yet
-        # What was said, shared with the processes that are forked from this one: every pool of workers would say it
-        # again. Once it is said that the folder takes nothing more, none of them tries.
-        self._said = RawValue("B", 0)
+        self._written = math.inf  # bytes written since the last scan; infinity: none yet
+        # What was logged, shared with the processes that are forked from this one: every pool of workers would log it
+        # again. Once it is logged that the folder takes nothing more, none of them tries.
+        self._logged = RawValue("B", 0)
 
     def __reduce__(self) -> tuple:
         """Copies for other processes are their one store of this folder, too."""
@@ -82,7 +82,7 @@ class CacheStore:
         Raises:
             OSError: the folder cannot be read.
         """
-        sizes = [entry.size for entry in self._look()] if self.folder.exists() else []
+        sizes = [entry.size for entry in self._scan()] if self.folder.exists() else []
         return len(sizes), sum(sizes)
 
     def get(self, key: bytes) -> Picture | None:
@@ -98,19 +98,19 @@ class CacheStore:
 
     def put(self, key: bytes, picture: Picture) -> None:
         """Keeps an image. Where that fails there is one warning, and nothing more is kept in this run."""
-        if self._said.value & _CLOSED or picture.pixels.nbytes > self.max_bytes * _LOW:
+        if self._logged.value & _CLOSED or picture.pixels.nbytes > self.max_bytes * _LOW:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._say(_OPEN, logging.INFO, "up to %.1f GB of decoded images are kept", self.max_bytes / 1e9)
-            if self._unseen > _LOOK_EVERY * self.max_bytes:
+            self._log_once(_OPEN, logging.INFO, "up to %.1f GB of decoded images are kept", self.max_bytes / 1e9)
+            if self._written > _SCAN_EVERY * self.max_bytes:
                 self.shrink(picture.pixels.nbytes)
-            self._unseen += write_entry(self._path(key), key, picture)
+            self._written += write_entry(self._path(key), key, picture)
         except OSError as error:
-            self._say(_CLOSED, logging.WARNING, _NO_MORE, error.strerror or error)
+            self._log_once(_CLOSED, logging.WARNING, _NO_MORE, error.strerror or error)
 
     def shrink(self, extra: int = 0) -> None:
-        """Looks at the folder and removes the least recently used entries if it is nearly full.
+        """Scans the folder and removes the least recently used entries if it is nearly full.
 
         Args:
             extra: bytes about to be written.
@@ -118,7 +118,7 @@ class CacheStore:
         Raises:
             OSError: the folder cannot be read, or the disk has no room for a cache.
         """
-        entries = self._look()
+        entries = self._scan()
         total = sum(entry.size for entry in entries)
         disk = shutil.disk_usage(self.folder)
         room = total + disk.free - max(_RESERVE, int(_RESERVE_SHARE * disk.total))
@@ -126,20 +126,20 @@ class CacheStore:
         if bound < extra:
             raise OSError(f"no room: {disk.free / 1e9:.1f} GB are free on its disk")
         if total + extra > _HIGH * bound:
-            self._say(_FULL, logging.WARNING, _TOO_SMALL, bound / 1e9)
+            self._log_once(_FULL, logging.WARNING, _TOO_SMALL, bound / 1e9)
             for entry in sorted(entries, key=lambda entry: entry.used):
                 if total + extra <= _LOW * bound:
                     break
                 with suppress(FileNotFoundError):
                     entry.path.unlink()
                 total -= entry.size
-        self._unseen = 0
+        self._written = 0
 
     def _path(self, key: bytes) -> Path:
         name = key.hex()
         return self.folder / name[:2] / name[2:]
 
-    def _look(self) -> list[_Found]:
+    def _scan(self) -> list[_Entry]:
         """All entries; what others leave behind that died while writing is removed."""
         entries, now = [], time.time()
         for folder in os.scandir(self.folder):
@@ -149,13 +149,13 @@ class CacheStore:
                 with suppress(FileNotFoundError):
                     status = file.stat()
                     if not file.name.endswith(TEMPORARY):
-                        entries.append(_Found(Path(file.path), status.st_mtime, status.st_size))
+                        entries.append(_Entry(Path(file.path), status.st_mtime, status.st_size))
                     elif now - status.st_mtime > _STALE:  # younger ones are being written, each by another process
                         Path(file.path).unlink()
         return entries
 
-    def _say(self, what: int, level: int, text: str, value: object) -> None:
+    def _log_once(self, what: int, level: int, text: str, value: object) -> None:
         """Logs one kind of message once."""
-        if not self._said.value & what:
-            self._said.value |= what
+        if not self._logged.value & what:
+            self._logged.value |= what
             logger.log(level, "image cache %s: " + text, self.folder, value)

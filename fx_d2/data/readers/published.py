@@ -141,8 +141,8 @@ class PublishedReader:
             raise DataError(f"{self.name}: no image file below {where}. Expected: {self.tree.layout}")
         for repeated, used in files.repeated:
             whole.note("image files of a name that occurs twice", f"{repeated}, {used} is used")
-        strangers = files.strangers(self.known(part, images))
-        reports = {split: self._new_report(whole, split, len(strangers)) for split in shares}
+        unlisted = files.unlisted(self.known(part, images))
+        reports = {split: self._new_report(whole, split, len(unlisted)) for split in shares}
         records: dict[str, list[dict]] = {split: [] for split in shares}
         for image_id in sorted(truth):
             split = split_of[image_id]
@@ -159,7 +159,7 @@ class PublishedReader:
                 self._add_sizes(records[split], report)
             report.used = len(records[split])
             self._records[task, split], self._reports[task, split] = records[split], report
-        self._log(whole, reports, len(strangers))
+        self._log(whole, reports, len(unlisted))
         self._refuse_none_found(whole.unit, reports, files)
 
     def _split(self, images: Mapping[str, str], shares: Mapping[str, float]) -> Mapping[str, str]:
@@ -169,8 +169,8 @@ class PublishedReader:
         return split_by_fraction(list(images), patients, shares, SPLIT_SEED)
 
     @staticmethod
-    def _new_report(whole: ReadReport, split: str, strangers: int) -> ReadReport:
-        report = ReadReport(whole.unit, split, files=list(whole.files), unlisted=strangers)
+    def _new_report(whole: ReadReport, split: str, unlisted: int) -> ReadReport:
+        report = ReadReport(whole.unit, split, files=list(whole.files), unlisted=unlisted)
         for reason, event in whole.events.items():
             report.note(reason, event.first, event.times)
         return report
@@ -199,9 +199,9 @@ class PublishedReader:
             record["annotations"] = clipped
 
     @staticmethod
-    def _log(whole: ReadReport, reports: Mapping[str, ReadReport], strangers: int) -> None:
+    def _log(whole: ReadReport, reports: Mapping[str, ReadReport], unlisted: int) -> None:
         """Each split in a line; what was met in the files, which splits share, once."""
-        whole.unlisted = strangers
+        whole.unlisted = unlisted
         for line in whole.lines()[1:]:
             logger.warning("%s: %s", whole.unit, line)
         for report in reports.values():

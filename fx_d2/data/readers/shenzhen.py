@@ -34,7 +34,7 @@ class Shenzhen(PublishedReader):
         return {found[0].upper(): float(found[2]) for found in names if found}
 
     def known(self, part: str, images: Mapping[str, str]) -> list[str]:
-        return self.index(part).paths()  # masks are no strangers
+        return self.index(part).paths()  # a mask is listed as its image is
 
     def truth(self, task: str, part: str, split_of: Mapping[str, str], report: ReadReport) -> dict[str, dict]:
         report.files.append("the names of the files")

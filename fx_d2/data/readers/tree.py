@@ -204,7 +204,7 @@ class FileIndex:
         """The path of an image; the name may have more folders in front than are compared."""
         return self._paths.get(self._key(name))
 
-    def strangers(self, names: Iterable[str]) -> list[str]:
+    def unlisted(self, names: Iterable[str]) -> list[str]:
         """The files that none of the names means."""
         known = {self._key(name) for name in names}
         return [path for key, path in self._paths.items() if key not in known]

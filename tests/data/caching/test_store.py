@@ -144,7 +144,7 @@ def hammer(folder: Path, seed: int, failures) -> None:
             store.put(KEYS[number], picture(number))
         elif not same(found, picture(number)):
             failures.put(number)
-    if store._said.value & 4:
+    if store._logged.value & 4:
         failures.put("closed")
 
 
