@@ -167,8 +167,8 @@ def _ground_truth(table: BoxTable | MaskTable) -> dict[str, Any]:
     for number, row in enumerate(table.images, start=1):
         image = {"id": number, "file_name": row.image_id, "height": row.height, "width": row.width}
         unknown = [index + 1 for index in row.unknown_classes]
-        optional = {"patient_id": row.patient_id, "spacing": row.spacing, "unknown_classes": unknown}
-        images.append(image | {key: value for key, value in optional.items() if value})
+        optional = {"patient_id": row.patient_id, "spacing": row.spacing, "unknown_classes": unknown or None}
+        images.append(image | {key: value for key, value in optional.items() if value is not None})
     categories = [{"id": number, "name": name} for number, name in enumerate(table.classes, start=1)]
     annotations = [{"id": number, **row} for number, row in enumerate(_annotations(table, truth=True), start=1)]
     return {"images": images, "categories": categories, "annotations": annotations}
