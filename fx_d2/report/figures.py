@@ -16,16 +16,16 @@ Figure = dict[str, Any]
 
 def unit_figures(run: Run, unit: str) -> list[Figure]:
     """The plots of the shown model; fewer where the details lack curves."""
-    extra, subject = run.extra(run.shown, unit), f"{unit}, {run.shown}"
+    details, subject = run.unit_details(run.shown, unit), f"{unit}, {run.shown}"
     figures = []
-    if extra.get("roc"):
-        figures += [_roc(run, unit, extra["roc"], subject), _precision(run, unit, extra["roc"], subject)]
-    if extra.get("reliability"):
-        figures.append(_calibration(extra["reliability"], subject))
-    if extra.get("froc"):
-        figures.append(_froc(run, unit, extra["froc"], subject))
-    if extra.get("masks"):
-        figures.append(_dice(extra["masks"], run.classes(unit), subject))
+    if details.get("roc"):
+        figures += [_roc(run, unit, details["roc"], subject), _precision(run, unit, details["roc"], subject)]
+    if details.get("reliability"):
+        figures.append(_calibration(details["reliability"], subject))
+    if details.get("froc"):
+        figures.append(_froc(run, unit, details["froc"], subject))
+    if details.get("masks"):
+        figures.append(_dice(details["masks"], run.classes(unit), subject))
     return figures
 
 
@@ -103,10 +103,10 @@ def _dice(masks: Mapping[str, Any], classes: Sequence[str], subject: str) -> Fig
     return {"title": "Dice by image", "chart": distribution_chart(values, "Dice", subject), "caption": caption}
 
 
-def operating_table(extra: Mapping[str, Any]) -> list[dict[str, Any]]:
+def operating_table(details: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Counts at the operating point of every class: threshold, where it comes from, the four cells."""
     rows = []
-    for name, entry in extra.get("operating_points", {}).items():
+    for name, entry in details.get("operating_points", {}).items():
         cells = [entry.get(key) for key in ("tp", "fn", "fp", "tn")]
         rows.append({"name": name, "threshold": entry["threshold"], "source": entry.get("source", ""), "cells": cells})
     return rows

@@ -101,7 +101,7 @@ class Run:
         dataset, _, task = unit.rpartition("/")
         return self.results.get(model, {}).get(dataset, {}).get(task, {})
 
-    def extra(self, model: str, unit: str) -> Mapping[str, Any]:
+    def unit_details(self, model: str, unit: str) -> Mapping[str, Any]:
         """Curves and counts of the details; {} where they were not written."""
         return self.details.get("units", {}).get(f"{model}/{unit}", {})
 

@@ -147,7 +147,7 @@ def _unit_table(run: Run, unit: str, model: str) -> dict[str, Any]:
     # A metric without a single value is a line below the table, not an empty column.
     empty = [name for name in metrics if all(v is None for k, v in known.items() if k.partition("/")[0] == name)]
     metrics = [name for name in metrics if name not in empty]
-    support = _support(run.extra(model, unit))
+    support = _support(run.unit_details(model, unit))
 
     def row(label: str, keys: Sequence[str], total: bool) -> dict[str, Any]:
         cells = [cell(run.metric(model, unit, key), key) if key in known else "" for key in keys]
@@ -192,13 +192,13 @@ def comparison(run: Run, unit: str) -> str:
     return words.replace("-", "−") + "."
 
 
-def _support(extra: Mapping[str, Any]) -> dict[str, str]:
+def _support(details: Mapping[str, Any]) -> dict[str, str]:
     """Images that have each class, of those where it is known."""
-    if "labels" in extra or "masks" in extra:
-        counts = extra.get("labels") or extra["masks"]
+    if "labels" in details or "masks" in details:
+        counts = details.get("labels") or details["masks"]
         return {name: f"{c['positive']} of {c['positive'] + c['negative']}" for name, c in counts.items()}
-    if "regions" in extra:
-        return {name: f"{c['images_with']} of {extra['images']}" for name, c in extra["regions"].items()}
+    if "regions" in details:
+        return {name: f"{c['images_with']} of {details['images']}" for name, c in details["regions"].items()}
     return {}
 
 
