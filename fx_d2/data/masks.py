@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from .errors import DataError
 from .images import read_mask
-from .runs import by_rows, check_run_lengths, draw_runs
+from .rle import check_run_lengths
 
 UNKNOWN = 255
 # Drawing an outline takes memory for each pixel that it passes, within the image or not.
@@ -76,12 +77,21 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
         return _draw_polygons(segmentation, height, width)
     if "png" in segmentation:
         return _read_picture(segmentation["png"], segmentation.get("factor", 1), height, width)
-    return draw_runs(check_run_lengths(segmentation, height, width), height, width)
+    runs = check_run_lengths(segmentation, height, width)
+    return _row_major(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height))
 
 
 def marks_pixels(polygon: list[float], height: int, width: int) -> bool:
     """Whether COCO's drawing of a polygon has a pixel within an image: not if it is outside, a line, or too small."""
     return bool(coco_mask.area(coco_mask.frPyObjects([polygon], height, width)).any())
+
+
+def _row_major(columns: np.ndarray) -> np.ndarray:
+    """The mask (H, W), bool, row by row in memory, of its transpose (W, H), bool or uint8.
+
+    OpenCV moves blocks: a tenth of the time of NumPy's copy, and of every later step on an array of mixed order.
+    """
+    return cv2.transpose(np.ascontiguousarray(columns).view(np.uint8)).view(bool)
 
 
 def _draw_polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
@@ -94,7 +104,7 @@ def _draw_polygons(polygons: list[list[float]], height: int, width: int) -> np.n
     if x1 > x0 and y1 > y0:
         moved = [(np.reshape(polygon, (-1, 2)) - (x0, y0)).ravel().tolist() for polygon in polygons]
         runs = coco_mask.merge(coco_mask.frPyObjects(moved, y1 - y0, x1 - x0))
-        mask[y0:y1, x0:x1] = by_rows(coco_mask.decode(runs).T)
+        mask[y0:y1, x0:x1] = _row_major(coco_mask.decode(runs).T)
     return mask
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..data import rle
-from ..data.runs import read_edges
 from .tables import MaskRow, RunLengths
 
 # Regions written per class and image; the rest becomes one region more. COCO counts 100 at most.
@@ -36,7 +35,7 @@ def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | Non
         mask: (H, W) bool. probability: (H, W); a region's score is its mean inside. None: truth, the score is 0.
     """
     parts = rle.components(rle.from_mask(mask))
-    parts.sort(key=rle.area, reverse=True)
+    parts.sort(key=coco_mask.area, reverse=True)
     if len(parts) > MAX_REGIONS:
         parts[MAX_REGIONS:] = [rle.union(parts[MAX_REGIONS:])]
     if probability is None:
@@ -45,7 +44,7 @@ def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | Non
     total = np.concatenate([[0.0], probability.ravel(order="F").cumsum(dtype=np.float64)])
     scores = []
     for part in parts:
-        begins, ends = read_edges(part).reshape(-1, 2).T
+        begins, ends = rle.read_edges(part).reshape(-1, 2).T
         mean = (total[ends] - total[begins]).sum() / (ends - begins).sum()
         scores.append(float(np.clip(mean, 0.0, 1.0)))  # the running sum may round by a few parts in 1e12
     return [MaskRow(category, part, score) for part, score in zip(parts, scores, strict=True)]

@@ -10,7 +10,8 @@ import numpy as np
 from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
-from ..data.masks import check_polygons, check_run_lengths
+from ..data.masks import check_polygons
+from ..data.rle import check_run_lengths
 
 # Class names that say "nothing found", without their spaces and signs.
 _NORMAL = {"nofinding", "nofindings", "normal", "healthy"}

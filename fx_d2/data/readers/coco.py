@@ -16,7 +16,7 @@ from detectron2.structures import BoxMode
 from ..errors import DataError, count, nearest
 from ..masks import check_polygons, marks_pixels
 from ..records import Event
-from ..runs import check_run_lengths
+from ..rle import check_run_lengths
 from .image_index import ImageIndex
 
 logger = logging.getLogger(__name__)
