@@ -22,15 +22,12 @@ class UnitEvaluator(DatasetEvaluator):
     costly to read, so that the evaluators of several models share it.
 
     Args:
-        dataset_dicts: the images of the split, one dict each, with a unique ``image_id``.
-        classes: names of the unit's classes in the order of the network's outputs.
-        exclusive: the classes exclude each other; only classification uses it.
-        options: of the final evaluation: intervals, curves and all that is too slow for a validation during training.
-            None: the main metrics only.
+        dataset_dicts: the images of the split, with a unique ``image_id``.
+        classes: in the order of the network's outputs. exclusive: they exclude each other (classification).
+        options: of the final evaluation; None: the main metrics only, for a validation during training.
 
     Attributes:
-        score: after :meth:`evaluate`, on the main process.
-        table: likewise, what was scored; it can be written and scored again. For masks only with ``options``.
+        score, table: after :meth:`evaluate`, on the main process. For masks the table needs ``options``.
 
     Raises:
         ValueError: there are no images, or two of them share an ``image_id``.
@@ -45,9 +42,7 @@ class UnitEvaluator(DatasetEvaluator):
         exclusive: bool = False,
         options: Options | None = None,
     ) -> None:
-        self.classes = tuple(classes)
-        self.exclusive = exclusive
-        self.options = options
+        self.classes, self.exclusive, self.options = tuple(classes), exclusive, options
         self.table: Table | None = None
         self.score: UnitScore | None = None
         self.records = {record["image_id"]: record for record in dataset_dicts}
@@ -68,20 +63,19 @@ class UnitEvaluator(DatasetEvaluator):
         """Measures a batch. An image that comes twice counts once, by its first prediction.
 
         Args:
-            inputs: mapper outputs. outputs: what the network returned for them, in the same order.
-            truths: what :meth:`truths_of` gave for the batch, so that several models share it; None: read here.
+            inputs: mapper outputs. outputs: of the network. truths: of :meth:`truths_of`; None: read here.
 
         Raises:
             ValueError: an image is not in the dataset, or its prediction is malformed.
         """
-        for number, (entry, output) in enumerate(zip(inputs, outputs, strict=True)):
+        truths = self.truths_of(inputs) if truths is None else truths
+        for entry, output, truth in zip(inputs, outputs, truths, strict=True):
             record = self._record(entry)
             if record["image_id"] not in self._measured:
-                truth = self.truth_of(record) if truths is None else truths[number]
                 self._measured[record["image_id"]] = self.measure(record, output, truth)
 
     def truths_of(self, inputs: Sequence[Mapping]) -> list[Any]:
-        """The truth of a batch, to hand to :meth:`process` of every model's evaluator."""
+        """The truth of a batch, for :meth:`process` of every model's evaluator."""
         return [self.truth_of(self._record(entry)) for entry in inputs]
 
     def _record(self, entry: Mapping) -> dict:
@@ -100,7 +94,7 @@ class UnitEvaluator(DatasetEvaluator):
             ``{task: {metric: value}}``, None where undefined; an empty dict on all but the main process.
 
         Raises:
-            ValueError: some images have no prediction: a smaller test set must not pass for the whole.
+            ValueError: some images have no prediction.
         """
         parts = comm.gather(self._measured, dst=0)
         if not comm.is_main_process():

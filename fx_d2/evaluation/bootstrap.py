@@ -31,14 +31,10 @@ class Statistic(Protocol):
 
 
 def replicates(patients: np.ndarray, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Weights of ``count`` replicates in chunks.
+    """Weights of ``count`` replicates, in chunks (b, N) int16; ``patients`` (N,) is each image's patient, 0..P-1.
 
-    Args:
-        patients: (N,) number of each image's patient, 0..P-1.
-
-    Yields:
-        (b, N) int16. They depend on P, ``count`` and ``seed`` alone: two models over the same patients get the same
-        replicates, which makes differences between them paired.
+    They depend on P, ``count`` and ``seed`` alone: two models over the same patients get the same replicates, which
+    makes differences between them paired.
     """
     total = int(patients.max()) + 1
     rng = np.random.default_rng(seed)
@@ -64,28 +60,26 @@ def add_bootstrap_intervals(
     score: UnitScore,
     statistic: Statistic,
     patients: np.ndarray,
-    classes: tuple[str, ...],
     options: Options,
     subsets: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """Gives the metrics of the statistic and their means over classes an interval, and keeps the replicates.
 
     Args:
-        statistic: names per-class metrics ``metric/class``, for all classes.
-        subsets: further means: name -> positions of the classes; used where ``metric_name`` was estimated.
+        subsets: name -> positions of the classes of a further mean, where the score has ``metric_name``.
     """
     if not options.bootstraps:
         return
     chunks = [statistic(weights) for weights in replicates(patients, options.bootstraps, options.seed)]
     samples = dict(zip(statistic.names, np.concatenate(chunks).T, strict=True))
     for metric in dict.fromkeys(name.partition("/")[0] for name in statistic.names if "/" in name):
-        columns = [f"{metric}/{name}" for name in classes]
+        columns = [f"{metric}/{name}" for name in score.classes]
         values = np.stack([samples[column] for column in columns], axis=1)
         defined = np.array([score.estimates[column].value is not None for column in columns])
         samples[metric] = mean_over_classes(values, defined)
         for name, members in (subsets or {}).items():
             if f"{metric}_{name}" in score.estimates:
-                inside = np.isin(np.arange(len(classes)), members)
+                inside = np.isin(np.arange(len(score.classes)), members)
                 samples[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
     for name, sample in samples.items():
         estimate = score.estimates[name]

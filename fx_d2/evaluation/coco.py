@@ -8,12 +8,13 @@ import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from .tables import RunLengths
 
@@ -36,24 +37,30 @@ class RegionSet:
         images, categories: (M,) int64, from 0.
         values: (M,) the score of a prediction; 1 for true regions that are crowds, else 0.
         shapes: (M, 4) x, y, width, height, or a list of M run-length records.
-        areas: (M,) square pixels.
     """
 
     images: np.ndarray
     categories: np.ndarray
     values: np.ndarray
     shapes: np.ndarray | Sequence[RunLengths]
-    areas: np.ndarray
 
     @property
     def kind(self) -> str:
         """COCO's name of the shapes."""
         return "bbox" if isinstance(self.shapes, np.ndarray) else "segm"
 
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(M,) square pixels."""
+        if isinstance(self.shapes, np.ndarray):
+            return self.shapes[:, 2] * self.shapes[:, 3]
+        # One by one: pycocotools 2.0.11 refuses more than 255 at once.
+        return np.array([coco_mask.area(runs) for runs in self.shapes], dtype=np.float64)
+
 
 @lru_cache
 def load_back_end(name: str | None) -> tuple[ModuleType, ModuleType]:
-    """The modules with ``COCO`` and with ``COCOeval``; None: the first of :data:`BACK_ENDS` that is installed."""
+    """The modules with ``COCO`` and with ``COCOeval``; None: of the first of :data:`BACK_ENDS` that is installed."""
     candidates = (name,) if name else BACK_ENDS
     for candidate in candidates:
         with contextlib.suppress(ModuleNotFoundError):
@@ -79,12 +86,10 @@ def precision(
     areas: Sequence[str] = ("",),
     name: str | None = None,
 ) -> np.ndarray:
-    """Interpolated precision as COCO defines it.
-
-    101 recall points, at most 100 detections per class and image; detections in a crowd count neither way.
+    """Interpolated precision as COCO defines it: at most 100 detections per class and image, crowds ignored.
 
     Args:
-        images, classes: how many there are. areas: keys of :data:`AREAS`. name: of the back end.
+        images, classes: their numbers. areas: keys of :data:`AREAS`. name: of the back end.
 
     Returns:
         (11, 101, classes, len(areas)): IoU threshold, recall, class, size; -1 for a class without truth of that size.

@@ -21,14 +21,13 @@ def compare(
     Both were scored with the same seed over the same patients, so that their replicates and differences are paired.
 
     Returns:
-        by metric: ``first``, ``second``, ``difference``, ``low``, ``high``, ``p_value`` (two-sided, from the
-        bootstrap), and for ``AUROC/{class}`` ``delong_p_value``. Where one of them is undefined, ``difference`` is
-        None and ``reason`` says why.
+        by metric: ``first``, ``second``, ``difference``, ``low``, ``high``, ``p_value`` (two-sided, bootstrap), and for
+        ``AUROC/{class}`` ``delong_p_value``. Where one of them is undefined, ``difference`` is None for a ``reason``.
 
     Raises:
-        DataError: the two were not made for the same images, patients, classes and truth.
+        DataError: images, patients, classes or truth differ.
     """
-    check_same_truth(*tables, unit)
+    _check_same_truth(*tables, unit)
     rows = {name: _difference(first, second, name, options) for name in first.estimates if name in second.estimates}
     left, right = tables
     if isinstance(left, FindingTable) and isinstance(right, FindingTable):
@@ -49,8 +48,7 @@ def _difference(first: UnitScore, second: UnitScore, metric: str, options: Optio
         differences = first.replicates[metric] - second.replicates[metric]
         interval = percentiles(differences, options.confidence)
         if interval is not None:
-            low, high = interval
-            row.update(low=low, high=high, p_value=bootstrap_p(differences), method=METHOD)
+            row.update(low=interval[0], high=interval[1], p_value=bootstrap_p(differences), method=METHOD)
     return row
 
 
@@ -65,11 +63,7 @@ def bootstrap_p(differences: np.ndarray) -> float:
     return float(min(1.0, 2 * ((1 + smaller) / (1 + len(differences)))))
 
 
-def check_same_truth(first: Table, second: Table, unit: str) -> None:
-    """
-    Raises:
-        DataError: images, their patients, classes or the truth differ.
-    """
+def _check_same_truth(first: Table, second: Table, unit: str) -> None:
     if first.classes != second.classes:
         raise DataError(f"{unit}: the classes differ: {', '.join(first.classes)} and {', '.join(second.classes)}")
     keys = [[(row.image_id, row.patient_id) for row in table.images] for table in (first, second)]

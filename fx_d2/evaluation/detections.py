@@ -9,7 +9,7 @@ import numpy as np
 
 from .bootstrap import add_bootstrap_intervals
 from .coco import AREAS, IOU_THRESHOLDS, RegionSet, precision
-from .estimates import Estimate, UnitScore, with_macro_means
+from .estimates import Estimate, UnitScore
 from .matching import RankedDetections, rank_detections
 from .tables import BoxTable, ImageRow, Options, patients_of
 
@@ -22,15 +22,9 @@ FROC_METRICS = ["FROC", *(f"Sensitivity@{rate:g}" for rate in FROC_RATES)]
 
 
 def region_sets(table: BoxTable) -> tuple[RegionSet, RegionSet]:
-    """Truth and predictions; the area of a box is that of its rectangle."""
+    """Truth and predictions."""
     truth, predictions = (
-        RegionSet(
-            images=rows[:, 0].astype(np.int64),
-            categories=rows[:, 5].astype(np.int64),
-            values=rows[:, 6],
-            shapes=rows[:, 1:5],
-            areas=rows[:, 3] * rows[:, 4],
-        )
+        RegionSet(rows[:, 0].astype(np.int64), rows[:, 5].astype(np.int64), rows[:, 6], rows[:, 1:5])
         for rows in (table.truth, table.predictions)
     )
     return truth, predictions
@@ -67,7 +61,8 @@ def score_regions(
         counts = _count_truths(truth, len(classes), size)
         reason = f"no {SIZES[size]} true {thing}"
         per_class[f"AP{size}"] = _class_means(values[1:, :, :, number], counts, reason)
-    score = UnitScore(with_macro_means(classes, per_class))
+    score = UnitScore(classes)
+    score.add(per_class)
     if options is not None:
         thresholds = np.append(IOU_THRESHOLDS, options.froc_iou)
         ranked = rank_detections(truth, predictions, len(images), len(classes), thresholds)
@@ -84,7 +79,7 @@ def score_regions(
         }
         if thing == "box":
             _add_froc(score, statistic, len(images))
-        add_bootstrap_intervals(score, statistic, patients, classes, options)
+        add_bootstrap_intervals(score, statistic, patients, options)
     return score
 
 
@@ -129,5 +124,5 @@ def _add_froc(score: UnitScore, statistic: DetectionStatistic, images: int) -> N
         metric: [Estimate.of(values[f"{metric}/{name}"], "no true box", int(r.truths.sum())) for name, r in classes]
         for metric in FROC_METRICS
     }
-    score.estimates.update(with_macro_means(statistic.classes, per_class))
+    score.add(per_class)
     score.details["froc"] = {name: r.froc_curve(len(IOU_THRESHOLDS)) for name, r in classes if r.truths.any()}

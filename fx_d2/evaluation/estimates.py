@@ -17,9 +17,7 @@ class Estimate:
     """One metric.
 
     Attributes:
-        value: None where the metric is undefined.
-        low, high: ends of the bootstrap interval; None without one.
-        method: of that interval.
+        low, high, method: the bootstrap interval, if any.
         reason: why ``value`` is None; None where it is defined.
         count: what the value rests on: images, or true boxes for boxes; None for means over classes.
         analytic: intervals by a formula, ``{"DeLong": [low, high]}``.
@@ -55,11 +53,12 @@ class UnitScore:
     """All that an evaluation says about one unit.
 
     Attributes:
-        estimates: by metric; ``metric/class`` for one class.
+        estimates: by ``metric``, the mean over classes, and ``metric/class``.
         details: curves, tables and counts as JSON; ``docs/metrics.md`` describes the keys.
         replicates: bootstrap values of the metrics that have an interval; not written.
     """
 
+    classes: Sequence[str]
     estimates: dict[str, Estimate] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     replicates: dict[str, np.ndarray] = field(default_factory=dict)
@@ -69,19 +68,16 @@ class UnitScore:
         """The values alone."""
         return {name: estimate.value for name, estimate in self.estimates.items()}
 
+    def add(self, per_class: Mapping[str, Sequence[Estimate]]) -> None:
+        """Adds metrics, given for every class, and their means over the classes where they are defined."""
+        for metric, column in per_class.items():
+            mean = mean_or_none(estimate.value for estimate in column)
+            self.estimates[metric] = Estimate.of(mean, "it is undefined for every class")
+        for index, name in enumerate(self.classes):
+            self.estimates.update({f"{metric}/{name}": column[index] for metric, column in per_class.items()})
+
 
 def mean_or_none(values: Iterable[float | None]) -> float | None:
     """Mean of the defined values; None without any."""
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
-
-
-def with_macro_means(classes: Sequence[str], per_class: Mapping[str, Sequence[Estimate]]) -> dict[str, Estimate]:
-    """``metric``: mean over the classes where it is defined, then ``metric/class`` for every class."""
-    estimates = {}
-    for metric, column in per_class.items():
-        mean = mean_or_none(estimate.value for estimate in column)
-        estimates[metric] = Estimate.of(mean, "it is undefined for every class")
-    for index, name in enumerate(classes):
-        estimates.update({f"{metric}/{name}": column[index] for metric, column in per_class.items()})
-    return estimates

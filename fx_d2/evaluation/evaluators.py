@@ -16,7 +16,7 @@ from ..data.masks import decode_drawn
 from .base import UnitEvaluator
 from .detections import score_boxes
 from .estimates import UnitScore
-from .findings import score_findings, subsets_of
+from .findings import score_findings
 from .operating import Thresholds
 from .regions import split_regions
 from .segmentations import DISTANCES, UNKNOWN_COUNTS, MaskMeasure, score_masks
@@ -49,7 +49,7 @@ class ClassificationEvaluator(UnitEvaluator):
     def summarise(self, measured: list[np.ndarray]) -> UnitScore:
         labels = np.array([record["labels"] for record in self.records.values()], dtype=np.float64)
         self.table = FindingTable(self.images(), self.classes, labels, np.stack(measured), self.exclusive)
-        return score_findings(self.table, self.options, self.thresholds, subsets_of(self.unit, self.classes))
+        return score_findings(self.table, self.options, self.thresholds, self.unit)
 
 
 class BoxEvaluator(UnitEvaluator):
@@ -119,16 +119,11 @@ class MaskEvaluator(UnitEvaluator):
         counts[list(truth.image.unknown_classes)] = UNKNOWN_COUNTS
         measure = MaskMeasure(truth.image, counts.cpu().numpy())
         if self.options is not None:
-            self._add_regions(measure, truth, predicted, probabilities, self.options.distances)
+            self._add_regions(measure, truth, probabilities, self.options.distances)
         return measure
 
     def _add_regions(
-        self,
-        measure: MaskMeasure,
-        truth: MaskTruth,
-        predicted: torch.Tensor,
-        probabilities: torch.Tensor,
-        with_distances: bool,
+        self, measure: MaskMeasure, truth: MaskTruth, probabilities: torch.Tensor, distances: bool
     ) -> None:
         """Regions and distances; one channel at a time, since a large image may have many."""
         measure.distances = np.full((len(self.classes), len(DISTANCES)), np.nan)
@@ -136,11 +131,12 @@ class MaskEvaluator(UnitEvaluator):
             if true_pixels > 0:
                 measure.truth.extend(split_regions(truth.masks[category], category))
             if predicted_pixels > 0:
-                inside, probability = predicted[category].cpu().numpy(), probabilities[category].float().cpu().numpy()
-                measure.predictions.extend(split_regions(inside, category, probability))
-                if true_pixels > 0 and with_distances:
-                    distances = mask_distances(inside, truth.masks[category], measure.image.spacing)
-                    measure.distances[category] = distances
+                channel = probabilities[category]
+                predicted = (channel >= MASK_THRESHOLD).cpu().numpy()
+                measure.predictions.extend(split_regions(predicted, category, channel.float().cpu().numpy()))
+                if true_pixels > 0 and distances:
+                    values = mask_distances(predicted, truth.masks[category], measure.image.spacing)
+                    measure.distances[category] = values
 
     def summarise(self, measured: list[MaskMeasure]) -> UnitScore:
         if self.options is not None:

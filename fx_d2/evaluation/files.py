@@ -96,11 +96,14 @@ def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: b
     return MaskTable(images, classes, _mask_rows(annotations, len(images)), _mask_rows(results, len(images)))
 
 
+def _score_columns(classes: tuple[str, ...]) -> list[str]:
+    return ["image_id", "patient_id", *(_LABEL + name for name in classes), *(_SCORE + name for name in classes)]
+
+
 def _write_scores(path: Path, table: FindingTable) -> None:
-    header = [f"{_LABEL}{name}" for name in table.classes] + [f"{_SCORE}{name}" for name in table.classes]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_id", "patient_id", *header])
+        writer.writerow(_score_columns(table.classes))
         for image, labels, scores in zip(table.images, table.labels.tolist(), table.scores.tolist(), strict=True):
             # An unknown label is blank, as in the published sets.
             known = ["" if value != value else f"{value:.17g}" for value in labels]
@@ -114,8 +117,7 @@ def _read_scores(path: Path, exclusive: bool) -> FindingTable:
         rows = csv.reader(file)
         header = next(rows, [])
         classes = tuple(name.removeprefix(_LABEL) for name in header if name.startswith(_LABEL))
-        expected = ["image_id", "patient_id", *(_LABEL + c for c in classes), *(_SCORE + c for c in classes)]
-        if header != expected or not classes:
+        if header != _score_columns(classes) or not classes:
             raise DataError(f"{path}: the columns must be image_id, patient_id, label:CLASS..., score:CLASS...")
         images, numbers = [], []
         for line, row in enumerate(rows, start=2):

@@ -31,7 +31,7 @@ class FindingStatistic:
             for labels, scores, images in [*columns, pooled]
         ]
         self.cells = _confusion_cells(table, np.array([thresholds[name]["threshold"] for name in table.classes], float))
-        self.top = top_predictions(table) if table.exclusive else None
+        self.top = _top_predictions(table) if table.exclusive else None
         self.names = [
             *(f"{area}/{name}" for name in table.classes for area in AREAS),
             *(f"{area}_micro" for area in AREAS),
@@ -69,8 +69,9 @@ def _confusion_cells(table: FindingTable, thresholds: np.ndarray) -> np.ndarray:
     return cells.reshape(len(cells), -1).astype(np.float32)
 
 
-def top_predictions(table: FindingTable) -> np.ndarray:
+def _top_predictions(table: FindingTable) -> np.ndarray:
     """(N, 2) float64: 1 where the highest score is the true class's, 1 where the image is labelled."""
-    labelled = (table.labels == 1).any(axis=1)
-    correct = labelled & (np.nan_to_num(table.labels).argmax(axis=1) == table.scores.argmax(axis=1))
+    positive = table.labels == 1
+    labelled = positive.any(axis=1)
+    correct = labelled & (positive.argmax(axis=1) == table.scores.argmax(axis=1))
     return np.stack([correct, labelled], axis=1).astype(np.float64)

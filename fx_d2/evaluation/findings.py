@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +11,14 @@ from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_s
 
 from .bootstrap import add_bootstrap_intervals
 from .calibration import expected_calibration_error, reliability
-from .estimates import Estimate, UnitScore, mean_or_none, with_macro_means
-from .finding_statistic import AREAS, FindingStatistic, top_predictions
+from .estimates import Estimate, UnitScore, mean_or_none
+from .finding_statistic import AREAS, FindingStatistic
 from .operating import Thresholds, default_thresholds
 from .roc import delong_interval, roc_points
 from .tables import FindingTable, Options, patients_of
 
-Subsets = Mapping[str, Sequence[int]]
+# Labels and scores of one class over the images whose label is known.
+Column = tuple[np.ndarray, np.ndarray]
 # The five findings of the CheXpert competition (Irvin et al., AAAI 2019), on which MIMIC-CXR results are given too.
 _COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 # Published means over some of a dataset's classes: dataset -> name -> classes.
@@ -49,10 +50,7 @@ def subsets_of(unit: str, classes: tuple[str, ...]) -> dict[str, list[int]]:
 
 
 def score_findings(
-    table: FindingTable,
-    options: Options | None = None,
-    thresholds: Thresholds | None = None,
-    subsets: Subsets | None = None,
+    table: FindingTable, options: Options | None = None, thresholds: Thresholds | None = None, unit: str = ""
 ) -> UnitScore:
     """``AUROC`` and ``AP`` per class over the images whose label is known, and their means.
 
@@ -63,36 +61,37 @@ def score_findings(
     Args:
         options: adds intervals, micro means, rates at the thresholds, calibration and curves.
         thresholds: operating points; None: 0.5.
-        subsets: published means: name -> positions of the classes; ``AUROC_{name}``.
+        unit: ``dataset/task``, for the published means over some classes (:data:`SUBSETS`), ``AUROC_{name}``.
     """
     columns = [table.known_labels(index) for index in range(len(table.classes))]
+    subsets = subsets_of(unit, table.classes)
     per_class = {
         "AUROC": [_estimate_area(roc_auc_score, *column) for column in columns],
         "AP": [_estimate_area(average_precision_score, *column) for column in columns],
     }
-    score = UnitScore(with_macro_means(table.classes, per_class))
-    for name, members in (subsets or {}).items():
+    score = UnitScore(table.classes)
+    score.add(per_class)
+    for name, members in subsets.items():
         for metric in AREAS:
             values = [per_class[metric][index].value for index in members]
             mean = None if None in values else mean_or_none(values)
             score.estimates[f"{metric}_{name}"] = Estimate.of(mean, "it is undefined for one of the classes")
     if table.exclusive:
-        correct, labelled = top_predictions(table).sum(axis=0)
-        accuracy = correct / labelled if labelled else None
-        score.estimates["Accuracy"] = Estimate.of(accuracy, "no image is labelled", int(labelled))
+        labelled = (table.labels == 1).any(axis=1)
+        true, predicted = (table.labels[labelled] == 1).argmax(axis=1), table.scores[labelled].argmax(axis=1)
+        accuracy = (true == predicted).mean() if len(true) else None
+        score.estimates["Accuracy"] = Estimate.of(accuracy, "no image is labelled", len(true))
+        matrix = confusion_matrix(true, predicted, labels=range(len(table.classes)))
+        score.details["confusion"] = {"classes": list(table.classes), "rows_are": "truth", "counts": matrix.tolist()}
     if options is not None:
         thresholds = thresholds or default_thresholds(table.classes, "no threshold was given")
-        statistic = FindingStatistic(table, thresholds)
-        patients = patients_of(table.images)
+        statistic, patients = FindingStatistic(table, thresholds), patients_of(table.images)
         ones = np.ones((1, len(patients)), np.int16)
         score.details.update(images=len(patients), patients=int(patients.max()) + 1)
-        _add_rates(score, table.classes, statistic, ones, [len(labels) for labels, _ in columns])
-        _add_curves(score, table, columns)
-        add_bootstrap_intervals(score, statistic, patients, table.classes, options, subsets)
-        _add_operating_points(score, table.classes, statistic.confusion(ones)[0], thresholds, options.confidence)
-        for name, column in zip(table.classes, columns, strict=True):
-            if score.metrics[f"AUROC/{name}"] is not None:
-                _add_analytic(score, f"AUROC/{name}", "DeLong", delong_interval(*column, options.confidence))
+        _add_rates(score, dict(zip(statistic.names, statistic(ones)[0].tolist(), strict=True)), columns)
+        _add_curves(score, columns, len(patients), options.confidence)
+        _add_operating_points(score, statistic.confusion(ones)[0], thresholds, options.confidence)
+        add_bootstrap_intervals(score, statistic, patients, options, subsets)
     return score
 
 
@@ -104,11 +103,9 @@ def _estimate_area(metric: Callable[..., float], labels: np.ndarray, scores: np.
     return Estimate(None, reason=reason, count=len(labels))
 
 
-def _add_rates(
-    score: UnitScore, classes: tuple[str, ...], statistic: FindingStatistic, ones: np.ndarray, counts: list[int]
-) -> None:
-    """Micro means of the areas; sensitivity and the like at the thresholds."""
-    values = dict(zip(statistic.names, statistic(ones)[0].tolist(), strict=True))
+def _add_rates(score: UnitScore, values: dict[str, float], columns: list[Column]) -> None:
+    """Micro means; sensitivity and the like at the thresholds."""
+    counts = [len(labels) for labels, _ in columns]
 
     def estimate(name: str, reason: str, count: int) -> Estimate:
         return Estimate.of(values[name], reason if count else _NO_LABEL, count)
@@ -117,44 +114,35 @@ def _add_rates(
         reason = "all known labels are alike" if metric in AREAS else _NO_POSITIVE
         score.estimates[f"{metric}_micro"] = estimate(f"{metric}_micro", reason, sum(counts))
     per_class = {
-        rate: [estimate(f"{rate}/{name}", reason, count) for name, count in zip(classes, counts, strict=True)]
+        rate: [estimate(f"{rate}/{name}", reason, count) for name, count in zip(score.classes, counts, strict=True)]
         for rate, reason in _RATES.items()
     }
-    score.estimates.update(with_macro_means(classes, per_class))
+    score.add(per_class)
 
 
-def _add_curves(score: UnitScore, table: FindingTable, columns: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Calibration error, reliability and ROC curves, counts of labels."""
-    curves = [reliability(*column) for column in columns]
-    errors = [
-        Estimate.of(expected_calibration_error(curve), _NO_LABEL, len(labels))
-        for curve, (labels, _) in zip(curves, columns, strict=True)
-    ]
-    score.estimates.update(with_macro_means(table.classes, {"ECE": errors}))
-    counts, roc = {}, {}
-    for name, (labels, scores) in zip(table.classes, columns, strict=True):
+def _add_curves(score: UnitScore, columns: list[Column], images: int, confidence: float) -> None:
+    """Calibration error, reliability and ROC curves, counts of labels, DeLong's intervals of the areas."""
+    errors: list[Estimate] = []
+    counts, roc, curves = (score.details.setdefault(key, {}) for key in ("labels", "roc", "reliability"))
+    for name, (labels, scores) in zip(score.classes, columns, strict=True):
         positive, negative = int(labels.sum()), int((~labels).sum())
-        counts[name] = {"positive": positive, "negative": negative, "unknown": len(table.images) - len(labels)}
+        counts[name] = {"positive": positive, "negative": negative, "unknown": images - len(labels)}
+        curve = reliability(labels, scores)
+        errors.append(Estimate.of(expected_calibration_error(curve), _NO_LABEL, len(labels)))
+        if len(labels):
+            curves[name] = curve
         if positive and negative:
             roc[name] = roc_points(labels, scores)
-    score.details.update(labels=counts, roc=roc)
-    score.details["reliability"] = {n: curve for n, curve in zip(table.classes, curves, strict=True) if curve["count"]}
-    if table.exclusive:
-        known = (table.labels == 1).any(axis=1)
-        true, predicted = table.labels[known].argmax(axis=1), table.scores[known].argmax(axis=1)
-        matrix = confusion_matrix(true, predicted, labels=range(len(table.classes)))
-        score.details["confusion"] = {"classes": list(table.classes), "rows_are": "truth", "counts": matrix.tolist()}
+            _add_analytic(score, f"AUROC/{name}", "DeLong", delong_interval(labels, scores, confidence))
+    score.add({"ECE": errors})
 
 
-def _add_operating_points(
-    score: UnitScore, classes: tuple[str, ...], confusion: np.ndarray, thresholds: Thresholds, confidence: float
-) -> None:
-    """The counts at the thresholds, and Wilson's intervals of the rates, which take images as independent.
-
-    Wilson's (JASA 22, 1927) still says something where a rate is 0 or 1 and every replicate is alike.
+def _add_operating_points(score: UnitScore, confusion: np.ndarray, thresholds: Thresholds, confidence: float) -> None:
+    """The counts at the thresholds, and Wilson's intervals of the rates (JASA 22, 1927), which take images as
+    independent, but still say something where a rate is 0 or 1 and every replicate is alike.
     """
     points = score.details["operating_points"] = {}
-    for name, (tp, fn, fp, tn) in zip(classes, confusion.astype(int).tolist(), strict=True):
+    for name, (tp, fn, fp, tn) in zip(score.classes, confusion.astype(int).tolist(), strict=True):
         points[name] = {**thresholds[name], "tp": tp, "fn": fn, "fp": fp, "tn": tn}
         rates = {"Sensitivity": (tp, fn), "Specificity": (tn, fp), "PPV": (tp, fp), "NPV": (tn, fn)}
         for rate, (successes, failures) in rates.items():

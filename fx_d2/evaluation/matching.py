@@ -23,8 +23,7 @@ def match(overlaps: np.ndarray, crowd: np.ndarray, thresholds: np.ndarray) -> np
     ignored. Of equal overlaps the later truth is taken, as in pycocotools.
 
     Shapes:
-        overlaps (D, G), detections by falling score; crowd (G,) bool; thresholds (T,). Returns (T, D) of HIT, FALSE,
-        IGNORED.
+        overlaps (D, G), detections by falling score; crowd (G,) bool; thresholds (T,). Returns (T, D).
     """
     outcome = np.full((len(thresholds), len(overlaps)), FALSE, np.int8)
     regular, group = overlaps[:, ~crowd], overlaps[:, crowd]
@@ -45,10 +44,9 @@ def match(overlaps: np.ndarray, crowd: np.ndarray, thresholds: np.ndarray) -> np
 class RankedDetections:
     """The detections of one class over all images by falling score.
 
-    Attributes:
-        images: (M,) the image of each. scores: (M,).
-        outcome: (T, M) of HIT, FALSE, IGNORED, for every IoU threshold.
-        truths: (N,) true regions (no crowds) on each image.
+    Shapes:
+        images, scores (M,); outcome (T, M), HIT, FALSE or IGNORED at every IoU threshold; truths (N,) true regions (no
+        crowds) on each image.
     """
 
     images: np.ndarray

@@ -1,8 +1,4 @@
-"""Collects the tables and scores of a final evaluation, unit by unit, and writes them.
-
-The files are described in ``docs/metrics.md``: results.json, results_details.json, results.csv, results.md,
-thresholds.json, and the folder of predictions.
-"""
+"""Collects the tables and scores of a final evaluation, unit by unit, and writes the files of ``docs/metrics.md``."""
 
 from __future__ import annotations
 
@@ -41,9 +37,7 @@ class Recorder:
         predictions: folder into which the tables are written; None: they are not.
 
     Attributes:
-        scores: by model, then by unit (``dataset/task``).
-        thresholds: by model, then by dataset.
-        comparisons: by unit; see ``compare.py``.
+        scores: by model, then by unit (``dataset/task``). thresholds: by model, then by dataset. comparisons: by unit.
     """
 
     def __init__(
@@ -72,12 +66,11 @@ class Recorder:
 
     def thresholds_of(self, model: str, unit: str, classes: tuple[str, ...]) -> Thresholds:
         """Operating points of a unit; the default, with the reason, where none were chosen."""
+        reason = f"there are no predictions for a {self.threshold_split} split"
         if self.threshold_split is None:
             reason = f"no split but {self.split}, which is scored, could choose it"
-        else:
-            reason = f"there are no predictions for a {self.threshold_split} split"
-        chosen = self.thresholds.setdefault(model, {})
-        return chosen.setdefault(unit.rpartition("/")[0], default_thresholds(classes, reason))
+        default = default_thresholds(classes, reason)
+        return self.thresholds.setdefault(model, {}).setdefault(unit.rpartition("/")[0], default)
 
     def add(self, unit: str, tables: Mapping[str, Table], scores: Mapping[str, UnitScore]) -> None:
         """Adds what the models (keys) reached on one unit, and compares the last with the first of them."""
@@ -104,21 +97,17 @@ class Recorder:
     @property
     def results(self) -> dict[str, dict[str, dict[str, Metrics]]]:
         """The values alone, nested as in ``results.json``."""
-        results: dict[str, dict[str, dict[str, Metrics]]] = {model: {} for model in self.scores}
+        results: dict[str, dict[str, dict[str, Metrics]]] = {}
         for model, unit, score in self._unit_scores():
             dataset, _, task = unit.rpartition("/")
-            results[model].setdefault(dataset, {})[task] = score.metrics
+            results.setdefault(model, {}).setdefault(dataset, {})[task] = score.metrics
         return results
 
     def _unit_scores(self) -> Iterator[tuple[str, str, UnitScore]]:
         return ((model, unit, score) for model, units in self.scores.items() for unit, score in units.items())
 
     def write(self, folder: str | Path) -> dict[str, dict[str, dict[str, Metrics]]]:
-        """Writes the results into ``folder``, and the manifest of the predictions; returns the results.
-
-        Raises:
-            ValueError: a value is NaN or infinite.
-        """
+        """Writes the results into ``folder``, and the manifest of the predictions; returns the results."""
         if self.predictions is not None:
             manifest = Manifest(self.split, tuple(self.scores), self._units, self.threshold_split, self.options)
             write_manifest(self.predictions, manifest)

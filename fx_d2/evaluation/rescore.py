@@ -12,7 +12,7 @@ from .compare import compare
 from .detections import score_boxes
 from .estimates import UnitScore
 from .files import read_manifest, read_table
-from .findings import score_findings, subsets_of
+from .findings import score_findings
 from .operating import Thresholds
 from .recorder import Recorder
 from .segmentations import measure_table, score_masks
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def score_table(table: Table, unit: str, options: Options, thresholds: Thresholds | None = None) -> UnitScore:
     """What an evaluator gives for the same predictions."""
     if isinstance(table, FindingTable):
-        return score_findings(table, options, thresholds, subsets_of(unit, table.classes))
+        return score_findings(table, options, thresholds, unit)
     if isinstance(table, BoxTable):
         return score_boxes(table, options)
     return score_masks(measure_table(table, options), table.classes, options)
@@ -34,8 +34,7 @@ def rescore(folder: str | Path, units: list[str] | None = None, **changes: Any) 
     """Scores a folder of predictions as the evaluation that wrote it did.
 
     Args:
-        units: only these; None: all.
-        changes: fields of :class:`Options` to change, ``bootstraps=0`` for instance.
+        units: only these; None: all. changes: fields of :class:`Options` to change, ``bootstraps=0`` for instance.
 
     Raises:
         DataError: a file is missing or damaged, or a unit is not in the folder.
@@ -70,10 +69,7 @@ def score_unit(
 
 
 def compare_folders(first: str | Path, second: str | Path, units: list[str] | None = None, **changes: Any) -> dict:
-    """Paired differences, first minus second, of every unit and model that both folders have.
-
-    Returns:
-        ``{"model/dataset/task": {metric: row}}``; rows as :func:`compare` gives them.
+    """:func:`compare` of every unit and model that both folders have, by ``model/dataset/task``.
 
     Raises:
         DataError: the folders share no unit or model, or were not scored on the same images.

@@ -14,7 +14,6 @@ from .estimates import mean_or_none
 # {"student": {dataset: {task: {metric: value}}}, "teacher": {...}}
 Results = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]]
 
-# The metric of each task that stands for it.
 MAIN_METRIC = {"cls": "AUROC", "box": "AP50", "mask": "Dice"}
 # Columns of the table.
 TABLE_METRICS = {
@@ -42,7 +41,7 @@ def flatten(results: Results) -> dict[str, float | None]:
 
 
 def write_results(path: str | Path, results: Results) -> None:
-    """Writes strict JSON, keys sorted, undefined values as null; equal results give equal files.
+    """Writes strict JSON with sorted keys.
 
     Raises:
         ValueError: a value is NaN or infinite (an undefined value must be None).
@@ -66,10 +65,7 @@ def mean_scores(results: Results) -> dict[str, float | None]:
 
 
 def results_table(results: Results) -> str:
-    """A table per task: one row a unit, each metric for every model side by side, ``-`` where undefined.
-
-    Several units of a task end in a row of means over the units where the value is defined.
-    """
+    """A table per task: a row per unit and, for several, a row of means; each metric for every model side by side."""
     tables = []
     for task, names in TABLE_METRICS.items():
         rows: dict[str, dict[tuple[str, str], float | None]] = {}
@@ -81,12 +77,8 @@ def results_table(results: Results) -> str:
         columns = [(name, model) for name in names for model in results]
         if len(rows) > 1:
             rows[f"mean {task}"] = {c: mean_or_none([row.get(c) for row in rows.values()]) for c in columns}
-        body = [[unit, *(_cell(row.get(column)) for column in columns)] for unit, row in rows.items()]
+        body = [[unit, *(row.get(column) for column in columns)] for unit, row in rows.items()]
         headers = ["", *(f"{name}\n{model}" for name, model in columns)]
         alignment = ["left", *["right"] * len(columns)]
-        tables.append(tabulate(body, headers, colalign=alignment, disable_numparse=True))
+        tables.append(tabulate(body, headers, floatfmt=".3f", missingval="-", colalign=alignment))
     return "\n\n".join(tables)
-
-
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -59,8 +59,7 @@ class RankedScores:
     Only the thresholds at which a positive is found matter to either area.
 
     Attributes:
-        images: the image (column of the weights) of each sorted score.
-        positives: likewise, of the sorted scores of positives.
+        images: the image (column of the weights) of each sorted score. positives: those of positives.
         groups: where in ``positives`` each threshold's positives begin; images with equal scores share one.
         starts, ends: first and last position of each such threshold in ``images``.
     """
@@ -73,10 +72,7 @@ class RankedScores:
 
     @classmethod
     def sort(cls, labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> RankedScores:
-        """
-        Shapes:
-            labels (n,) bool with at least one True, scores (n,), images (n,) int: the image of each.
-        """
+        """Of labels (n,) bool with a positive, scores (n,), images (n,) int."""
         order = np.argsort(-scores, kind="stable")
         labels, scores, images = labels[order], scores[order], images[order]
         first = np.append(True, scores[1:] != scores[:-1])
@@ -86,11 +82,7 @@ class RankedScores:
         return cls(images, images[labels], groups, starts[thresholds], ends[thresholds])
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
-        """(b, N) weights of the images -> (b, 2): AUROC and average precision, NaN where undefined.
-
-        Average precision is the sum over thresholds of precision times the gain in recall, without interpolation, as
-        in scikit-learn.
-        """
+        """(b, N) weights -> (b, 2): AUROC and average precision as scikit-learn's, NaN where undefined."""
         total = np.cumsum(np.take(weights, self.images, axis=1), axis=1, dtype=np.int32)
         called = np.take(total, self.ends, axis=1).astype(np.float64)
         before = np.where(self.starts > 0, np.take(total, self.starts - 1, axis=1), 0)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from .bootstrap import add_bootstrap_intervals, ratio
 from .coco import RegionSet
 from .detections import score_regions
-from .estimates import Estimate, UnitScore, with_macro_means
+from .estimates import Estimate, UnitScore
 from .regions import union_of
 from .surface import mask_distances
 from .tables import ImageRow, MaskRow, MaskTable, Options, patients_of
@@ -92,9 +91,10 @@ def score_masks(measures: Sequence[MaskMeasure], classes: tuple[str, ...], optio
         reason = _reason(metric, images, options)
         columns = [column[~np.isnan(column)] for column in table.T]
         per_class[metric] = [Estimate.of(c.mean() if len(c) else None, reason, len(c)) for c in columns]
-    score = UnitScore(with_macro_means(classes, per_class))
+    score = UnitScore(classes)
+    score.add(per_class)
     if options is not None:
-        add_bootstrap_intervals(score, MeanStatistic(values, classes), patients_of(images), classes, options)
+        add_bootstrap_intervals(score, MeanStatistic(values, classes), patients_of(images), options)
         truth = region_set(measure.truth for measure in measures)
         predictions = region_set(measure.predictions for measure in measures)
         regions = score_regions(truth, predictions, images, classes, options)
@@ -131,14 +131,11 @@ class MeanStatistic:
 def region_set(rows_of_images: Iterable[Sequence[MaskRow]]) -> RegionSet:
     """Regions of many images for COCO's precision; none is a crowd, a truth's value is 0."""
     numbered = [(number, row) for number, rows in enumerate(rows_of_images) for row in rows]
-    shapes = [row.runs for _, row in numbered]
     return RegionSet(
         images=np.array([number for number, _ in numbered], dtype=np.int64),
         categories=np.array([row.category for _, row in numbered], dtype=np.int64),
         values=np.array([row.score for _, row in numbered], dtype=np.float64),
-        shapes=shapes,
-        # One by one: pycocotools 2.0.11 refuses more than 255 at once.
-        areas=np.array([coco_mask.area(runs) for runs in shapes], dtype=np.float64),
+        shapes=[row.runs for _, row in numbered],
     )
 
 

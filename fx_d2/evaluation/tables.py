@@ -20,7 +20,6 @@ class ImageRow:
     """An image that was scored.
 
     Attributes:
-        image_id: unique within the split.
         patient_id: None where unknown; then the image counts as a patient of its own.
         height, width: pixels of the stored image; 0 where it does not matter (findings).
         spacing: height and width of a pixel in millimetres, None where unknown.
@@ -77,8 +76,7 @@ class BoxTable:
     """Boxes in pixels of the stored images; image and class are positions in ``images`` and ``classes``.
 
     Shapes:
-        truth (G, 7): image, x, y, width, height, class, crowd (0 or 1). predictions (M, 7): image, x, y, width,
-        height, class, score.
+        truth (G, 7): image, x, y, width, height, class, crowd (0 or 1). predictions (M, 7): likewise, score last.
     """
 
     images: Sequence[ImageRow]
@@ -114,9 +112,7 @@ class Options:
     """Options of the final evaluation; stored with the predictions, so that rescoring uses the same.
 
     Attributes:
-        bootstraps: replicates of every interval; 0: no bootstrap intervals.
-        confidence: level of the intervals.
-        seed: of the bootstrap.
+        bootstraps: replicates of every interval; 0: no bootstrap intervals. confidence: level of the intervals.
         operating_point: criterion that chooses the thresholds on validation, ``youden`` or ``f1``.
         froc_iou: intersection over union from which a box is a hit in the FROC analysis.
         distances: surface distances of masks too (they are slow).
@@ -132,11 +128,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of predictions holds.
+    """The content of a folder of predictions.
 
     Attributes:
-        split: what was scored. threshold_split: where the thresholds were chosen, None if there was no such split.
         units: by ``dataset/task``: ``classes``, ``exclusive`` and ``splits``.
+        threshold_split: where the thresholds were chosen; None: they were not.
     """
 
     split: str

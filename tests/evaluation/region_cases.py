@@ -35,13 +35,9 @@ def _boxes(rng, count):
 
 
 def make_set(images, categories, values, boxes, masks=False):
-    areas = boxes[:, 2] * boxes[:, 3]
-    shapes = boxes
-    if masks:
-        shapes = [encode(_ellipse(box)) for box in boxes]
-        areas = np.array([_ellipse(box).sum() for box in boxes], dtype=float)
+    shapes = [encode(_ellipse(box)) for box in boxes] if masks else boxes
     as_int = (np.asarray(images, np.int64), np.asarray(categories, np.int64))
-    return RegionSet(*as_int, np.asarray(values, float), shapes, areas)
+    return RegionSet(*as_int, np.asarray(values, float), shapes)
 
 
 def _ellipse(box):
@@ -63,5 +59,4 @@ def repeat_images(regions, weights):
         regions.categories[chosen],
         regions.values[chosen],
         regions.shapes[chosen],
-        regions.areas[chosen],
     )

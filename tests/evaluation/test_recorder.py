@@ -15,8 +15,11 @@ def recorder():
     }
     masks = {"Dice": Estimate(0.5), "HD95": Estimate(12.34, 10.0, 15.02, "bootstrap over patients")}
     run = Recorder(Options(bootstraps=500), "test", None)
-    run.scores = {"student": {"one/cls": UnitScore(findings)}, "teacher": {"one/cls": UnitScore(findings)}}
-    run.scores["teacher"]["one/mask"] = UnitScore(masks)
+    run.scores = {
+        "student": {"one/cls": UnitScore(("a|b", "c"), findings)},
+        "teacher": {"one/cls": UnitScore(("a|b", "c"), findings)},
+    }
+    run.scores["teacher"]["one/mask"] = UnitScore((), masks)
     row = {"first": 0.9, "second": 0.8, "difference": 0.1, "low": -0.01, "high": 0.2, "p_value": 0.07}
     run.comparisons["one/cls"] = {"first": "teacher", "second": "student", "metrics": {"AUROC": row}}
     return run
