@@ -1,4 +1,4 @@
-"""Dataset dict -> tensors of one unit: reads the image, draws a view, moves the truth with it."""
+"""Dataset dict -> tensors of one unit: reads the image, draws a view, transforms the annotations with it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from detectron2.structures import Boxes, BoxMode, Instances
 
 from ..config import unit_metadata
 from ..schedule import Unit
-from .caching.entry import Picture
+from .augmentation import Geometry, Photometry
 from .caching.reader import ImageReader
 from .errors import DataError, nearest
 from .masks import UNKNOWN, decode_drawn
-from .photometry import Photometry, apply_table
-from .transforms import AffineTransform, Geometry, move_boxes
+from .transforms import AffineTransform, move_boxes
 
 
 def mirror_index(classes: Sequence[str], lateral_pairs: Sequence[Sequence[str]]) -> np.ndarray:
@@ -131,32 +130,30 @@ class UnitMapper:
 
     def _map(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
         picture = self.read(dataset_dict["file_name"])
+        pixels, (file_height, file_width) = picture.pixels, picture.size
         # A record of findings may lack the size: tables do not give it, and opening every image for it takes hours.
-        height, width = dataset_dict.get("height", picture.size[0]), dataset_dict.get("width", picture.size[1])
-        if picture.size != (height, width):
+        height, width = dataset_dict.get("height", file_height), dataset_dict.get("width", file_width)
+        if (file_height, file_width) != (height, width):
             raise ValueError(
-                f"the file has {picture.size[1]} x {picture.size[0]} pixels (width x height), its record says "
+                f"the file has {file_width} x {file_height} pixels (width x height), its record says "
                 f"{width} x {height}; the file has changed or the annotations belong to another copy of it"
             )
         output = {key: dataset_dict[key] for key in ("file_name", "image_id")}
         output.update(height=height, width=width, unit=str(self.unit))
         if not self.train:
-            output["image"] = _tensor(_view(self.geometry.plain(height, width), picture))
-            output["content"] = self.geometry.content(height, width)
-            return output
+            view = self.geometry.plain(height, width).at_resolution(*pixels.shape).apply_image(pixels)
+            return output | {"image": torch.from_numpy(view)[None], "content": self.geometry.content(height, width)}
         if rng is None:
             raise ValueError("training needs a random generator")
         truth = self._read_truth(dataset_dict)
         transform = self.geometry.draw(rng, height, width, truth.get("centres"))
-        view = _view(transform, picture)
-        output["image"] = _tensor(apply_table(view, self.photometry.draw(rng)))
-        if self.teacher_view:
-            output["image_teacher"] = _tensor(apply_table(view, self.photometry.draw(rng)))
-        output.update(self._move_truth(truth, transform))
-        return output
+        view = transform.at_resolution(*pixels.shape).apply_image(pixels)
+        for key in ("image", "image_teacher") if self.teacher_view else ("image",):
+            output[key] = torch.from_numpy(cv2.LUT(view, self.photometry.draw(rng)))[None]
+        return output | self._transform_truth(truth, transform)
 
     def _read_truth(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any]:
-        """The truth in source pixels: arrays; for masks those of the classes that are drawn, and the unknown ones."""
+        """The truth in source pixels; of masks only the classes that have an annotation, and the unknown ones."""
         if self.unit.task == "cls":
             labels = np.asarray(dataset_dict["labels"], np.float32)
             if labels.shape != (self.num_classes,):
@@ -166,16 +163,16 @@ class UnitMapper:
             unknown = dataset_dict.get("unknown_classes", ())
             drawn = {k: mask for k, mask in decode_drawn(dataset_dict).items() if k not in unknown}
             return {"drawn": drawn, "unknown": list(unknown)}
-        kept = [entry for entry in dataset_dict["annotations"] if not entry.get("iscrowd", 0)]
-        boxes = [BoxMode.convert(list(entry["bbox"]), entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in kept]
+        annotations = [entry for entry in dataset_dict["annotations"] if not entry.get("iscrowd", 0)]
+        boxes = [BoxMode.convert(list(entry["bbox"]), entry["bbox_mode"], BoxMode.XYXY_ABS) for entry in annotations]
         corners = np.asarray(boxes, np.float64).reshape(-1, 4)
         return {
             "boxes": corners,
             "centres": (corners[:, :2] + corners[:, 2:]) / 2,
-            "classes": np.asarray([entry["category_id"] for entry in kept], np.int64),
+            "classes": np.asarray([entry["category_id"] for entry in annotations], np.int64),
         }
 
-    def _move_truth(self, truth: Mapping[str, Any], transform: AffineTransform) -> dict[str, Any]:
+    def _transform_truth(self, truth: Mapping[str, Any], transform: AffineTransform) -> dict[str, Any]:
         """The truth of the view as the task's tensors."""
         mirror = self.mirror if transform.mirrored else np.arange(self.num_classes)
         if self.unit.task == "cls":
@@ -186,19 +183,5 @@ class UnitMapper:
                 masks[category] = transform.apply_segmentation(mask)
             masks[truth["unknown"]] = UNKNOWN  # outside of the image, too
             return {"masks": torch.from_numpy(masks[mirror])}
-        boxes, kept = move_boxes(transform, truth["boxes"])
-        return {"instances": make_instances(boxes[kept], mirror[truth["classes"]][kept], self.geometry.size)}
-
-
-def _view(transform: AffineTransform, picture: Picture) -> np.ndarray:
-    """The view of a picture, which may be smaller than the source that the transform is for."""
-    height, width = size = picture.pixels.shape
-    if size == transform.source_size:
-        return transform.apply_image(picture.pixels)
-    matrix = transform.matrix.copy()
-    matrix[:, :2] *= np.divide(transform.source_size, size)[::-1]  # x, y
-    return AffineTransform(matrix, transform.output_size, (height, width)).apply_image(picture.pixels)
-
-
-def _tensor(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(image[None])
+        boxes, visible = move_boxes(transform, truth["boxes"])
+        return {"instances": make_instances(boxes[visible], mirror[truth["classes"]][visible], self.geometry.size)}

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 
+from ..data.augmentation import Geometry
 from ..data.errors import DataError
-from ..data.transforms import Geometry
 from ..engine.precision import Precision
 from ..modeling import FoundationX
 from ..modeling.heads.contract import UnitClasses

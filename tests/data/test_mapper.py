@@ -10,12 +10,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from fx_d2.config import get_fx_cfg
+from fx_d2.data.augmentation import Geometry, Photometry
 from fx_d2.data.caching.reader import ImageReader
 from fx_d2.data.errors import DataError
 from fx_d2.data.mapper import UnitMapper, mirror_index
 from fx_d2.data.masks import decode_masks
-from fx_d2.data.photometry import Photometry
-from fx_d2.data.transforms import Geometry
 from fx_d2.phantoms.writing import write_dicom
 from fx_d2.schedule import Unit
 

@@ -16,7 +16,6 @@ import torch
 from fx_d2.config import cycle_passes, cycle_units, unit_metadata
 from fx_d2.data.caching.reader import ImageReader
 from fx_d2.data.mapper import UnitMapper
-from fx_d2.data.photometry import apply_table
 from fx_d2.data.pool import BatchLoader, Packed
 from fx_d2.engine.build import prepare
 from fx_d2.phantoms.writing import write_dicom
@@ -154,7 +153,7 @@ def _stages(mapper: UnitMapper, records: list[dict]) -> dict[str, Callable[[], o
         "view": lambda: [
             mapper.geometry.draw(rng, *picture.pixels.shape).apply_image(picture.pixels) for picture in pictures
         ],
-        "light": lambda: [apply_table(view, mapper.photometry.draw(rng)) for view in views for _ in range(2)],
+        "light": lambda: [cv2.LUT(view, mapper.photometry.draw(rng)) for view in views for _ in range(2)],
         "all": whole,
         "all and packed": pack,
     }
