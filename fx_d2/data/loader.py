@@ -6,11 +6,12 @@ processes, of training processes, or of where a run was resumed.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,12 @@ from torch.utils.data import BatchSampler, Dataset, Sampler
 from ..config import split_name
 from ..schedule import CycleSchedule, Unit
 from .errors import nearest
-from .few_shot import few_shot
 from .mapper import UnitMapper
 from .pool import BatchLoader
 
 # (unit, pass_index, position in the endless stream of that pass); see schedule.Slot.
 Key = tuple[Unit, int, int]
+UnitBatches = tuple[Unit, Iterator[list[dict[str, Any]]]]
 _ORDER, _VIEW = 0, 1
 
 
@@ -43,28 +44,21 @@ def epoch_order(seed: int, unit: Unit, pass_index: int, epoch: int, size: int) -
 
 
 class TrainingImages(Dataset):
-    """The training images of all units, addressed by :data:`Key`.
-
-    Args:
-        records: dataset dicts of each unit.
-        mappers: the mapper of each unit.
-        seed: 0 or more.
-    """
+    """The training images of all units, addressed by :data:`Key`."""
 
     def __init__(self, records: Mapping[Unit, list[dict]], mappers: Mapping[Unit, UnitMapper], seed: int) -> None:
         self.mappers = dict(mappers)
         self.seed = seed
         self.sizes = {unit: len(entries) for unit, entries in records.items()}
-        ends = np.cumsum(list(self.sizes.values())).tolist()
-        self.offsets = {unit: end - self.sizes[unit] for unit, end in zip(self.sizes, ends, strict=True)}
+        self.offsets = dict(zip(self.sizes, accumulate(self.sizes.values(), initial=0), strict=False))
         # Serialised: worker processes share one copy instead of each growing its own.
         self.records = DatasetFromList([entry for entries in records.values() for entry in entries], copy=False)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         unit, pass_index, position = key
         size = self.sizes[unit]
-        index = epoch_order(self.seed, unit, pass_index, position // size, size)[position % size]
-        record = self.records[self.offsets[unit] + int(index)]
+        index = int(epoch_order(self.seed, unit, pass_index, position // size, size)[position % size])
+        record = self.records[self.offsets[unit] + index]
         return self.mappers[unit](record, _generator(self.seed, unit, pass_index, position, _VIEW))
 
 
@@ -104,38 +98,11 @@ class CycleBatchSampler(Sampler[list[Key]]):
             yield [(slot.unit, slot.pass_index, position) for position in positions]
 
 
-class SplitLoader:
-    """The plain images of one split of several units, unit by unit through one pool of processes.
-
-    Starting a pool takes some tenths of a second, and while a unit is scored the images of the next one are read.
-    """
-
-    def __init__(self, cfg, records: Mapping[Unit, list[dict]]) -> None:
-        batches = {unit: self._batches(unit, len(entries), cfg.FX.EVAL.BATCH) for unit, entries in records.items()}
-        self.counts = {unit: len(own) for unit, own in batches.items()}
-        mappers = {unit: UnitMapper(cfg, unit, train=False) for unit in records}
-        self._loader = BatchLoader(_SplitImages(records, mappers), sum(batches.values(), []), *pool_options(cfg))
-
-    @staticmethod
-    def _batches(unit: Unit, images: int, size: int) -> list[list[tuple[Unit, int]]]:
-        """This process's contiguous part of a unit's images; it may be none."""
-        sampler = BatchSampler(InferenceSampler(images), size, drop_last=False)
-        return [[(unit, index) for index in indices] for indices in sampler]
-
-    def __iter__(self) -> Iterator[tuple[Unit, Iterator[list[dict[str, Any]]]]]:
-        """Each unit and its batches; what is not taken of them is passed over when the next unit is asked for."""
-        stream = iter(self._loader)
-        for unit, count in self.counts.items():
-            batches = islice(stream, count)
-            yield unit, batches
-            deque(batches, maxlen=0)
-
-
-class _SplitImages(Dataset):
+class _TestImages(Dataset):
     """The images of several units in the order of their records, addressed by unit and index."""
 
     def __init__(self, records: Mapping[Unit, list[dict]], mappers: Mapping[Unit, UnitMapper]) -> None:
-        self.records, self.mappers = dict(records), dict(mappers)
+        self.records, self.mappers = records, mappers
 
     def __getitem__(self, key: tuple[Unit, int]) -> dict[str, Any]:
         unit, index = key
@@ -143,7 +110,7 @@ class _SplitImages(Dataset):
 
 
 def pool_options(cfg) -> tuple[int, int, bool]:
-    """What a :class:`BatchLoader` takes beside keys and images; pinned memory is for a GPU."""
+    """The last arguments of a :class:`BatchLoader`: processes, batches ahead, and pinned memory for a GPU."""
     return cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.PREFETCH, cfg.MODEL.DEVICE.startswith("cuda")
 
 
@@ -163,12 +130,28 @@ def _read(unit: Unit, split: str) -> list[dict]:
 
 
 def training_records(cfg, unit: Unit) -> list[dict]:
-    """The training images of a unit: all, or ``DATASETS.FEW_SHOT`` of them.
+    """The training images of a unit: all, or ``DATASETS.FEW_SHOT`` of them, chosen by the seed.
 
     Raises:
-        ValueError: there is no training split, no image in it, or fewer than asked for.
+        ValueError: there is no training split, no image in it, or fewer than the key says.
     """
     return few_shot(_read(unit, "train"), cfg.DATASETS.FEW_SHOT, max(cfg.SEED, 0))
+
+
+def few_shot(records: list[dict], count: int, seed: int) -> list[dict]:
+    """``count`` of the records, in their order; all of them if ``count`` is 0.
+
+    An image's rank is a hash of seed and ``image_id``: the tasks of one dataset get the same images, and fewer images
+    are a part of more (3 of the 6, 6 of the 12).
+    """
+    if not count:
+        return records
+    if count > len(records):
+        unit = records[0].get("unit", "the unit")
+        raise ValueError(f"DATASETS.FEW_SHOT asks for {count} training images, {unit} has {len(records)}")
+    ids = [record["image_id"] for record in records]
+    chosen = set(sorted(ids, key=lambda image_id: hashlib.sha256(f"{seed}/{image_id}".encode()).digest())[:count])
+    return [record for record in records if record["image_id"] in chosen]
 
 
 def unit_sizes(units: Sequence[Unit], split: str = "train") -> dict[Unit, int]:
@@ -197,15 +180,34 @@ def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> Bat
 
 
 def spread(records: list[dict], limit: int) -> list[dict]:
-    """At most ``limit`` of the records, evenly spread over them; all where ``limit`` is 0."""
+    """At most ``limit`` of the records, evenly spread over them; all if ``limit`` is 0."""
     number = min(limit or len(records), len(records))
     return [records[i * len(records) // number] for i in range(number)]
 
 
-def build_test_loader(cfg, units: Sequence[Unit], split: str, limit: int = 0) -> SplitLoader:
-    """The plain images of a split of each unit in order, or ``limit`` of them; each process gets one contiguous part.
+def build_test_loader(cfg, units: Sequence[Unit], split: str, limit: int = 0) -> Iterator[UnitBatches]:
+    """Each unit and the batches of its plain images of a split in order, or of ``limit`` images.
+
+    Each process gets one contiguous part. One pool of processes serves all units: starting a pool takes some tenths of
+    a second, and while a unit is scored the images of the next one are read.
 
     Raises:
         ValueError: the split of a unit is missing or empty.
     """
-    return SplitLoader(cfg, {unit: spread(_read(unit, split), limit) for unit in units})
+    records = {unit: spread(_read(unit, split), limit) for unit in units}
+    mappers = {unit: UnitMapper(cfg, unit, train=False) for unit in units}
+    keys: list[list[tuple[Unit, int]]] = []
+    counts = {}
+    for unit, entries in records.items():
+        batches = list(BatchSampler(InferenceSampler(len(entries)), cfg.FX.EVAL.BATCH, drop_last=False))
+        keys += [[(unit, index) for index in indices] for indices in batches]
+        counts[unit] = len(batches)
+    return _split_by_unit(BatchLoader(_TestImages(records, mappers), keys, *pool_options(cfg)), counts)
+
+
+def _split_by_unit(loader: BatchLoader, counts: Mapping[Unit, int]) -> Iterator[UnitBatches]:
+    stream = iter(loader)
+    for unit, count in counts.items():
+        batches = islice(stream, count)
+        yield unit, batches
+        deque(batches, maxlen=0)  # skips what the caller left

@@ -9,7 +9,7 @@ import torch
 from fx_d2.config import get_fx_cfg
 from fx_d2.data import loader
 from fx_d2.data.mapper import make_instances
-from fx_d2.data.pool import BatchLoader, Packed
+from fx_d2.data.pool import BatchLoader, PackedBatch
 
 
 def entry(number):
@@ -21,7 +21,7 @@ def entry(number):
 
 def test_a_batch_arrives_as_it_was_sent():
     sent = [entry(number) for number in range(3)]
-    arrived = Packed.of(copy.deepcopy(sent)).unpack()
+    arrived = PackedBatch.pack(copy.deepcopy(sent)).unpack()
     for one, two in zip(sent, arrived, strict=True):
         assert one.keys() == two.keys() and one["content"] == two["content"]
         assert torch.equal(one["image"], two["image"])
@@ -32,7 +32,7 @@ def test_a_batch_arrives_as_it_was_sent():
 
 
 def test_a_batch_is_one_piece_of_memory_of_which_the_images_are_views():
-    packed = Packed.of([entry(number) for number in range(3)])
+    packed = PackedBatch.pack([entry(number) for number in range(3)])
     # Three images of 16 bytes and three times two labels of 4, which come first.
     assert packed.memory.dtype == torch.uint8 and packed.memory.shape == (3 * 16 + 3 * 2 * 4,)
     assert list(packed.layout.values()) == [(torch.float32, (3, 2)), (torch.uint8, (3, 1, 4, 4))]
@@ -44,18 +44,18 @@ def test_a_batch_is_one_piece_of_memory_of_which_the_images_are_views():
 
 
 def test_a_batch_without_a_tensor():
-    assert Packed.of([{"image_id": "a"}, {"image_id": "b"}]).unpack() == [{"image_id": "a"}, {"image_id": "b"}]
+    assert PackedBatch.pack([{"image_id": "a"}, {"image_id": "b"}]).unpack() == [{"image_id": "a"}, {"image_id": "b"}]
 
 
 def test_images_of_two_sizes_are_refused():
     with pytest.raises(RuntimeError, match="equal size"):
-        Packed.of([{"image": torch.zeros(1, 2, 2)}, {"image": torch.zeros(1, 3, 2)}])
+        PackedBatch.pack([{"image": torch.zeros(1, 2, 2)}, {"image": torch.zeros(1, 3, 2)}])
 
 
 def test_the_memory_is_pinned_and_nothing_else_changes(monkeypatch):
     pinned = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self.clone())
-    packed = Packed.of([entry(number) for number in range(2)])
+    packed = PackedBatch.pack([entry(number) for number in range(2)])
     moved = packed.pin_memory()
     assert len(pinned) == 1 and pinned[0] is packed.memory
     assert moved.entries is packed.entries and moved.entries[0]["content"] == (0, 0, 4, 4)

@@ -16,7 +16,7 @@ import torch
 from fx_d2.config import cycle_passes, cycle_units, unit_metadata
 from fx_d2.data.caching.reader import ImageReader
 from fx_d2.data.mapper import UnitMapper
-from fx_d2.data.pool import BatchLoader, Packed
+from fx_d2.data.pool import BatchLoader, PackedBatch
 from fx_d2.engine.build import prepare
 from fx_d2.phantoms.writing import write_dicom
 from fx_d2.schedule import Unit
@@ -146,7 +146,7 @@ def _stages(mapper: UnitMapper, records: list[dict]) -> dict[str, Callable[[], o
 
     def pack() -> bytes:
         """Stacking is timed, sending is not: the tensors go through shared memory."""
-        return pickle.dumps(Packed.of(whole()).entries)
+        return pickle.dumps(PackedBatch.pack(whole()).entries)
 
     return {
         "read": lambda: [mapper.read(record["file_name"]) for record in records],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fx_d2.config import cycle_passes, cycle_units
-from fx_d2.data.pool import Packed
+from fx_d2.data.pool import PackedBatch
 from fx_d2.engine.build import build_networks, build_precision, prepare
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import build_optimizer, clip_gradients
@@ -59,7 +59,7 @@ class Bench:
     def batch(self, unit: Unit) -> list[dict]:
         """As the loader gives it: for a GPU in pinned memory."""
         batch = random_batch(unit, self.student.classes[unit], self.cfg.INPUT.SIZE, self.batch_size)
-        return Packed.of(batch).pin_memory().unpack() if self.device.type == "cuda" else batch
+        return PackedBatch.pack(batch).pin_memory().unpack() if self.device.type == "cuda" else batch
 
     def lock(self, kind: Kind) -> None:
         """Flags of a pass, and where there are several processes what exchanges its gradients."""
