@@ -129,8 +129,8 @@ class UnitMapper:
             raise DataError(f"{name} ({self.unit}): {type(error).__name__}: {error}") from error
 
     def _map(self, dataset_dict: Mapping[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
-        picture = self.read(dataset_dict["file_name"])
-        pixels, (file_height, file_width) = picture.pixels, picture.size
+        image = self.read(dataset_dict["file_name"])
+        pixels, (file_height, file_width) = image.pixels, image.size
         # A record of findings may lack the size: tables do not give it, and opening every image for it takes hours.
         height, width = dataset_dict.get("height", file_height), dataset_dict.get("width", file_width)
         if (file_height, file_width) != (height, width):

@@ -1,4 +1,4 @@
-"""One decoded image as a file: what a process leaves that is killed while writing is never taken for an image."""
+"""One decoded image as a file. An incomplete file is never read as an image."""
 
 from __future__ import annotations
 
@@ -12,32 +12,27 @@ from pathlib import Path
 import numpy as np
 
 _MAGIC = b"FXD2IMG1"
-# Mark, key, height and width of the pixels, height and width of the image they were read from, checksum.
+# Magic, key, height and width of the pixels, height and width of the image in its file, checksum.
 _HEADER = struct.Struct("<8s16s5I")
 TEMPORARY = ".tmp"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image as it was read.
-
-    Attributes:
-        pixels: uint8 (h, w), perhaps reduced.
-        size: height and width (H, W) of the image in its file, which annotations refer to.
-    """
+class DecodedImage:
+    """An image as it was read: uint8 (h, w), perhaps reduced, and the (height, width) that annotations refer to."""
 
     pixels: np.ndarray
     size: tuple[int, int]
 
 
-def write_entry(path: Path, key: bytes, picture: Picture) -> int:
-    """Writes an entry under another name and moves it into place; returns its bytes.
+def write_entry(path: Path, key: bytes, image: DecodedImage) -> int:
+    """Writes an entry under a temporary name and moves it into place; returns its size in bytes.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    pixels = np.ascontiguousarray(picture.pixels)
-    header = _HEADER.pack(_MAGIC, key, *pixels.shape, *picture.size, zlib.crc32(pixels.data))
+    pixels = np.ascontiguousarray(image.pixels)
+    header = _HEADER.pack(_MAGIC, key, *pixels.shape, *image.size, zlib.crc32(pixels.data))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(TEMPORARY, dir=path.parent)
     try:
@@ -51,8 +46,8 @@ def write_entry(path: Path, key: bytes, picture: Picture) -> int:
     return len(header) + pixels.nbytes
 
 
-def read_entry(path: Path, key: bytes) -> Picture | None:
-    """An entry, or None where there is none or what is there is not whole.
+def read_entry(path: Path, key: bytes) -> DecodedImage | None:
+    """The image of an entry, or None if the entry is missing or damaged.
 
     Raises:
         OSError: the file is there but cannot be read.
@@ -65,7 +60,7 @@ def read_entry(path: Path, key: bytes) -> Picture | None:
         return None
     if len(header) < _HEADER.size:
         return None
-    magic, own_key, height, width, full_height, full_width, checksum = _HEADER.unpack(header)
-    if (magic, own_key, height * width) != (_MAGIC, key, data.size) or zlib.crc32(data.data) != checksum:
+    magic, stored_key, height, width, full_height, full_width, checksum = _HEADER.unpack(header)
+    if (magic, stored_key, height * width) != (_MAGIC, key, data.size) or zlib.crc32(data.data) != checksum:
         return None
-    return Picture(data.reshape(height, width), (full_height, full_width))
+    return DecodedImage(data.reshape(height, width), (full_height, full_width))

@@ -1,4 +1,4 @@
-"""Reads images for the mapper: reduced to a largest side if asked for, and decoded once where decoding is slow."""
+"""Reads images for the mapper: reduced to a largest side, and from the cache where decoding is slow."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ import platformdirs
 
 from ..formats.signatures import recognise
 from ..images import READING_VERSION, read_image, source_files
-from .entry import Picture
+from .entry import DecodedImage
 from .store import open_store
 
 MODES = ("auto", "all", "off")
 # Formats that cost much more to decode than to read back.
-_SLOW = ("dicom", "metaimage", "jsrt")
-_VARIABLE = "FX_D2_CACHE"
+_SLOW_FORMATS = ("dicom", "metaimage", "jsrt")
 
 
 def default_folder() -> Path:
     """``$FX_D2_CACHE``, or else the folder ``fx_d2`` in the user's cache folder of this platform."""
-    named = os.environ.get(_VARIABLE)
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("fx_d2")
+    folder = os.environ.get("FX_D2_CACHE")
+    return Path(folder).expanduser() if folder else platformdirs.user_cache_path("fx_d2")
 
 
 class ImageReader:
-    """Reads an image file to a :class:`Picture`.
+    """Reads an image file to a :class:`DecodedImage`.
 
     Args:
         side: images with a longer side than this many pixels are reduced to it by area averages; 0: never.
@@ -57,8 +56,8 @@ class ImageReader:
         folder = Path(cache.DIR).expanduser() if cache.DIR else None
         return cls(cfg.INPUT.READ_SIDE, cache.MODE, folder, int(cache.MAX_GB * 1e9))
 
-    def __call__(self, path: str | Path) -> Picture:
-        """Reads an image, from the cache if it is there and the file has not changed since.
+    def __call__(self, path: str | Path) -> DecodedImage:
+        """Reads an image, from the cache if the file has not changed since.
 
         Raises:
             DataError: as :func:`fx_d2.data.images.read_image`.
@@ -66,27 +65,25 @@ class ImageReader:
         path = Path(path)
         if self.store is None or (key := self._key(path)) is None:
             return self._read(path)
-        picture = self.store.get(key)
-        if picture is None:
-            picture = self._read(path)
-            # A file that changed meanwhile, or that is only the header of another, is not what the key says.
-            if self._is_slow(path) and self._key(path) == key and len(source_files(path)) == 1:
-                self.store.put(key, picture)
-        return picture
+        image = self.store.get(key)
+        if image is None:
+            image = self._read(path)
+            cached = self.mode == "all" or recognise(path) in _SLOW_FORMATS
+            # The key does not describe a file that changed meanwhile, or one whose pixels are in another file.
+            if cached and self._key(path) == key and len(source_files(path)) == 1:
+                self.store.put(key, image)
+        return image
 
-    def _read(self, path: Path) -> Picture:
+    def _read(self, path: Path) -> DecodedImage:
         pixels = read_image(path)
         size = pixels.shape
         if self.side and max(size) > self.side:
             height, width = (max(1, round(length * self.side / max(size))) for length in size)
             pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-        return Picture(pixels, size)
-
-    def _is_slow(self, path: Path) -> bool:
-        return self.mode == "all" or recognise(path) in _SLOW
+        return DecodedImage(pixels, size)
 
     def _key(self, path: Path) -> bytes | None:
-        """16 bytes of all that the pixels depend on; None where the file cannot be asked (reading says why)."""
+        """16 bytes of all that the pixels depend on; None if the file cannot be accessed (reading it says why)."""
         try:
             status = path.stat()
         except OSError:

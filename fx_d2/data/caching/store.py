@@ -8,27 +8,26 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
-from .entry import TEMPORARY, Picture, read_entry, write_entry
+from .entry import TEMPORARY, DecodedImage, read_entry, write_entry
 
 logger = logging.getLogger(__name__)
 
-# A process scans the whole folder after it has written this share of the bound. Above the high mark the entries
-# that were used least recently go until the low mark; twenty processes cannot pass the bound between two scans.
+# A process scans the folder each time it has written this share of the bound. Above the high mark it evicts the least
+# recently used entries down to the low mark. Twenty processes cannot exceed the bound between two scans.
 _SCAN_EVERY = 0.005
 _HIGH, _LOW = 0.9, 0.8
-# Free space that is left to others, in bytes and as share of the disk.
+# Free space to leave on the disk, in bytes and as share of the disk.
 _RESERVE, _RESERVE_SHARE = 1 << 30, 0.02
-# An entry counts as used again after this many seconds: one note of it is enough.
+# An entry's time of use is updated at most once in this many seconds.
 _TOUCH = 60.0
-# Files of processes that died while writing.
+# Age in seconds at which a temporary file is taken for that of a process that died while writing.
 _STALE = 3600.0
 
-# Kinds of messages.
+# Kinds of messages, as bits.
 _OPEN, _FULL, _CLOSED = 1, 2, 4
 _NO_MORE = (
     "it takes no more images (%s), so they are decoded each time. Set INPUT.CACHE.DIR to a folder with room, or "
@@ -40,13 +39,6 @@ _TOO_SMALL = (
 )
 
 
-@dataclass(frozen=True)
-class _Entry:
-    path: Path
-    used: float
-    size: int
-
-
 @lru_cache
 def open_store(folder: Path, max_bytes: int) -> CacheStore:
     """The one store of a process on a folder, so that its readers count and warn together."""
@@ -56,11 +48,11 @@ def open_store(folder: Path, max_bytes: int) -> CacheStore:
 class CacheStore:
     """Entries by key. Every process has its own object on the same folder; no lock is needed.
 
-    Entries appear by renaming and vanish by removal: a reader has either the whole of one or none. Two processes that
-    shrink the folder at once remove the same entries.
+    Entries appear by renaming, so a reader gets a whole one or none. Two processes that evict at once remove the same
+    entries.
 
     Args:
-        folder: made when something is first written.
+        folder: created at the first write.
         max_bytes: bound of all entries together.
     """
 
@@ -68,58 +60,51 @@ class CacheStore:
         self.folder = folder
         self.max_bytes = max_bytes
         self._written = math.inf  # bytes written since the last scan; infinity: none yet
-        # What was logged, shared with the processes that are forked from this one: every pool of workers would log it
-        # again. Once it is logged that the folder takes nothing more, none of them tries.
+        # The kinds of messages logged so far, shared with forked workers: each pool would repeat them. After _CLOSED
+        # no process writes any more.
         self._logged = RawValue("B", 0)
 
     def __reduce__(self) -> tuple:
-        """Copies for other processes are their one store of this folder, too."""
+        """Unpickles to the one store of the receiving process."""
         return open_store, (self.folder, self.max_bytes)
 
     def usage(self) -> tuple[int, int]:
-        """Number of entries and their bytes.
+        """Number of entries and their bytes."""
+        entries = self._scan() if self.folder.exists() else []
+        return len(entries), sum(size for _, size, _ in entries)
 
-        Raises:
-            OSError: the folder cannot be read.
-        """
-        sizes = [entry.size for entry in self._scan()] if self.folder.exists() else []
-        return len(sizes), sum(sizes)
-
-    def get(self, key: bytes) -> Picture | None:
+    def get(self, key: bytes) -> DecodedImage | None:
         """The image under a key, or None. A damaged entry is removed."""
-        path, picture = self._path(key), None
-        with suppress(OSError):  # gone between two calls, or a folder that may only be read
-            picture = read_entry(path, key)
-            if picture is None:
+        path, image = self._path(key), None
+        with suppress(OSError):  # removed between two calls, or a read-only folder
+            image = read_entry(path, key)
+            if image is None:
                 path.unlink(missing_ok=True)
             elif time.time() - path.stat().st_mtime > _TOUCH:
                 os.utime(path)
-        return picture
+        return image
 
-    def put(self, key: bytes, picture: Picture) -> None:
-        """Keeps an image. Where that fails there is one warning, and nothing more is kept in this run."""
-        if self._logged.value & _CLOSED or picture.pixels.nbytes > self.max_bytes * _LOW:
+    def put(self, key: bytes, image: DecodedImage) -> None:
+        """Stores an image. If that fails, one warning is logged and nothing more is stored in this run."""
+        if self._logged.value & _CLOSED or image.pixels.nbytes > self.max_bytes * _LOW:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._log_once(_OPEN, logging.INFO, "up to %.1f GB of decoded images are kept", self.max_bytes / 1e9)
             if self._written > _SCAN_EVERY * self.max_bytes:
-                self.shrink(picture.pixels.nbytes)
-            self._written += write_entry(self._path(key), key, picture)
+                self.evict(image.pixels.nbytes)
+            self._written += write_entry(self._path(key), key, image)
         except OSError as error:
             self._log_once(_CLOSED, logging.WARNING, _NO_MORE, error.strerror or error)
 
-    def shrink(self, extra: int = 0) -> None:
-        """Scans the folder and removes the least recently used entries if it is nearly full.
-
-        Args:
-            extra: bytes about to be written.
+    def evict(self, extra: int = 0) -> None:
+        """Removes the least recently used entries if the folder is nearly full with ``extra`` bytes more.
 
         Raises:
             OSError: the folder cannot be read, or the disk has no room for a cache.
         """
         entries = self._scan()
-        total = sum(entry.size for entry in entries)
+        total = sum(size for _, size, _ in entries)
         disk = shutil.disk_usage(self.folder)
         room = total + disk.free - max(_RESERVE, int(_RESERVE_SHARE * disk.total))
         bound = min(self.max_bytes, room)
@@ -127,20 +112,20 @@ class CacheStore:
             raise OSError(f"no room: {disk.free / 1e9:.1f} GB are free on its disk")
         if total + extra > _HIGH * bound:
             self._log_once(_FULL, logging.WARNING, _TOO_SMALL, bound / 1e9)
-            for entry in sorted(entries, key=lambda entry: entry.used):
+            for _, size, path in sorted(entries):
                 if total + extra <= _LOW * bound:
                     break
                 with suppress(FileNotFoundError):
-                    entry.path.unlink()
-                total -= entry.size
+                    os.unlink(path)
+                total -= size
         self._written = 0
 
     def _path(self, key: bytes) -> Path:
         name = key.hex()
         return self.folder / name[:2] / name[2:]
 
-    def _scan(self) -> list[_Entry]:
-        """All entries; what others leave behind that died while writing is removed."""
+    def _scan(self) -> list[tuple[float, int, str]]:
+        """Time of last use, size and path of all entries; removes stale temporary files."""
         entries, now = [], time.time()
         for folder in os.scandir(self.folder):
             if not folder.is_dir() or len(folder.name) != 2:
@@ -149,13 +134,12 @@ class CacheStore:
                 with suppress(FileNotFoundError):
                     status = file.stat()
                     if not file.name.endswith(TEMPORARY):
-                        entries.append(_Entry(Path(file.path), status.st_mtime, status.st_size))
-                    elif now - status.st_mtime > _STALE:  # younger ones are being written, each by another process
-                        Path(file.path).unlink()
+                        entries.append((status.st_mtime, status.st_size, file.path))
+                    elif now - status.st_mtime > _STALE:  # another process may still be writing a younger one
+                        os.unlink(file)
         return entries
 
-    def _log_once(self, what: int, level: int, text: str, value: object) -> None:
-        """Logs one kind of message once."""
-        if not self._logged.value & what:
-            self._logged.value |= what
+    def _log_once(self, kind: int, level: int, text: str, value: object) -> None:
+        if not self._logged.value & kind:
+            self._logged.value |= kind
             logger.log(level, "image cache %s: " + text, self.folder, value)

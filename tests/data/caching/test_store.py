@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fx_d2.data.caching.entry import Picture, read_entry, write_entry
+from fx_d2.data.caching.entry import DecodedImage, read_entry, write_entry
 from fx_d2.data.caching.store import CacheStore
 
 KEYS = [bytes([number]) * 16 for number in range(64)]
 HEADER = 44
 
 
-def picture(number: int, side: int = 20) -> Picture:
+def picture(number: int, side: int = 20) -> DecodedImage:
     pixels = np.random.default_rng(number).integers(0, 256, (side, side + 1), dtype=np.uint8)
-    return Picture(pixels, (side * 2, side * 3))
+    return DecodedImage(pixels, (side * 2, side * 3))
 
 
-def same(one: Picture | None, other: Picture) -> bool:
+def same(one: DecodedImage | None, other: DecodedImage) -> bool:
     return one is not None and np.array_equal(one.pixels, other.pixels) and one.size == other.size
 
 
@@ -110,7 +110,7 @@ def test_a_process_that_dies_while_writing_leaves_nothing_that_counts(tmp_path):
     store.put(KEYS[0], picture(0))
     assert same(store.get(KEYS[0]), picture(0)) and left.exists()  # it may belong to a process that is writing
     age(left, 7200)
-    CacheStore(tmp_path, 10**6).shrink()
+    CacheStore(tmp_path, 10**6).evict()
     assert not left.exists() and same(store.get(KEYS[0]), picture(0))
 
 
@@ -213,6 +213,6 @@ def test_a_full_cache_says_so_once(tmp_path, caplog):
 
 def test_entries_hold_any_shape(tmp_path):
     for number, shape in enumerate([(1, 1), (1, 7), (300, 2)]):
-        entry = Picture(np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)[::-1], (9, 8))
+        entry = DecodedImage(np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)[::-1], (9, 8))
         assert write_entry(tmp_path / "x", KEYS[number], entry) == (tmp_path / "x").stat().st_size
         assert same(read_entry(tmp_path / "x", KEYS[number]), entry)
