@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,12 +22,11 @@ _CHUNK = 300_000
 
 
 class Statistic(Protocol):
-    """Metrics (:attr:`names`) as a function of image weights."""
+    """Image weights (b, N) -> metrics (b, len(names)), NaN where undefined."""
 
     names: list[str]
 
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
-        """(b, N) weights -> (b, len(names)), NaN where undefined."""
+    def __call__(self, weights: np.ndarray, /) -> np.ndarray: ...
 
 
 def replicates(patients: np.ndarray, count: int, seed: int) -> Iterator[np.ndarray]:
@@ -47,13 +46,13 @@ def replicates(patients: np.ndarray, count: int, seed: int) -> Iterator[np.ndarr
         yield np.take(times.astype(np.int16), patients, axis=1)
 
 
-def percentiles(values: np.ndarray, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of the defined replicates; None without any."""
+def percentile_interval(values: np.ndarray, confidence: float) -> dict[str, Any]:
+    """``low``, ``high`` and ``method`` of the interval over the defined replicates; empty without any."""
     defined = values[~np.isnan(values)]
     if not len(defined):
-        return None
+        return {}
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    return {"low": float(low), "high": float(high), "method": METHOD}
 
 
 def add_bootstrap_intervals(
@@ -82,10 +81,9 @@ def add_bootstrap_intervals(
                 inside = np.isin(np.arange(len(score.classes)), members)
                 samples[f"{metric}_{name}"] = mean_over_classes(values, inside & defined)
     for name, sample in samples.items():
-        estimate = score.estimates[name]
-        interval = None if estimate.value is None else percentiles(sample, options.confidence)
-        if interval is not None:
-            score.estimates[name] = replace(estimate, low=interval[0], high=interval[1], method=METHOD)
+        interval = percentile_interval(sample, options.confidence)
+        if interval and score.estimates[name].value is not None:
+            score.estimates[name] = replace(score.estimates[name], **interval)
             score.replicates[name] = sample
 
 

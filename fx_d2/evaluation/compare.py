@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.errors import DataError
-from .bootstrap import METHOD, percentiles
+from .bootstrap import percentile_interval
 from .estimates import UnitScore
 from .roc import delong_p
 from .tables import BoxTable, FindingTable, MaskTable, Options, Table
@@ -46,9 +46,9 @@ def _difference(first: UnitScore, second: UnitScore, metric: str, options: Optio
     row["difference"] = a.value - b.value
     if metric in first.replicates and metric in second.replicates:
         differences = first.replicates[metric] - second.replicates[metric]
-        interval = percentiles(differences, options.confidence)
-        if interval is not None:
-            row.update(low=interval[0], high=interval[1], p_value=bootstrap_p(differences), method=METHOD)
+        interval = percentile_interval(differences, options.confidence)
+        if interval:
+            row.update(interval, p_value=bootstrap_p(differences))
     return row
 
 

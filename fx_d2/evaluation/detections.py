@@ -15,7 +15,7 @@ from .tables import BoxTable, ImageRow, Options, patients_of
 
 # Metric -> rows of IOU_THRESHOLDS that it averages.
 METRICS = {"AP": slice(1, None), "AP50": slice(1, 2), "AP75": slice(6, 7), "AP40": slice(0, 1)}
-SIZES = {"s": "small", "m": "medium", "l": "large"}
+SIZES = {"": "", "s": "small ", "m": "medium ", "l": "large "}
 # False positives per image at which LUNA16 and its followers read the sensitivity.
 FROC_RATES = np.array([0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 FROC_METRICS = ["FROC", *(f"Sensitivity@{rate:g}" for rate in FROC_RATES)]
@@ -50,58 +50,43 @@ def score_regions(
     Args:
         options: adds ``APs``, ``APm``, ``APl`` (COCO's sizes), intervals and, for boxes, the FROC analysis.
     """
-    thing = "box" if truth.kind == "bbox" else "region"
+    noun = "box" if truth.kind == "bbox" else "region"
     areas = [""] if options is None else list(AREAS)
     values = precision(truth, predictions, len(images), len(classes), areas)
-    counts = _count_truths(truth, len(classes), "")
-    per_class = {
-        metric: _class_means(values[rows, :, :, 0], counts, f"no true {thing}") for metric, rows in METRICS.items()
-    }
-    for number, size in enumerate(areas[1:], start=1):
-        counts = _count_truths(truth, len(classes), size)
-        reason = f"no {SIZES[size]} true {thing}"
-        per_class[f"AP{size}"] = _class_means(values[1:, :, :, number], counts, reason)
+    metrics = [(metric, rows, "") for metric, rows in METRICS.items()]
+    metrics += [(f"AP{size}", METRICS["AP"], size) for size in areas[1:]]
+    per_class = {}
+    for metric, rows, size in metrics:
+        low, high = AREAS[size]
+        counted = (truth.values == 0) & (truth.areas >= low) & (truth.areas <= high)  # an edge belongs to both sizes
+        counts = np.bincount(truth.categories[counted], minlength=len(classes)).tolist()
+        columns = np.moveaxis(values[rows, :, :, areas.index(size)], 2, 0)
+        means = [column.mean() if (column > -1).all() else None for column in columns]
+        reason = f"no {SIZES[size]}true {noun}"
+        per_class[metric] = [Estimate.of(mean, reason, count) for mean, count in zip(means, counts, strict=True)]
     score = UnitScore(classes)
     score.add(per_class)
     if options is not None:
         thresholds = np.append(IOU_THRESHOLDS, options.froc_iou)
         ranked = rank_detections(truth, predictions, len(images), len(classes), thresholds)
-        statistic = DetectionStatistic(ranked, classes, froc=thing == "box")
+        statistic = DetectionStatistic(ranked, classes, froc=noun == "box")
         patients = patients_of(images)
         score.details.update(images=len(images), patients=int(patients.max()) + 1)
         score.details["regions"] = {
-            label: {
-                "truths": int(r.truths.sum()),
-                "images_with": int((r.truths > 0).sum()),
-                "detections": len(r.images),
-            }
-            for label, r in zip(classes, ranked, strict=True)
+            name: {"truths": int(r.truths.sum()), "images_with": int((r.truths > 0).sum()), "detections": len(r.images)}
+            for name, r in zip(classes, ranked, strict=True)
         }
-        if thing == "box":
+        if noun == "box":
             _add_froc(score, statistic, len(images))
         add_bootstrap_intervals(score, statistic, patients, options)
     return score
-
-
-def _count_truths(truth: RegionSet, classes: int, size: str) -> list[int]:
-    """True regions (no crowds) of every class and of one of COCO's sizes, whose edges belong to both."""
-    low, high = AREAS[size]
-    counted = (truth.values == 0) & (truth.areas >= low) & (truth.areas <= high)
-    return np.bincount(truth.categories[counted], minlength=classes).tolist()
-
-
-def _class_means(values: np.ndarray, counts: list[int], reason: str) -> list[Estimate]:
-    """(T, R, K) precision -> the mean of every class; -1 is undefined."""
-    columns = np.moveaxis(values, 2, 0)
-    means = [column.mean() if (column > -1).all() else None for column in columns]
-    return [Estimate.of(mean, reason, count) for mean, count in zip(means, counts, strict=True)]
 
 
 class DetectionStatistic:
     """(b, N) weights -> (b, S) metrics of all classes in the order of :attr:`names`; NaN is undefined."""
 
     def __init__(self, ranked: list[RankedDetections], classes: tuple[str, ...], froc: bool = True) -> None:
-        self.ranked, self.classes, self.froc = ranked, classes, froc
+        self.ranked, self.froc = ranked, froc
         metrics = [*METRICS, *(FROC_METRICS if froc else [])]
         self.names = [f"{metric}/{name}" for name in classes for metric in metrics]
 
@@ -119,7 +104,7 @@ class DetectionStatistic:
 
 def _add_froc(score: UnitScore, statistic: DetectionStatistic, images: int) -> None:
     values = dict(zip(statistic.names, statistic(np.ones((1, images), np.int16))[0].tolist(), strict=True))
-    classes = list(zip(statistic.classes, statistic.ranked, strict=True))
+    classes = list(zip(score.classes, statistic.ranked, strict=True))
     per_class = {
         metric: [Estimate.of(values[f"{metric}/{name}"], "no true box", int(r.truths.sum())) for name, r in classes]
         for metric in FROC_METRICS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,8 @@ class BoxEvaluator(UnitEvaluator):
         return score_boxes(self.table, self.options)
 
 
-@dataclass(frozen=True)
-class MaskTruth:
-    """The annotated classes of one image, each bool (H, W), and the image with its spacing and unknown classes."""
-
-    masks: dict[int, np.ndarray]
-    image: ImageRow
+# The annotated classes of one image, each bool (H, W), and the image with its spacing.
+MaskTruth = tuple[dict[int, np.ndarray], ImageRow]
 
 
 class MaskEvaluator(UnitEvaluator):
@@ -99,10 +95,10 @@ class MaskEvaluator(UnitEvaluator):
         image = ImageRow.from_record(record)
         if self.options is not None and image.spacing is None and Path(record["file_name"]).is_file():
             image = replace(image, spacing=pixel_spacing(record["file_name"]))  # from a DICOM or MetaImage header
-        return MaskTruth(decode_drawn(record), image)
+        return decode_drawn(record), image
 
     def measure(self, record: dict, output: Mapping, truth: MaskTruth) -> MaskMeasure:
-        probabilities = output["masks"].detach()
+        (masks, image), probabilities = truth, output["masks"].detach()
         expected = (len(self.classes), record["height"], record["width"])
         if tuple(probabilities.shape) != expected:
             raise self.prediction_error(record, f"masks of shape {tuple(probabilities.shape)}, expected {expected}")
@@ -113,30 +109,24 @@ class MaskEvaluator(UnitEvaluator):
         counts = predicted.new_zeros((len(self.classes), 3), dtype=torch.int64)
         for category, channel in enumerate(predicted):  # 16 times as fast as a sum over all channels
             counts[category, 1] = channel.count_nonzero()
-            if category in truth.masks:
-                inside = torch.from_numpy(truth.masks[category]).to(channel.device)
+            if category in masks:
+                inside = torch.from_numpy(masks[category]).to(channel.device)
                 counts[category, 0], counts[category, 2] = (channel & inside).count_nonzero(), inside.count_nonzero()
-        counts[list(truth.image.unknown_classes)] = UNKNOWN_COUNTS
-        measure = MaskMeasure(truth.image, counts.cpu().numpy())
-        if self.options is not None:
-            self._add_regions(measure, truth, probabilities, self.options.distances)
-        return measure
-
-    def _add_regions(
-        self, measure: MaskMeasure, truth: MaskTruth, probabilities: torch.Tensor, distances: bool
-    ) -> None:
-        """Regions and distances; one channel at a time, since a large image may have many."""
+        counts[list(image.unknown_classes)] = UNKNOWN_COUNTS
+        measure = MaskMeasure(image, counts.cpu().numpy())
+        if self.options is None:
+            return measure
         measure.distances = np.full((len(self.classes), len(DISTANCES)), np.nan)
         for category, (_, predicted_pixels, true_pixels) in enumerate(measure.counts):
+            # One channel on the CPU at a time, since a large image may have many.
             if true_pixels > 0:
-                measure.truth.extend(split_regions(truth.masks[category], category))
+                measure.truth.extend(split_regions(masks[category], category))
             if predicted_pixels > 0:
-                channel = probabilities[category]
-                predicted = (channel >= MASK_THRESHOLD).cpu().numpy()
-                measure.predictions.extend(split_regions(predicted, category, channel.float().cpu().numpy()))
-                if true_pixels > 0 and distances:
-                    values = mask_distances(predicted, truth.masks[category], measure.image.spacing)
-                    measure.distances[category] = values
+                inside, probability = predicted[category].cpu().numpy(), probabilities[category].float().cpu().numpy()
+                measure.predictions.extend(split_regions(inside, category, probability))
+                if true_pixels > 0 and self.options.distances:
+                    measure.distances[category] = mask_distances(inside, masks[category], image.spacing)
+        return measure
 
     def summarise(self, measured: list[MaskMeasure]) -> UnitScore:
         if self.options is not None:

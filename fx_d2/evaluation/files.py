@@ -84,9 +84,10 @@ def read_table(root: str | Path, model: str, unit: str, split: str, exclusive: b
     path, task = table_path(root, model, unit, split), unit.rpartition("/")[2]
     if task == "cls":
         return _read_scores(path, exclusive)
-    images, classes, annotations = _read_ground_truth(table_path(root, "truth", unit, split))
+    keys = ["bbox", "score"] if task == "box" else ["segmentation"]
+    images, classes, annotations = _read_ground_truth(table_path(root, "truth", unit, split), keys[:1])
     results = _read_json(path)
-    _check_rows(path, results, len(images), len(classes))
+    _check_rows(path, results, len(images), len(classes), keys)
     if task == "box":
         truth = as_rows(
             ([a["image_id"] - 1, *a["bbox"], a["category_id"] - 1, a.get("iscrowd", 0)] for a in annotations), 7
@@ -176,7 +177,7 @@ def _ground_truth(table: BoxTable | MaskTable) -> dict[str, Any]:
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def _read_ground_truth(path: Path) -> tuple[list[ImageRow], tuple[str, ...], list[dict]]:
+def _read_ground_truth(path: Path, keys: list[str]) -> tuple[list[ImageRow], tuple[str, ...], list[dict]]:
     stored = _read_json(path)
     try:
         if [image["id"] for image in stored["images"]] != list(range(1, len(stored["images"]) + 1)):
@@ -193,18 +194,20 @@ def _read_ground_truth(path: Path) -> tuple[list[ImageRow], tuple[str, ...], lis
             for image in stored["images"]
         ]
         classes = tuple(category["name"] for category in stored["categories"])
-        _check_rows(path, stored["annotations"], len(images), len(classes))
+        _check_rows(path, stored["annotations"], len(images), len(classes), keys)
         return images, classes, stored["annotations"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: not a COCO file of this evaluation, {error!r} is missing") from None
 
 
-def _check_rows(path: Path, rows: Any, images: int, classes: int) -> None:
+def _check_rows(path: Path, rows: Any, images: int, classes: int, keys: list[str]) -> None:
     if not isinstance(rows, list):
         raise DataError(f"{path}: a list of COCO rows is expected")
     for number, row in enumerate(rows):
         if not (1 <= row.get("image_id", 0) <= images and 1 <= row.get("category_id", 0) <= classes):
             raise DataError(f"{path}, row {number}: no such image or category in the ground truth: {str(row)[:80]}")
+        if not all(key in row for key in keys):
+            raise DataError(f"{path}, row {number}: {' and '.join(keys)} are needed: {str(row)[:80]}")
 
 
 def _write_rows(path: Path, rows: Iterable[dict]) -> None:

@@ -27,11 +27,18 @@ class FindingStatistic:
         ]
         pooled = tuple(np.concatenate(parts) for parts in zip(*columns, strict=True))
         self.ranked = [
-            RankedScores.sort(labels, scores, images) if labels.any() and not labels.all() else None
+            RankedScores(labels, scores, images) if labels.any() and not labels.all() else None
             for labels, scores, images in [*columns, pooled]
         ]
-        self.cells = _confusion_cells(table, np.array([thresholds[name]["threshold"] for name in table.classes], float))
-        self.top = _top_predictions(table) if table.exclusive else None
+        positive, negative = table.labels == 1, table.labels == 0
+        predicted = table.scores >= np.array([thresholds[name]["threshold"] for name in table.classes], float)
+        cells = [positive & predicted, positive & ~predicted, negative & predicted, negative & ~predicted]
+        # (N, 4 K): 1 in the cell of the confusion table into which an image falls; unknown labels in none.
+        self.cells = np.stack(cells, axis=2).reshape(len(positive), -1).astype(np.float32)
+        # (N, 2): 1 where the highest score is the true class's, 1 where the image is labelled.
+        labelled = positive.any(axis=1)
+        correct = labelled & (positive.argmax(axis=1) == table.scores.argmax(axis=1))
+        self.accuracy_cells = np.stack([correct, labelled], axis=1).astype(np.float64) if table.exclusive else None
         self.names = [
             *(f"{area}/{name}" for name in table.classes for area in AREAS),
             *(f"{area}_micro" for area in AREAS),
@@ -46,8 +53,8 @@ class FindingStatistic:
         tp, fn, fp, tn = np.moveaxis(self.confusion(weights), 2, 0)
         rates = [ratio(tp, tp + fn), ratio(tn, tn + fp), ratio(tp, tp + fp), ratio(tn, tn + fn), _f1(tp, fn, fp)]
         columns = [*areas, *rates, _f1(tp.sum(1), fn.sum(1), fp.sum(1))[:, None]]
-        if self.top is not None:
-            correct, labelled = np.moveaxis(weights.astype(np.float64) @ self.top, 1, 0)
+        if self.accuracy_cells is not None:
+            correct, labelled = np.moveaxis(weights.astype(np.float64) @ self.accuracy_cells, 1, 0)
             columns.append(ratio(correct, labelled)[:, None])
         return np.concatenate(columns, axis=1)
 
@@ -60,18 +67,3 @@ class FindingStatistic:
 
 def _f1(tp: np.ndarray, fn: np.ndarray, fp: np.ndarray) -> np.ndarray:
     return ratio(np.where(tp + fn > 0, 2 * tp, np.nan), 2 * tp + fp + fn)
-
-
-def _confusion_cells(table: FindingTable, thresholds: np.ndarray) -> np.ndarray:
-    """(N, 4 K) float32: 1 in the cell of the confusion table into which an image falls; unknown labels in none."""
-    positive, negative, called = table.labels == 1, table.labels == 0, table.scores >= thresholds
-    cells = np.stack([positive & called, positive & ~called, negative & called, negative & ~called], axis=2)
-    return cells.reshape(len(cells), -1).astype(np.float32)
-
-
-def _top_predictions(table: FindingTable) -> np.ndarray:
-    """(N, 2) float64: 1 where the highest score is the true class's, 1 where the image is labelled."""
-    positive = table.labels == 1
-    labelled = positive.any(axis=1)
-    correct = labelled & (positive.argmax(axis=1) == table.scores.argmax(axis=1))
-    return np.stack([correct, labelled], axis=1).astype(np.float64)

@@ -10,10 +10,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from .bootstrap import add_bootstrap_intervals
-from .calibration import expected_calibration_error, reliability
 from .estimates import Estimate, UnitScore, mean_or_none
 from .finding_statistic import AREAS, FindingStatistic
-from .operating import Thresholds, default_thresholds
+from .operating import Thresholds, default_thresholds, expected_calibration_error, reliability
 from .roc import delong_interval, roc_points
 from .tables import FindingTable, Options, patients_of
 
@@ -97,10 +96,9 @@ def score_findings(
 
 def _estimate_area(metric: Callable[..., float], labels: np.ndarray, scores: np.ndarray) -> Estimate:
     """The metric of one class; undefined unless both outcomes occur."""
-    if labels.any() and not labels.all():
-        return Estimate(float(metric(labels, scores)), count=len(labels))
+    value = metric(labels, scores) if labels.any() and not labels.all() else None
     reason = _NO_LABEL if not len(labels) else _NO_NEGATIVE if labels.any() else _NO_POSITIVE
-    return Estimate(None, reason=reason, count=len(labels))
+    return Estimate.of(value, reason, len(labels))
 
 
 def _add_rates(score: UnitScore, values: dict[str, float], columns: list[Column]) -> None:

@@ -78,10 +78,10 @@ class RankedDetections:
         The threshold is the lowest score at which the rate still holds; detections of equal score are called together.
         """
         hits = np.flatnonzero(self.outcome[t] == HIT)
-        gained = np.take(weights, self.images[hits], axis=1).astype(np.float64)
+        hit_weights = np.take(weights, self.images[hits], axis=1).astype(np.float64)
         false = self._false_positives(t, weights, hits)
         allowed = rates * weights.sum(axis=1, dtype=np.float64)[:, None]
-        within = [(gained * (false <= allowed[:, [r]] + 1e-9)).sum(axis=1) for r in range(len(rates))]
+        within = [(hit_weights * (false <= allowed[:, [r]] + 1e-9)).sum(axis=1) for r in range(len(rates))]
         return ratio(np.stack(within, axis=1), (weights.astype(np.float64) @ self.truths)[:, None])
 
     def froc_curve(self, t: int, limit: int = 200) -> dict[str, list[float]]:

@@ -1,6 +1,8 @@
-"""Operating points: the score from which a finding is called, chosen on validation, applied to the test images."""
+"""Operating points, the score from which a finding is called, chosen on validation; calibration of the scores."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from .roc import counts_at_thresholds
 from .tables import FindingTable
@@ -30,19 +32,51 @@ def choose_thresholds(table: FindingTable, criterion: str, split: str) -> Thresh
     """
     if criterion not in CRITERIA:
         raise ValueError(f"unknown criterion {criterion!r} of an operating point; there are {', '.join(CRITERIA)}")
-    chosen: Thresholds = {}
+    points: Thresholds = {}
     for index, name in enumerate(table.classes):
         labels, scores = table.known_labels(index)
         if labels.all() or not labels.any():
             missing = "without" if labels.any() else "with"
-            chosen.update(default_thresholds((name,), f"no {split} image {missing} the finding"))
+            points.update(default_thresholds((name,), f"no {split} image {missing} the finding"))
             continue
-        thresholds, tp, called = counts_at_thresholds(labels, scores)
+        thresholds, tp, predicted = counts_at_thresholds(labels, scores)
         positives = labels.sum()
-        if criterion == "f1":
-            quality = 2 * tp / (called + positives)
-        else:
-            quality = tp / positives - (called - tp) / (len(labels) - positives)
+        quality = 2 * tp / (predicted + positives)
+        if criterion == "youden":
+            quality = tp / positives - (predicted - tp) / (len(labels) - positives)
         best = float(thresholds[quality.argmax()])
-        chosen[name] = {"threshold": best, "source": f"{criterion} on the {split} split"}
-    return chosen
+        points[name] = {"threshold": best, "source": f"{criterion} on the {split} split"}
+    return points
+
+
+def reliability(labels: np.ndarray, scores: np.ndarray, bins: int = 15) -> dict[str, list[float]]:
+    """The reliability curve over bins of equal width; empty bins are left out.
+
+    Shapes:
+        labels (N,) bool, scores (N,) in 0..1. Returns lists: ``low, high`` (edges), ``count``, ``score`` (mean of
+        the bin), ``frequency`` (share of positives).
+    """
+    if len(scores) and not 0 <= scores.min() <= scores.max() <= 1:
+        raise ValueError(f"calibration needs scores in 0..1, not {scores.min()}..{scores.max()}")
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    # A bin holds its upper edge, the first one 0 too.
+    number = np.clip(np.searchsorted(edges, scores, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(number, minlength=bins)
+    used = counts > 0
+    return {
+        "low": edges[:-1][used].tolist(),
+        "high": edges[1:][used].tolist(),
+        "count": counts[used].tolist(),
+        "score": (np.bincount(number, scores, bins)[used] / counts[used]).tolist(),
+        "frequency": (np.bincount(number, labels, bins)[used] / counts[used]).tolist(),
+    }
+
+
+def expected_calibration_error(curve: dict[str, list[float]]) -> float:
+    """Mean over images of the distance between their bin's score and frequency; NaN without images.
+
+    Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017.
+    """
+    if not curve["count"]:
+        return float("nan")
+    return float(np.average(np.abs(np.subtract(curve["score"], curve["frequency"])), weights=curve["count"]))

@@ -98,13 +98,15 @@ class Recorder:
     def results(self) -> dict[str, dict[str, dict[str, Metrics]]]:
         """The values alone, nested as in ``results.json``."""
         results: dict[str, dict[str, dict[str, Metrics]]] = {}
-        for model, unit, score in self._unit_scores():
-            dataset, _, task = unit.rpartition("/")
+        for model, dataset, task, score in self._unit_scores():
             results.setdefault(model, {}).setdefault(dataset, {})[task] = score.metrics
         return results
 
-    def _unit_scores(self) -> Iterator[tuple[str, str, UnitScore]]:
-        return ((model, unit, score) for model, units in self.scores.items() for unit, score in units.items())
+    def _unit_scores(self) -> Iterator[tuple[str, str, str, UnitScore]]:
+        for model, units in self.scores.items():
+            for unit, score in units.items():
+                dataset, _, task = unit.rpartition("/")
+                yield model, dataset, task, score
 
     def write(self, folder: str | Path) -> dict[str, dict[str, dict[str, Metrics]]]:
         """Writes the results into ``folder``, and the manifest of the predictions; returns the results."""
@@ -113,7 +115,22 @@ class Recorder:
             write_manifest(self.predictions, manifest)
         folder, results = Path(folder), self.results
         write_results(folder / "results.json", results)
-        write_json(folder / DETAILS, self._details(), sort_keys=True)
+        units = {f"{model}/{dataset}/{task}": score for model, dataset, task, score in self._unit_scores()}
+        details = {
+            "format": FORMAT,
+            "split": self.split,
+            "threshold_split": self.threshold_split,
+            "options": asdict(self.options),
+            "about": self.about,
+            "metrics": {
+                f"{unit}/{metric}": estimate.as_json()
+                for unit, score in units.items()
+                for metric, estimate in score.estimates.items()
+            },
+            "units": {unit: score.details for unit, score in units.items()},
+            "comparisons": self.comparisons,
+        }
+        write_json(folder / DETAILS, details, sort_keys=True)
         write_json(folder / THRESHOLDS, self.thresholds, sort_keys=True)
         with (folder / "results.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="", lineterminator="\n")
@@ -123,28 +140,9 @@ class Recorder:
         (folder / "results.md").write_text(text, encoding="utf-8")
         return results
 
-    def _details(self) -> dict[str, Any]:
-        """The content of ``results_details.json``."""
-        units = list(self._unit_scores())
-        return {
-            "format": FORMAT,
-            "split": self.split,
-            "threshold_split": self.threshold_split,
-            "options": asdict(self.options),
-            "about": self.about,
-            "metrics": {
-                f"{model}/{unit}/{metric}": estimate.as_json()
-                for model, unit, score in units
-                for metric, estimate in score.estimates.items()
-            },
-            "units": {f"{model}/{unit}": score.details for model, unit, score in units},
-            "comparisons": self.comparisons,
-        }
-
     def _rows(self) -> Iterator[dict[str, Any]]:
         """The rows of ``results.csv``."""
-        for model, unit, score in self._unit_scores():
-            dataset, _, task = unit.rpartition("/")
+        for model, dataset, task, score in self._unit_scores():
             for name, estimate in score.estimates.items():
                 metric, _, label = name.partition("/")
                 row = estimate.as_json()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.stats import norm, rankdata
 
@@ -52,54 +50,44 @@ def delong_p(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float
     return float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
 
 
-@dataclass(frozen=True)
 class RankedScores:
     """The images of one class sorted by falling score, so that weighted areas need cumulative sums alone.
 
-    Only the thresholds at which a positive is found matter to either area.
-
-    Attributes:
-        images: the image (column of the weights) of each sorted score. positives: those of positives.
-        groups: where in ``positives`` each threshold's positives begin; images with equal scores share one.
-        starts, ends: first and last position of each such threshold in ``images``.
+    Shapes:
+        labels (n,) bool with a positive, scores (n,), images (n,) int: columns of the weights.
     """
 
-    images: np.ndarray
-    positives: np.ndarray
-    groups: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-
-    @classmethod
-    def sort(cls, labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> RankedScores:
-        """Of labels (n,) bool with a positive, scores (n,), images (n,) int."""
+    def __init__(self, labels: np.ndarray, scores: np.ndarray, images: np.ndarray) -> None:
         order = np.argsort(-scores, kind="stable")
         labels, scores, images = labels[order], scores[order], images[order]
+        self.images, self.positives = images, images[labels]
         first = np.append(True, scores[1:] != scores[:-1])
         starts = np.flatnonzero(first)
         ends = np.append(starts[1:], len(scores)) - 1
-        thresholds, groups = np.unique((np.cumsum(first) - 1)[labels], return_index=True)
-        return cls(images, images[labels], groups, starts[thresholds], ends[thresholds])
+        # Only the thresholds at which there is a positive matter to either area: where their positives begin in
+        # ``positives``, and their first and last position in ``images``.
+        thresholds, self.groups = np.unique((np.cumsum(first) - 1)[labels], return_index=True)
+        self.starts, self.ends = starts[thresholds], ends[thresholds]
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
         """(b, N) weights -> (b, 2): AUROC and average precision as scikit-learn's, NaN where undefined."""
         total = np.cumsum(np.take(weights, self.images, axis=1), axis=1, dtype=np.int32)
-        called = np.take(total, self.ends, axis=1).astype(np.float64)
+        predicted = np.take(total, self.ends, axis=1).astype(np.float64)
         before = np.where(self.starts > 0, np.take(total, self.starts - 1, axis=1), 0)
-        gained = np.add.reduceat(np.take(weights, self.positives, axis=1), self.groups, axis=1, dtype=np.float64)
-        tp = np.cumsum(gained, axis=1)
+        gains = np.add.reduceat(np.take(weights, self.positives, axis=1), self.groups, axis=1, dtype=np.float64)
+        tp = np.cumsum(gains, axis=1)
         positive = tp[:, -1]
         negative = total[:, -1] - positive
-        below = negative[:, None] - (called - tp)  # negatives scored lower; those with the same score count half
-        tied = (called - before) - gained
-        auroc = ratio((gained * (below + tied / 2)).sum(axis=1), positive * negative)
-        precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
-        ap = ratio((gained * precision).sum(axis=1), np.where(negative > 0, positive, 0))
+        below = negative[:, None] - (predicted - tp)  # negatives scored lower; those with the same score count half
+        tied = (predicted - before) - gains
+        auroc = ratio((gains * (below + tied / 2)).sum(axis=1), positive * negative)
+        precision = np.divide(tp, predicted, out=np.zeros_like(tp), where=predicted > 0)
+        ap = ratio((gains * precision).sum(axis=1), np.where(negative > 0, positive, 0))
         return np.stack([auroc, ap], axis=1)
 
 
 def counts_at_thresholds(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The scores that occur, falling, and the true positives and all positive calls at each as the threshold."""
+    """The scores that occur, falling, with the true positives and all positive predictions at each as the threshold."""
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
@@ -108,8 +96,8 @@ def counts_at_thresholds(labels: np.ndarray, scores: np.ndarray) -> tuple[np.nda
 
 def roc_points(labels: np.ndarray, scores: np.ndarray, limit: int = 200) -> dict[str, list[float]]:
     """The ROC and precision-recall curves for drawing, at most ``limit`` points: ``threshold, fpr, tpr, precision``."""
-    thresholds, tp, called = counts_at_thresholds(labels, scores)
-    tpr, fpr, precision = tp / labels.sum(), (called - tp) / (~labels).sum(), tp / called
+    thresholds, tp, predicted = counts_at_thresholds(labels, scores)
+    tpr, fpr, precision = tp / labels.sum(), (predicted - tp) / (~labels).sum(), tp / predicted
     curve = {"threshold": thresholds, "fpr": fpr, "tpr": tpr, "precision": precision}
     if len(thresholds) > limit:
         # Evenly along both axes: along the false positives the curve's steep part would be lost.

@@ -140,10 +140,6 @@ def region_set(rows_of_images: Iterable[Sequence[MaskRow]]) -> RegionSet:
 
 
 def _class_details(counts: np.ndarray, dice: np.ndarray) -> dict[str, int | list[float]]:
-    """
-    Shapes:
-        counts (N, 3) as in :class:`MaskMeasure`, dice (N,), NaN without truth.
-    """
     known, positive, predicted = counts[:, 2] >= 0, counts[:, 2] > 0, counts[:, 1] > 0
     return {
         "positive": int(positive.sum()),

@@ -125,6 +125,9 @@ def test_a_prediction_for_an_unknown_image_is_named(tmp_path):
     path.write_text('[{"image_id": 4, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]')
     with pytest.raises(DataError, match=r"s_box_test\.json, row 0: no such image"):
         read_table(tmp_path, "student", "s/box", "test")
+    path.write_text('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]')
+    with pytest.raises(DataError, match=r"s_box_test\.json, row 0: bbox and score are needed"):
+        read_table(tmp_path, "student", "s/box", "test")
     path.write_text("[{")
     with pytest.raises(DataError, match="not valid JSON"):
         read_table(tmp_path, "student", "s/box", "test")

@@ -5,8 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score
 
-from fx_d2.evaluation.calibration import expected_calibration_error, reliability
-from fx_d2.evaluation.operating import choose_thresholds
+from fx_d2.evaluation.operating import choose_thresholds, expected_calibration_error, reliability
 from fx_d2.evaluation.tables import FindingTable, ImageRow
 
 

@@ -73,7 +73,7 @@ def test_delong_at_the_edges():
 def test_weighted_areas_are_those_of_scikit_learn(seed):
     labels, scores = draw(seed, images=40)
     columns = np.random.default_rng(seed).permutation(50)[:40]  # ten images have no known label
-    ranked = RankedScores.sort(labels, scores[0], columns)
+    ranked = RankedScores(labels, scores[0], columns)
     weights = np.random.default_rng(seed + 10).integers(0, 4, size=(6, 50)).astype(np.int16)
     for row, (auroc, ap) in zip(weights, ranked.areas(weights), strict=True):
         assert auroc == pytest.approx(roc_auc_score(labels, scores[0], sample_weight=row[columns]), abs=1e-12)
@@ -82,7 +82,7 @@ def test_weighted_areas_are_those_of_scikit_learn(seed):
 
 def test_areas_are_undefined_where_a_replicate_lacks_an_outcome():
     labels, scores = np.array([True, False, False]), np.array([0.5, 0.4, 0.6])
-    ranked = RankedScores.sort(labels, scores, np.arange(3))
+    ranked = RankedScores(labels, scores, np.arange(3))
     values = ranked.areas(np.array([[1, 1, 1], [0, 1, 2], [3, 0, 0]], np.int16))
     np.testing.assert_array_equal(np.isnan(values), [[False, False], [True, True], [True, True]])
     assert values[0].tolist() == [0.5, 0.5]
