@@ -156,6 +156,12 @@ def test_fetched_wheels_leave_out_what_is_there(tmp_path, monkeypatch):
     assert sorted(found) == sorted((tmp_path / "wheels").iterdir())
 
 
+def test_wheels_are_fetched_by_a_script_that_finds_its_module():
+    """pytest's own path has the folder of install_detectron2.py, a user's has not."""
+    command = [sys.executable, str(ROOT / "tools" / "dev" / "fetch_wheels.py"), "--help"]
+    assert "--have" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def check_with_stub(tmp_path, **environment):
     """gpu_check.sh with an interpreter that only notes what it was asked; exit code, summary, and the notes."""
     stub = tmp_path / "python"

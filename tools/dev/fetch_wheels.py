@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Fetches the wheels that tools/dev/gpu_check.sh needs on a machine without a network, for that machine's Python.
 
-python tools/dev/fetch_wheels.py --python 3.12 --to .whl                       # all but PyTorch: 187 MB
-python -m pip list --format=freeze > have.txt                              # there, on the other machine
-python tools/dev/fetch_wheels.py --python 3.12 --to .whl --have have.txt       # here: only what it lacks
+python tools/dev/fetch_wheels.py --python 3.12 --to .whl                      # all but PyTorch: 187 MB
+python -m pip list --format=freeze > have.txt                                 # there, on the other machine
+python tools/dev/fetch_wheels.py --python 3.12 --to .whl --have have.txt      # here: only what it lacks
 
 What setup.py asks for, pytest, hotcoco (COCO scores fast) and the registry's build of Detectron2, with all that these
 ask for in turn. torch, torchvision and triton are left to the other machine, whose versions fit its driver. What
@@ -24,9 +24,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from install_detectron2 import REGISTRY_BUILD, REGISTRY_SHA256, WHEEL_TAGS
-
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from install_detectron2 import REGISTRY_BUILD, REGISTRY_SHA256, WHEEL_TAGS  # noqa: E402
+
 EXTRAS = ("pytest", "hotcoco>=1.3")
 # No wheel on the registry: built here, pure Python.
 SOURCE_ONLY = ("fvcore", "iopath<0.1.10", "antlr4-python3-runtime==4.9.*")
