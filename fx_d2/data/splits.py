@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +28,15 @@ def read_patients(path: Path, image_column: str, patient_column: str, index: Ima
     patients: dict[str, str] = {}
     absent = 0
     for line, row in table.rows:
-        found = index.match(row[image])
-        if len(found) > 1:
-            raise index.ambiguous(row[image], found, f"{path}, line {line}")
-        if not found:
+        matches = index.match(row[image])
+        if len(matches) > 1:
+            raise index.ambiguous(row[image], matches, f"{path}, line {line}")
+        if not matches:
             absent += 1
         elif row[patient]:
-            known = patients.setdefault(found[0], row[patient])
-            if known != row[patient]:
-                both = f"{known!r} and {row[patient]!r}"
+            first = patients.setdefault(matches[0], row[patient])
+            if first != row[patient]:
+                both = f"{first!r} and {row[patient]!r}"
                 raise DataError(f"{path}, line {line}: image {row[image]!r} has two patients, {both}; keep one")
     if not patients:
         raise DataError(f"{path}: no row gives a patient of an image below {index.root}; check the keys of patients")
@@ -46,7 +45,7 @@ def read_patients(path: Path, image_column: str, patient_column: str, index: Ima
     return patients
 
 
-def group_by_patient(image_ids: Sequence[str], patients: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
+def group_by_patient(image_ids: Iterable[str], patients: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
     """Images by patient; an image without a patient is its own."""
     groups: dict[tuple[str, str], list[str]] = {}
     for image_id in sorted(image_ids):
@@ -72,14 +71,13 @@ def split_by_fraction(
     Returns:
         Split by image id.
     """
-    groups = group_by_patient(image_ids, patients)
-    keys = sorted(groups)
+    groups = sorted(group_by_patient(image_ids, patients).items())
     # Equal needs are met in this order, not in that of the file: largest share first.
     order = sorted(fractions, key=lambda split: (-fractions[split], split))
     lacking = {split: fractions[split] * len(image_ids) for split in order}
     splits: dict[str, str] = {}
-    for number in np.random.default_rng(seed).permutation(len(keys)):
-        members = groups[keys[number]]
+    for number in np.random.default_rng(seed).permutation(len(groups)):
+        _, members = groups[number]
         target = max(lacking, key=lacking.__getitem__)
         lacking[target] -= len(members)
         splits.update(dict.fromkeys(members, target))
@@ -98,31 +96,14 @@ def split_by_lists(files: Mapping[str, Path], index: ImageIndex, patients: Mappi
             if image_id in splits:
                 raise DataError(f"{path}: image {image_id!r} is in {files[splits[image_id]]} too; keep it in one split")
             splits[image_id] = split
-    _check_patients(splits, patients, files)
-    left = len(index) - len(splits)
-    if left:
-        logger.info("%s: %s below it in no split list", index.root, count(left, "image"))
+    for (_, patient), (first, *others) in group_by_patient(splits, patients).items():
+        for other in others:
+            if splits[other] != splits[first]:
+                raise DataError(
+                    f"patient {patient!r} is in two splits: image {first!r} in {files[splits[first]]}, image {other!r} "
+                    f"in {files[splits[other]]}; keep a patient in one list"
+                )
+    unlisted = len(index) - len(splits)
+    if unlisted:
+        logger.info("%s: %s below it in no split list", index.root, count(unlisted, "image"))
     return splits
-
-
-def _check_patients(splits: Mapping[str, str], patients: Mapping[str, str], files: Mapping[str, Path]) -> None:
-    first: dict[str, str] = {}
-    for image_id in sorted(splits):
-        patient = patients.get(image_id)
-        other = first.setdefault(patient, image_id) if patient is not None else image_id
-        if splits[other] != splits[image_id]:
-            raise DataError(
-                f"patient {patient!r} is in two splits: image {other!r} in {files[splits[other]]}, image {image_id!r} "
-                f"in {files[splits[image_id]]}; keep a patient in one list"
-            )
-
-
-def check_none_empty(splits: Mapping[str, str], names: Sequence[str], groups: int, where: str) -> None:
-    """Raises DataError if a split has no image."""
-    sizes = Counter(splits.values())
-    for name in names:
-        if not sizes[name]:
-            raise DataError(
-                f"{where}: split {name!r} is empty ({count(len(splits), 'image')} of {count(groups, 'patient')}); "
-                "raise its fraction, or give list files"
-            )

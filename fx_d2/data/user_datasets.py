@@ -8,10 +8,10 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..schedule import TASKS
 from .errors import DataError, count, nearest
@@ -21,30 +21,19 @@ from .readers.csv_labels import CsvLabels
 from .readers.image_index import ImageIndex
 from .readers.mask_folder import MaskFolders
 from .records import DatasetRecord, ReadReport, TaskRecord
-from .splits import check_none_empty, group_by_patient, read_patients, split_by_fraction, split_by_lists
-from .yaml_section import Section, load_yaml
+from .splits import group_by_patient, read_patients, split_by_fraction, split_by_lists
+from .yaml_section import Section, read_section
 
 logger = logging.getLogger(__name__)
 
-_DATASET_KEYS = ("images", "splits", "tasks", "patients", "notes")
+_REQUIRED = ("images", "splits", "tasks")
 _TASK_KEYS = {
     "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
     "box": ("file", "classes", "lateral_pairs"),
     "mask": ("file", "folders", "suffix", "classes", "lateral_pairs"),
 }
 _UNCERTAIN = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
-
-
-class Reader(Protocol):
-    """What a reader of annotation files offers."""
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def files(self) -> tuple[Path, ...]: ...
-
-    def read(self, index: ImageIndex) -> dict[str, dict]: ...
+Reader = CocoFile | CsvLabels | MaskFolders
 
 
 def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -> dict[str, DatasetRecord]:
@@ -61,12 +50,11 @@ def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -
     Raises:
         DataError: the file is missing or wrong; the message names the key.
     """
-    document = Section(load_yaml(path), path, (), ("datasets",), ("datasets",))
-    datasets = document.child("datasets", None)
+    datasets = read_section(path, "datasets")
     records = {}
     for name in datasets.values:
         try:
-            section = datasets.child(name, _DATASET_KEYS, _DATASET_KEYS[:3])
+            section = datasets.child(name, (*_REQUIRED, "patients", "notes"), _REQUIRED)
             records[name] = UserDataset(name, section).record
         except DataError as error:
             if faults is None:
@@ -76,7 +64,7 @@ def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -
 
 
 class UserDataset:
-    """One declared dataset; each file of it is read at most once, when something of it is first asked for.
+    """One declared dataset; each of its files is read at most once, when something of it is first needed.
 
     Args:
         name: of the dataset.
@@ -88,7 +76,7 @@ class UserDataset:
 
     def __init__(self, name: str, section: Section) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise DataError(f"{section.place}: a dataset's name has letters, digits and _ . - only")
+            raise DataError(f"{section.place}: a dataset's name has letters, digits, _ and - only")
         self.name = name
         self._place = section.place
         self._images = section.path("images", folder=True)
@@ -97,7 +85,7 @@ class UserDataset:
             keys = ("file", "image", "patient")
             patients = section.child("patients", keys, keys)
             self._patients = (patients.path("file"), patients.text("image"), patients.text("patient"))
-        self._fractions, self._lists, self._seed = _parse_splits(section)
+        self._fractions, self._lists, self._seed = _parse_splits(section.child("splits", None))
         tasks = section.child("tasks", TASKS)
         self._readers: dict[str, Reader] = {}
         records: dict[str, TaskRecord] = {}
@@ -138,21 +126,22 @@ class UserDataset:
                 raise DataError(f"{self._place}: no {kind} {value!r}; {nearest(value, known, kind + 's')}")
         if task not in self._records:
             self._records[task] = self._read_task(task)
-        chosen = [dict(record) for record in self._records[task] if self._split_of[record["image_id"]] == split]
-        if not chosen:
+        records = [dict(record) for record in self._records[task] if self._split_of[record["image_id"]] == split]
+        if not records:
             raise DataError(
                 f"{self._place}: split {split!r} is empty for task {task}: none of its "
                 f"{count(len(self._records[task]), 'annotated image')} is in it; change seed, shares or lists of splits"
             )
-        return chosen
+        return records
 
     def report(self, task: str, split: str) -> ReadReport:
-        """What the reading met. A name without a file is an error here, so all that is listed is found and used."""
-        records = self.read(task, split)
-        files = [str(file) for file in self._readers[task].files]
-        events = dict(getattr(self._readers[task], "events", {}))
-        total = len(records)
-        return ReadReport(f"{self.name}/{task}", split, files, total, total, total, events=events)
+        """What the reading met. A name without a file is an error here, so all listed images are found and used."""
+        total = len(self.read(task, split))
+        reader = self._readers[task]
+        events = dict(getattr(reader, "events", {}))
+        return ReadReport(
+            f"{self.name}/{task}", split, list(map(str, reader.files)), total, total, total, events=events
+        )
 
     @cached_property
     def _index(self) -> ImageIndex:
@@ -171,63 +160,59 @@ class UserDataset:
             splits = split_by_lists(self._lists, index, patients)
         else:
             splits = split_by_fraction(index.ids, patients, self._fractions, self._seed)
-        groups = len(group_by_patient(list(splits), patients))
-        check_none_empty(splits, self.record.splits, groups, f"{self._place}.splits")
-        alone = len(index) - len(patients)
-        if self._patients and alone:
-            logger.info("%s: %s without a patient, each a patient of its own", self.name, count(alone, "image"))
-        size = f"{count(len(splits), 'image')} of {count(groups, 'patient')}"
-        logger.info("%s: %s: %s", self.name, size, self._share(splits))
+        total = f"{count(len(splits), 'image')} of {count(len(group_by_patient(splits, patients)), 'patient')}"
+        for split in self.record.splits:
+            if split not in splits.values():
+                raise DataError(
+                    f"{self._place}.splits: split {split!r} is empty ({total}); raise its fraction, or give list files"
+                )
+        without = len(index) - len(patients)
+        if self._patients and without:
+            logger.info("%s: %s without a patient, each a patient of its own", self.name, count(without, "image"))
+        logger.info("%s: %s: %s", self.name, total, self._sizes(splits.values()))
         return splits
 
-    def _share(self, splits: Mapping[str, str]) -> str:
-        sizes = Counter(splits.values())
+    def _sizes(self, splits: Iterable[str]) -> str:
+        sizes = Counter(splits)
         return ", ".join(f"{split} {sizes[split]}" for split in self.record.splits)
 
     def _read_task(self, task: str) -> list[dict]:
-        index, splits = self._index, self._split_of
+        index, splits, patients = self._index, self._split_of, self._patient_of
         fields = self._readers[task].read(index)
-        inside = {image_id: splits[image_id] for image_id in sorted(fields) if image_id in splits}
-        index.read_sizes(list(inside))
+        image_ids = [image_id for image_id in sorted(fields) if image_id in splits]
+        index.read_sizes(image_ids)
         records = []
-        for image_id in inside:
+        for image_id in image_ids:
             height, width = index.size(image_id)
-            records.append(
-                {
-                    "file_name": index.path(image_id),
-                    "image_id": image_id,
-                    "height": height,
-                    "width": width,
-                    "unit": f"{self.name}/{task}",
-                    **fields[image_id],
-                }
-            )
-            if image_id in self._patient_of:
-                records[-1]["patient_id"] = self._patient_of[image_id]
-        logger.info("%s/%s: %s: %s", self.name, task, count(len(records), "annotated image"), self._share(inside))
+            record = {"file_name": index.path(image_id), "image_id": image_id, "height": height, "width": width}
+            record |= {"unit": f"{self.name}/{task}", **fields[image_id]}
+            if image_id in patients:
+                record["patient_id"] = patients[image_id]
+            records.append(record)
+        sizes = self._sizes(splits[image_id] for image_id in image_ids)
+        logger.info("%s/%s: %s: %s", self.name, task, count(len(records), "annotated image"), sizes)
         return records
 
 
 def _parse_splits(section: Section) -> tuple[dict[str, float], dict[str, Path], int]:
     """Fractions, list files (one of the two is empty) and the seed."""
-    splits = section.child("splits", None)
-    values = {key: value for key, value in splits.values.items() if key != "seed"}
+    values = {key: value for key, value in section.values.items() if key != "seed"}
     for name in values:
         if not re.fullmatch(r"[A-Za-z0-9]+", name):
-            raise splits.error(name, "a split's name has letters and digits only")
+            raise section.error(name, "a split's name has letters and digits only")
     if values and all(isinstance(value, str) for value in values.values()):
-        if "seed" in splits:
-            raise splits.error("seed", "list files leave nothing to draw; take the seed out")
-        return {}, {name: splits.path(name) for name in values}, 0
+        if "seed" in section:
+            raise section.error("seed", "list files leave nothing to draw; take the seed out")
+        return {}, {name: section.path(name) for name in values}, 0
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-            raise splits.error(name, f"a share above 0 and at most 1, or a list file for every split, not {value!r}")
+            raise section.error(name, f"a share above 0 and at most 1, or a list file for every split, not {value!r}")
     total = sum(values.values())
     if abs(total - 1) > 1e-6:
-        raise DataError(f"{splits.place}: the shares add up to {total:g}, not 1")
-    seed = splits.values.get("seed", 0)
+        raise DataError(f"{section.place}: the shares add up to {total:g}, not 1")
+    seed = section.values.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise splits.error("seed", f"a whole number, 0 or more, is needed, not {seed!r}")
+        raise section.error("seed", f"a whole number, 0 or more, is needed, not {seed!r}")
     return {name: float(value) for name, value in values.items()}, {}, seed
 
 
@@ -241,60 +226,53 @@ def _parse_reader(task: str, section: Section) -> Reader:
     path, classes = section.path("file"), section.names("classes")
     if task != "cls":
         return CocoFile(path, task, classes)
-    exclusive, uncertain = section.flag("exclusive", False), _parse_uncertain(section)
+    exclusive, uncertain = section.flag("exclusive"), section.values.get("uncertain", "ignore")
+    if isinstance(uncertain, str) and uncertain in _UNCERTAIN:
+        uncertain = _UNCERTAIN[uncertain]
+    elif isinstance(uncertain, bool) or not isinstance(uncertain, int | float) or not 0 <= uncertain <= 1:
+        raise section.error("uncertain", f"ignore, zero, one or a number from 0 to 1, not {uncertain!r}")
     if exclusive and not math.isnan(uncertain):
         raise section.error("uncertain", "classes that exclude each other allow ignore only")
-    return CsvLabels(path, section.text("image", "image"), classes, exclusive, uncertain)
+    return CsvLabels(path, section.text("image", "image"), classes, exclusive, float(uncertain))
 
 
 def _parse_folders(section: Section) -> MaskFolders:
     if "file" in section:
         raise section.error("file", "give file or folders, not both")
     folders = section.child("folders", None)
-    found = {name: folders.path(name, folder=True) for name in section.distinct("folders", list(folders.values))}
-    classes = section.names("classes") or tuple(found)
+    paths = {name: folders.path(name, folder=True) for name in section.distinct("folders", list(folders.values))}
+    classes = section.names("classes") or tuple(paths)
     for name in classes:
-        if name not in found:
-            raise section.error("classes", f"no folder for {name!r}; {nearest(name, found, 'folders')}")
-    return MaskFolders({name: found[name] for name in classes}, section.text("suffix", ""))
-
-
-def _parse_uncertain(section: Section) -> float:
-    value = section.values.get("uncertain", "ignore")
-    if isinstance(value, str) and value in _UNCERTAIN:
-        return _UNCERTAIN[value]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise section.error("uncertain", f"ignore, zero, one or a number from 0 to 1, not {value!r}")
-    return float(value)
+        if name not in paths:
+            raise section.error("classes", f"no folder for {name!r}; {nearest(name, paths, 'folders')}")
+    return MaskFolders({name: paths[name] for name in classes}, section.text("suffix", ""))
 
 
 def _task_record(reader: Reader, section: Section) -> TaskRecord:
-    """Classes, and which of them a flip exchanges: as declared, else as the names tell."""
+    """Classes, and which of them a flip exchanges: as declared, or else derived from their names."""
     classes = reader.classes
-    declared = section.values.get("lateral_pairs")
-    if "lateral_pairs" not in section:
-        pairs = derive_pairs(classes)
-    elif not isinstance(declared, list):
-        raise section.error("lateral_pairs", f"a list of pairs [[Left X, Right X], ...] is needed, not {declared!r}")
-    else:
-        pairs = tuple(_parse_pair(pair, classes, section) for pair in declared)
-        section.distinct("lateral_pairs", [name for pair in pairs for name in pair])
+    pairs = _parse_pairs(section, classes) if "lateral_pairs" in section else derive_pairs(classes)
+    flip = "lateral_pairs" not in section or bool(pairs)
     alone = unpaired(classes, pairs)
-    none_declared = "lateral_pairs" in section and not pairs
-    if alone and not none_declared:
+    if alone and flip:
         raise section.error(
             "lateral_pairs",
             f"class {alone[0]!r} names a side but has no partner, so a horizontal flip would make it wrong; name its "
             "partner, [[A, B]], or write lateral_pairs: [] and this task is never flipped",
         )
     exclusive = isinstance(reader, CsvLabels) and reader.exclusive
-    return TaskRecord(classes, exclusive, pairs, flip=not none_declared)
+    return TaskRecord(classes, exclusive, pairs, flip)
 
 
-def _parse_pair(pair: Any, classes: tuple[str, ...], section: Section) -> tuple[str, str]:
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise section.error("lateral_pairs", f"{pair!r} is not a pair of class names")
-    for name in pair:
-        if name not in classes:
-            raise section.error("lateral_pairs", f"unknown class {name!r}; {nearest(name, classes, 'classes')}")
-    return pair[0], pair[1]
+def _parse_pairs(section: Section, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = section.values["lateral_pairs"]
+    if not isinstance(pairs, list):
+        raise section.error("lateral_pairs", f"a list of pairs [[Left X, Right X], ...] is needed, not {pairs!r}")
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise section.error("lateral_pairs", f"{pair!r} is not a pair of class names")
+        for name in pair:
+            if name not in classes:
+                raise section.error("lateral_pairs", f"unknown class {name!r}; {nearest(name, classes, 'classes')}")
+    section.distinct("lateral_pairs", [name for pair in pairs for name in pair])
+    return tuple((left, right) for left, right in pairs)

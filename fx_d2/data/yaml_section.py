@@ -11,25 +11,24 @@ from ..config.safe_yaml import parse_yaml
 from .errors import DataError, nearest
 
 
-def load_yaml(path: Path) -> Any:
-    """Parses a YAML file.
+def read_section(path: Path, key: str) -> Section:
+    """The mapping below the one key of a YAML file.
 
     Raises:
-        DataError: the file is missing, bad syntax (with the line), or a key is written twice.
+        DataError: the file is missing, bad syntax (with the line), a key is written twice, or it is another file.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file (key DATASETS.FILES)")
     try:
-        return parse_yaml(path)
+        document = parse_yaml(path)
     except ValueError as error:
         raise DataError(str(error)) from None
+    return Section(document, path, (), (key,), (key,)).child(key, None)
 
 
 class Section:
     """A mapping of a YAML file that knows where it stands and which keys it may have.
 
     Args:
-        values: what the file holds there.
+        values: the mapping; anything else is an error.
         file: the file; relative paths are relative to its folder.
         keys: the keys that lead here, from the top of the file.
         allowed: the keys; None allows any text.
@@ -40,12 +39,7 @@ class Section:
     """
 
     def __init__(
-        self,
-        values: Any,
-        file: Path,
-        keys: tuple[str, ...] = (),
-        allowed: Sequence[str] | None = None,
-        required: Sequence[str] = (),
+        self, values: Any, file: Path, keys: tuple[str, ...], allowed: Sequence[str] | None, required: Sequence[str]
     ) -> None:
         self.file = file
         self.keys = keys
@@ -71,7 +65,6 @@ class Section:
         return f"{self.file}: {'.'.join(self.keys)}" if self.keys else str(self.file)
 
     def error(self, key: str, message: str) -> DataError:
-        """An error about one key."""
         return DataError(f"{self.file}: {'.'.join((*self.keys, key))}: {message}")
 
     def child(self, key: str, allowed: Sequence[str] | None, required: Sequence[str] = ()) -> Section:
@@ -83,8 +76,9 @@ class Section:
             raise self.error(key, f"text is needed, not {value!r}; put it in quotes if it is meant")
         return value
 
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.values.get(key, default)
+    def flag(self, key: str) -> bool:
+        """True or false; false if the key is absent."""
+        value = self.values.get(key, False)
         if not isinstance(value, bool):
             raise self.error(key, f"true or false is needed, not {value!r}")
         return value
@@ -110,16 +104,16 @@ class Section:
     def path(self, key: str, folder: bool = False) -> Path:
         """An existing file (or folder); a relative path is relative to the YAML file and stays below its folder.
 
-        What lies elsewhere must be named by an absolute path, which a reader of the file sees at once.
+        Other places need an absolute path, which a reader of the file notices.
         """
-        written = self.text(key)
-        if "\0" in written:
-            raise self.error(key, f"{written!r} is not a path")
-        path = Path(written).expanduser()
+        text = self.text(key)
+        if "\0" in text:
+            raise self.error(key, f"{text!r} is not a path")
+        path = Path(text).expanduser()
         if not path.is_absolute():
             path = self.file.parent / path
             if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self.file.parent)):
-                raise self.error(key, f"{written!r} leads out of the folder of this file; write an absolute path")
+                raise self.error(key, f"{text!r} leads out of the folder of this file; write an absolute path")
         if not (path.is_dir() if folder else path.is_file()):
             kind = "folder" if folder else "file"
             raise self.error(key, f"no such {kind}: {path} (paths are relative to the YAML file)")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..data.builtin import builtin_records
 from ..data.errors import DataError, nearest
-from ..data.yaml_section import Section, load_yaml
+from ..data.yaml_section import Section, read_section
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
 
@@ -99,7 +99,7 @@ class FindingMap:
         path = Path(path) if path else SHIPPED
         if not path.is_file():
             raise DataError(f"file of findings {str(path)!r} is not there")
-        table = Section(load_yaml(path), path, (), ("findings",), ("findings",)).child("findings", None)
+        table = read_section(path, "findings")
         findings = {}
         for name in table.values:
             section = table.child(name, None)

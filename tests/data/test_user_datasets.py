@@ -213,7 +213,8 @@ def test_mistakes(tmp_path, declared, path, value, message):
         ("datasets:\n  a: {images: x}\n  a: {images: y}\n", r"my\.yaml, line 3: key 'a' is written twice"),
         ("dataset: {}\n", r"my\.yaml: unknown key 'dataset'; did you mean 'datasets'"),
         ("", r"my\.yaml: a mapping"),
-        ("datasets: {a/b: {images: x, splits: y, tasks: z}}", "letters, digits"),
+        ("datasets: {a/b: {images: x, splits: y, tasks: z}}", "letters, digits, _ and - only"),
+        ("datasets: {a.b: {images: x, splits: y, tasks: z}}", "letters, digits, _ and - only"),
         ("datasets: {1: {images: x}}", "key 1 is not text"),
     ],
 )
