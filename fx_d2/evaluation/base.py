@@ -22,7 +22,7 @@ class UnitEvaluator(DatasetEvaluator):
     costly to read, so that the evaluators of several models share it.
 
     Args:
-        dataset_dicts: the images of the split, with a unique ``image_id``.
+        records: dataset dicts of the split, with a unique ``image_id``.
         classes: in the order of the network's outputs. exclusive: they exclude each other (classification).
         options: of the final evaluation; None: the main metrics only, for a validation during training.
 
@@ -36,21 +36,17 @@ class UnitEvaluator(DatasetEvaluator):
     task: str
 
     def __init__(
-        self,
-        dataset_dicts: Sequence[dict],
-        classes: Sequence[str],
-        exclusive: bool = False,
-        options: Options | None = None,
+        self, records: Sequence[dict], classes: Sequence[str], exclusive: bool = False, options: Options | None = None
     ) -> None:
         self.classes, self.exclusive, self.options = tuple(classes), exclusive, options
         self.table: Table | None = None
         self.score: UnitScore | None = None
-        self.records = {record["image_id"]: record for record in dataset_dicts}
+        self.records = {record["image_id"]: record for record in records}
         if not self.records:
             raise ValueError(f"there are no images to score ({self.task})")
         self.unit = next(iter(self.records.values())).get("unit", self.task)
-        if len(self.records) < len(dataset_dicts):
-            raise ValueError(f"{self.unit}: {len(dataset_dicts) - len(self.records)} images repeat an image_id")
+        if len(self.records) < len(records):
+            raise ValueError(f"{self.unit}: {len(records) - len(self.records)} images repeat an image_id")
         self.reset()
 
     def reset(self) -> None:

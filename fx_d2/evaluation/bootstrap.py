@@ -88,10 +88,9 @@ def add_bootstrap_intervals(
 
 
 def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
-    """(b, K) replicates of classes -> (b,) their means over the classes that the estimate averages, ``defined`` (K,).
+    """(b, K) replicates of classes -> (b,) means over the classes that the estimate averages, ``defined`` (K,).
 
-    A class that is undefined in a replicate (none of its few positive patients was drawn) is left out of that
-    replicate's mean.
+    A class that is undefined in a replicate (no positive patient was drawn) is left out of that replicate's mean.
     """
     values = values[:, defined]
     valid = ~np.isnan(values)

@@ -1,5 +1,4 @@
-"""Boxes and regions of masks: COCO's average precision, with the IoU threshold 0.40 of the chest radiograph
-literature, and free-response ROC."""
+"""COCO's average precision of boxes and regions of masks, with the IoU 0.40 of chest radiograph papers, and FROC."""
 
 from __future__ import annotations
 

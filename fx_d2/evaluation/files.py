@@ -1,12 +1,6 @@
-"""Predictions as files: common formats, complete enough to be scored again without the model.
+"""Predictions as files: a CSV of scores for findings, COCO ground truth and results for boxes and masks.
 
-    OUTPUT_DIR/predictions/
-        manifest.json                               see Manifest
-        truth/{dataset}_{box|mask}_{split}.json     COCO ground truth, once for all models
-        {model}/{dataset}_cls_{split}.csv           findings
-        {model}/{dataset}_{box|mask}_{split}.json   COCO results
-
-``docs/metrics.md`` describes their keys and columns. Numbers are written in full: reading gives back the same bits.
+``docs/metrics.md`` describes the layout. Numbers are written in full: reading gives back the same bits.
 """
 
 from __future__ import annotations

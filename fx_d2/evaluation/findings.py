@@ -16,8 +16,6 @@ from .operating import Thresholds, default_thresholds, expected_calibration_erro
 from .roc import delong_interval, roc_points
 from .tables import FindingTable, Options, patients_of
 
-# Labels and scores of one class over the images whose label is known.
-Column = tuple[np.ndarray, np.ndarray]
 # The five findings of the CheXpert competition (Irvin et al., AAAI 2019), on which MIMIC-CXR results are given too.
 _COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 # Published means over some of a dataset's classes: dataset -> name -> classes.
@@ -36,10 +34,7 @@ _RATES = {
 
 
 def subsets_of(unit: str, classes: tuple[str, ...]) -> dict[str, list[int]]:
-    """The subsets that are published for a unit (``dataset/task``): name -> positions of its classes.
-
-    A subset of which some class is missing in ``classes`` is left out: its mean would not be the published one.
-    """
+    """The published subsets of a unit (``dataset/task``) that ``classes`` holds in full: name -> their positions."""
     published = SUBSETS.get(unit.rpartition("/")[0], {})
     return {
         name: [classes.index(label) for label in labels]
@@ -101,7 +96,7 @@ def _estimate_area(metric: Callable[..., float], labels: np.ndarray, scores: np.
     return Estimate.of(value, reason, len(labels))
 
 
-def _add_rates(score: UnitScore, values: dict[str, float], columns: list[Column]) -> None:
+def _add_rates(score: UnitScore, values: dict[str, float], columns: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Micro means; sensitivity and the like at the thresholds."""
     counts = [len(labels) for labels, _ in columns]
 
@@ -118,7 +113,7 @@ def _add_rates(score: UnitScore, values: dict[str, float], columns: list[Column]
     score.add(per_class)
 
 
-def _add_curves(score: UnitScore, columns: list[Column], images: int, confidence: float) -> None:
+def _add_curves(score: UnitScore, columns: list[tuple[np.ndarray, np.ndarray]], images: int, confidence: float) -> None:
     """Calibration error, reliability and ROC curves, counts of labels, DeLong's intervals of the areas."""
     errors: list[Estimate] = []
     counts, roc, curves = (score.details.setdefault(key, {}) for key in ("labels", "roc", "reliability"))

@@ -27,11 +27,7 @@ def results_markdown(
     scores: Mapping[str, Mapping[str, UnitScore]],
     comparisons: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """A table of the units for every task, one of the classes for every unit, one of the differences between models.
-
-    Args:
-        scores: by model, then by unit. comparisons: by unit, as in ``results_details.json``.
-    """
+    """Tables of the units of a task, of the classes of a unit, and of the differences; ``scores`` by model and unit."""
     note = "Means over the classes where they are defined; - is undefined, the reason stands in results.csv."
     note += " HD95 and ASSD are in pixels."
     if options.bootstraps:

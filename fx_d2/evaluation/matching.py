@@ -57,20 +57,19 @@ class RankedDetections:
     def average_precision(self, weights: np.ndarray) -> np.ndarray:
         """(b, N) weights -> (b, T) COCO average precision, NaN where no truth has weight."""
         total = self._cumulative(weights)
-        positives = weights.astype(np.float64) @ self.truths
-        columns = [self._precision(t, weights, total, positives) for t in range(len(self.outcome))]
-        return np.where(positives[:, None] > 0, np.stack(columns, axis=1), np.nan)
-
-    def _precision(self, t: int, weights: np.ndarray, total: np.ndarray, positives: np.ndarray) -> np.ndarray:
-        hits = np.flatnonzero(self.outcome[t] == HIT)
-        tp = self._cumulative(weights, hits)
-        detections = np.take(total, hits, axis=1) - self._ignored(t, weights, hits)
-        at_hits = np.divide(tp, detections, out=np.zeros(tp.shape), where=detections > 0)
-        # Recall grows at hits only, so that the interpolated precision needs no other position.
-        envelope = np.maximum.accumulate(at_hits[:, ::-1], axis=1)[:, ::-1]
-        recall = np.divide(tp, positives[:, None], out=np.zeros(tp.shape), where=positives[:, None] > 0)
-        reached = np.searchsorted(_RECALLS, recall, side="right")
-        return (envelope * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(_RECALLS)
+        positives = (weights.astype(np.float64) @ self.truths)[:, None]
+        columns = []
+        for t in range(len(self.outcome)):
+            # Recall grows at hits only, so that the interpolated precision needs no other position.
+            hits = np.flatnonzero(self.outcome[t] == HIT)
+            tp = self._cumulative(weights, hits)
+            detections = np.take(total, hits, axis=1) - self._ignored(t, weights, hits)
+            at_hits = np.divide(tp, detections, out=np.zeros(tp.shape), where=detections > 0)
+            envelope = np.maximum.accumulate(at_hits[:, ::-1], axis=1)[:, ::-1]
+            recall = np.divide(tp, positives, out=np.zeros(tp.shape), where=positives > 0)
+            steps = np.diff(np.searchsorted(_RECALLS, recall, side="right"), axis=1, prepend=0)
+            columns.append((envelope * steps).sum(axis=1) / len(_RECALLS))
+        return np.where(positives > 0, np.stack(columns, axis=1), np.nan)
 
     def sensitivities(self, weights: np.ndarray, t: int, rates: np.ndarray) -> np.ndarray:
         """(b, N) weights -> (b, len(rates)): share of truths hit at no more than so many false positives per image.
@@ -131,29 +130,21 @@ def rank_detections(
         starts = np.searchsorted(predictions.images[rows], predictions.images[rows])
         rows = rows[np.arange(len(rows)) - starts < MAX_DETECTIONS]
         truth_rows = np.flatnonzero(truth.categories == category)
-        outcome = _match_images(truth, predictions, truth_rows, rows, thresholds)
+        outcome = np.full((len(thresholds), len(rows)), FALSE, np.int8)
+        for image in np.unique(truth.images[truth_rows]):
+            first, last = np.searchsorted(predictions.images[rows], [image, image + 1])
+            if first < last:
+                targets = truth_rows[truth.images[truth_rows] == image]
+                crowd = truth.values[targets] == 1
+                shapes = _shapes(predictions, rows[first:last]), _shapes(truth, targets)
+                overlaps = np.asarray(coco_mask.iou(*shapes, crowd.astype(np.uint8)))
+                outcome[:, first:last] = match(overlaps, crowd, thresholds)
         order = np.argsort(-predictions.values[rows], kind="stable")
-        rows = rows[order]
         regular = truth_rows[truth.values[truth_rows] == 0]
         truths = np.bincount(truth.images[regular], minlength=images).astype(np.float64)
+        rows = rows[order]
         ranked.append(RankedDetections(predictions.images[rows], predictions.values[rows], outcome[:, order], truths))
     return ranked
-
-
-def _match_images(
-    truth: RegionSet, predictions: RegionSet, truth_rows: np.ndarray, rows: np.ndarray, thresholds: np.ndarray
-) -> np.ndarray:
-    """(T, len(rows)); all predictions on images without truth are FALSE."""
-    outcome = np.full((len(thresholds), len(rows)), FALSE, np.int8)
-    for image in np.unique(truth.images[truth_rows]):
-        first, last = np.searchsorted(predictions.images[rows], [image, image + 1])
-        if first < last:
-            targets = truth_rows[truth.images[truth_rows] == image]
-            crowd = truth.values[targets] == 1
-            shapes = _shapes(predictions, rows[first:last]), _shapes(truth, targets)
-            overlaps = np.asarray(coco_mask.iou(*shapes, crowd.astype(np.uint8)))
-            outcome[:, first:last] = match(overlaps, crowd, thresholds)
-    return outcome
 
 
 def _shapes(regions: RegionSet, rows: np.ndarray) -> np.ndarray | list[RunLengths]:

@@ -21,8 +21,7 @@ def default_thresholds(classes: tuple[str, ...], reason: str) -> Thresholds:
 def choose_thresholds(table: FindingTable, criterion: str, split: str) -> Thresholds:
     """The threshold of every class that is best on these images; 0.5 for a class without both outcomes on them.
 
-    A finding is called where score >= threshold. Candidates are the scores that occur; of equally good ones the
-    highest is taken.
+    A finding is called where score >= threshold. Candidates are the scores that occur; of equals the highest.
 
     Args:
         criterion: ``youden`` maximises sensitivity + specificity - 1 (Youden, Cancer 1950), ``f1`` the F1 score.

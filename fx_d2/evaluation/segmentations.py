@@ -79,8 +79,6 @@ def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
 def score_masks(measures: Sequence[MaskMeasure], classes: tuple[str, ...], options: Options | None = None) -> UnitScore:
     """Means over images per class (see :func:`image_values`) and over the classes where they are defined.
 
-    Unknown channels are left out.
-
     Args:
         options: adds surface distances, the precision of connected regions (``AP`` and the like) and intervals.
     """

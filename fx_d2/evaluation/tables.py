@@ -1,7 +1,4 @@
-"""Truth and predictions of one unit as plain arrays and run lengths: what is scored, and what the files hold.
-
-The evaluators fill these tables from a network, ``files.py`` from a folder; the same functions score both.
-"""
+"""Truth and predictions of one unit as arrays and run lengths, filled by the evaluators or read from files."""
 
 from __future__ import annotations
 
