@@ -42,16 +42,7 @@ NIH_CXR14 = (
 )
 
 # The classes with boxes; "Infiltration" is "Infiltrate" in the box list.
-NIH_CXR14_BOX = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Effusion",
-    "Infiltration",
-    "Mass",
-    "Nodule",
-    "Pneumonia",
-    "Pneumothorax",
-)
+NIH_CXR14_BOX = NIH_CXR14[:8]
 
 # The six image labels that Foundation X trains on, in its order: VinDr-CXR's own six global labels with
 # "Pleural effusion" (which the reference abbreviates to PE) in place of "COPD".
@@ -107,15 +98,7 @@ VINDR_CXR_LOCAL = (
     "Rib fracture",
     "Other lesion",
 )
-VINDR_CXR_ALL = (
-    *VINDR_CXR_LOCAL,
-    "COPD",
-    "Lung tumor",
-    "Pneumonia",
-    "Tuberculosis",
-    "Other diseases",
-    "No finding",
-)
+VINDR_CXR_ALL = (*VINDR_CXR_LOCAL, "COPD", "Lung tumor", "Pneumonia", "Tuberculosis", "Other diseases", "No finding")
 # The classes of the Kaggle edition, which the method uses; it folds the other local ones into "Other lesion".
 VINDR_CXR_BOX = (
     "Aortic enlargement",
