@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from .. import __version__
-from ..data.errors import DataError
+from ..data.errors import DataError, count
 from ..evaluation.files import FOLDER, read_table
 from ..evaluation.results import MAIN_METRIC
 from ..evaluation.tables import Table
@@ -64,7 +64,6 @@ def _context(run: Run) -> dict[str, Any]:
         "notices": _notices(run),
         "headlines": tables.headlines(run),
         "tables": tables.task_tables(run),
-        "interval_note": _interval_words(run),
         "interval_words": _interval_words(run),
         "training": training,
         "no_training": f"Nothing was trained here: the weights {run.cfg.MODEL.WEIGHTS or '(random)'} were scored.",
@@ -82,12 +81,8 @@ def _context(run: Run) -> dict[str, Any]:
 def _lead(run: Run) -> str:
     datasets = {Unit.parse(unit).dataset for unit in run.units}
     tasks = [tables.TITLES[task].lower() for task in TASKS if any(unit.endswith(f"/{task}") for unit in run.units)]
-    words = f"{_plural(len(run.units), 'unit')} of {_plural(len(datasets), 'dataset')}: {', '.join(tasks)}"
+    words = f"{count(len(run.units), 'unit')} of {count(len(datasets), 'dataset')}: {', '.join(tasks)}"
     return f"{words}. Scored on the {run.split} split." if run.models else f"{words}."
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _notices(run: Run) -> list[str]:
@@ -120,14 +115,11 @@ def _training(run: Run) -> dict[str, Any] | None:
     if not run.passes:
         return None
     tasks = [task for task in TASKS if any(scheduled.task == task for scheduled in run.passes)]
-    count = f"{len(run.passes)} pass{'' if len(run.passes) == 1 else 'es'}"
     words = (
-        f"A cycle walks {_plural(len({s.unit for s in run.passes}), 'unit')} in {count} of {run.cycle_length:,} "
-        f"iterations; {_plural(run.cycles, 'cycle')} in all."
+        f"A cycle walks {count(len({s.unit for s in run.passes}), 'unit')} in {count(len(run.passes), 'pass')} of "
+        f"{run.cycle_length:,} iterations; {count(run.cycles, 'cycle')} in all."
     )
-    charts = []
-    for history in histories(run):
-        charts.append((history.unit, Unit.parse(history.unit).task, history_chart(history, max(run.done, 1))))
+    charts = [(h.unit, Unit.parse(h.unit).task, history_chart(h, max(run.done, 1))) for h in histories(run)]
     return {
         "words": words,
         "tasks": [(task, tables.TITLES[task]) for task in tasks],

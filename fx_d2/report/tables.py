@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
+from ..evaluation.detections import FROC_METRICS
+from ..evaluation.estimates import mean_or_none
 from ..evaluation.results import MAIN_METRIC, TABLE_METRICS
 from ..schedule import TASKS, Unit
 from .charts import interval_chart, number
@@ -18,14 +19,7 @@ TITLES = {"cls": "Findings", "box": "Boxes", "mask": "Masks"}
 # Order of the columns of a unit's table; others follow by name.
 _ORDER = {
     "cls": ("AUROC", "AP", "Sensitivity", "Specificity", "PPV", "NPV", "F1", "ECE", "Accuracy"),
-    "box": (
-        "AP50",
-        "AP",
-        "AP75",
-        "AP40",
-        "FROC",
-        *(f"Sensitivity@{rate:g}" for rate in (0.125, 0.25, 0.5, 1, 2, 4, 8)),
-    ),
+    "box": ("AP50", "AP", "AP75", "AP40", *FROC_METRICS),
     "mask": ("Dice", "IoU", "Dice_all", "IoU_all", "HD95", "HD95_mm", "ASSD", "ASSD_mm"),
 }
 # Distances, in pixels unless the name says millimetres; all other metrics are fractions from 0 to 1.
@@ -58,7 +52,7 @@ def headlines(run: Run) -> list[dict[str, Any]]:
         if not units:
             continue
         means = {
-            model: _mean([run.unit_metrics(model, unit).get(MAIN_METRIC[task]) for unit in units])
+            model: mean_or_none([run.unit_metrics(model, unit).get(MAIN_METRIC[task]) for unit in units])
             for model in run.models
         }
         others = [f"{model} {number(value)}" for model, value in means.items() if model != run.shown]
@@ -103,7 +97,7 @@ def _task_row(run: Run, unit: str, main: str, others: Sequence[str], low: float)
 
 def _mean_row(run: Run, units: Sequence[str], main: str, others: Sequence[str], low: float) -> dict[str, Any]:
     def mean(model: str, name: str) -> dict[str, Any]:
-        return {"value": _mean([run.unit_metrics(model, unit).get(name) for unit in units])}
+        return {"value": mean_or_none([run.unit_metrics(model, unit).get(name) for unit in units])}
 
     entries = {model: mean(model, main) for model in run.models}
     return {
@@ -200,8 +194,3 @@ def _support(details: Mapping[str, Any]) -> dict[str, str]:
     if "regions" in details:
         return {name: f"{c['images_with']} of {details['images']}" for name, c in details["regions"].items()}
     return {}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
