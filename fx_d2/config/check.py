@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import logging
-from collections.abc import Iterable
 
 from detectron2.config import CfgNode, get_cfg
 
+from ..data.errors import nearest
 from ..schedule import Unit
 from .cycle import FINETUNE, cycle_passes, cycle_units, unit_metadata
 
@@ -143,12 +142,6 @@ def _check_sampling(cfg: CfgNode) -> None:
         raise ValueError("MODEL.BOX.SAMPLING triton needs the package triton (pip install triton); set it to plain")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-
-
 def _check_splits(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
     """At least one unit must have a split that is to be scored; a unit without it is named in the log later."""
     known = list(dict.fromkeys(split for unit in units for split in unit_metadata(unit).splits))
@@ -159,9 +152,8 @@ def _check_splits(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
     for key, split in wanted.items():
         if split and split not in known:
             off = "FX.EVAL.CYCLES 0 with FX.EVAL.AFTER_UNITS 0" if key == "FX.EVAL.VAL_SPLIT" else "FX.EVAL.SPLIT ''"
-            raise ValueError(
-                f"{key}: no unit of the cycle has a split {split!r}, {_nearest(split, known)} {off} scores none"
-            )
+            hint = nearest(split, known, "splits")
+            raise ValueError(f"{key}: no unit of the cycle has a split {split!r} ({off} scores none); {hint}")
 
 
 def _check_best(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
@@ -177,5 +169,5 @@ def _check_best(cfg: CfgNode, units: tuple[Unit, ...]) -> None:
         valid = [f"{m}/{rest}" for m in ("student", "teacher") for rest in ("mean", *(f"{u}/METRIC" for u in known))]
         raise ValueError(
             f"FX.EVAL.BEST: {cfg.FX.EVAL.BEST!r} is not student|teacher followed by /mean or /dataset/task/metric of a "
-            f"unit of the cycle; {_nearest(cfg.FX.EVAL.BEST, valid)}"
+            f"unit of the cycle; {nearest(cfg.FX.EVAL.BEST, valid, 'scores')}"
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
 from ..config import cycle_units, split_name, unit_metadata
+from ..data.errors import nearest
 from ..data.loader import unit_sizes
 from ..evaluation import EVALUATORS
 from ..modeling import FoundationX
@@ -37,9 +36,7 @@ def _check_metric(unit: Unit, split: str, metric: str) -> None:
         raise ValueError(f"FX.EVAL.BEST: {unit} has no split {split!r} to be scored (FX.EVAL.VAL_SPLIT)")
     names = metric_names(unit, split)
     if comm.is_main_process() and metric not in names:
-        close = difflib.get_close_matches(metric, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
-        raise ValueError(f"FX.EVAL.BEST: {unit} has no metric {metric!r}; {hint}")
+        raise ValueError(f"FX.EVAL.BEST: {unit} has no metric {metric!r}; {nearest(metric, names, 'metrics')}")
 
 
 def metric_names(unit: Unit, split: str) -> list[str]:
