@@ -14,14 +14,12 @@ from ..schedule import Unit
 from .builtin import SOURCE, builtin_records
 from .errors import DataError
 from .readers.tree import data_root
-from .records import DatasetRecord, TaskRecord
+from .records import DatasetRecord
 from .user_datasets import load_user_datasets
-
-__all__ = ["DatasetRecord", "TaskRecord", "clear_datasets", "data_root", "register_datasets"]
 
 logger = logging.getLogger(__name__)
 
-# What this process has registered, by dataset.
+# The registered datasets by name.
 _registered: dict[str, DatasetRecord] = {}
 
 
@@ -34,8 +32,8 @@ def register_datasets(
 
     Each unit gets Detectron2 metadata: ``thing_classes``, ``exclusive``, ``lateral_pairs`` (pairs of class names),
     ``flip`` (False: a horizontal flip would make labels wrong), ``unit``, ``splits``, ``source``. Registering the same
-    again changes nothing; a file that has changed on disk takes the place of what it declared before; a file that
-    declares a built-in name takes the place of the built-in entry. Either all files are registered or none.
+    again changes nothing. A file that has changed replaces what it declared before; a file that declares a built-in
+    name replaces the built-in entry. Either all files are registered or none.
 
     Args:
         files: YAML files; a relative path is looked up in the working folder, then below :func:`data_root`.
@@ -52,29 +50,28 @@ def register_datasets(
     declared: dict[str, DatasetRecord] = {}
     for path in dict.fromkeys(_find(file) for file in files):
         for name, record in load_user_datasets(path, faults).items():
-            _refuse_rival(declared.get(name) or _registered.get(name), record)
+            other = declared.get(name) or _registered.get(name)
+            # A declaration whose file is gone does not count.
+            if other and other.source not in (SOURCE, record.source) and Path(other.source).is_file():
+                raise DataError(
+                    f"dataset {name!r} is declared twice, in {other.source} and in {record.source}; rename one of them"
+                )
             declared[name] = record
-    builtin = builtin_records(options or {})
-    if options is None:
-        builtin = {name: record for name, record in builtin.items() if name not in _registered}
-    # A declaration binds until it is taken back: a built-in entry does not displace it.
-    builtin = {name: record for name, record in builtin.items() if _is_builtin(name)}
-    for name, record in {**builtin, **declared}.items():
-        known = _registered.get(name)
-        if known is None or known.source != record.source or known.digest != record.digest:
+    for name, record in {**builtin_records(options or {}), **declared}.items():
+        current = _registered.get(name)
+        # A built-in entry never replaces a declaration, and another built-in entry only if options are given.
+        if current and name not in declared and (options is None or current.source != SOURCE):
+            continue
+        if current is None or (current.source, current.digest) != (record.source, record.digest):
             _remove(name)
             _add(record)
     return dict(_registered)
 
 
 def clear_datasets() -> None:
-    """Takes back every registration of :func:`register_datasets`; for tests and notebooks."""
+    """Undoes every registration of :func:`register_datasets`; for tests and notebooks."""
     for name in list(_registered):
         _remove(name)
-
-
-def _is_builtin(name: str) -> bool:
-    return name not in _registered or _registered[name].source == SOURCE
 
 
 def _find(file: str | Path) -> Path:
@@ -85,14 +82,6 @@ def _find(file: str | Path) -> Path:
             return candidate.resolve()
     tried = " and ".join(str(candidate.absolute()) for candidate in candidates)
     raise DataError(f"dataset file {str(file)!r} (key DATASETS.FILES) is not there; looked for {tried}")
-
-
-def _refuse_rival(known: DatasetRecord | None, record: DatasetRecord) -> None:
-    # A declaration whose file is gone binds nobody.
-    if known is not None and known.source not in (SOURCE, record.source) and Path(known.source).is_file():
-        raise DataError(
-            f"dataset {record.name!r} is declared twice, in {known.source} and in {record.source}; rename one of them"
-        )
 
 
 def _add(record: DatasetRecord) -> None:
@@ -118,11 +107,9 @@ def _add(record: DatasetRecord) -> None:
 
 
 def _remove(name: str) -> None:
-    record = _registered.pop(name, None)
-    if record is None:
-        return
-    for task in record.tasks:
-        for split in record.splits:
-            key = split_name(Unit(name, task), split)
-            DatasetCatalog.pop(key, None)
-            MetadataCatalog.pop(key, None)
+    if record := _registered.pop(name, None):
+        for task in record.tasks:
+            for split in record.splits:
+                key = split_name(Unit(name, task), split)
+                DatasetCatalog.pop(key, None)
+                MetadataCatalog.pop(key, None)

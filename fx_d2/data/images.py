@@ -1,8 +1,7 @@
 """Radiographs from PNG, JPEG, DICOM, MetaImage and JSRT files: 8-bit grey pixels; size and spacing from the header.
 
-Formats are told by their content, not by their names. One convention holds for all of them: **air is dark and bone is
-bright**, as in a viewer. A format is inverted where it stores the opposite (DICOM's MONOCHROME1, JSRT), here and once;
-nothing after this module inverts.
+Formats are recognised by content, not by name. **Air is dark and bone is bright** in all of them, as in a viewer:
+formats that store the opposite (DICOM's MONOCHROME1, JSRT) are inverted here, and nowhere later.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .formats.signatures import recognise
 
 # Endings that the published datasets use; some hand out DICOM files without any.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".mhd", ".img")
-# Raised with every change of the pixels that read_image gives, of whatever format: cached images are read again.
+# Raise it with every change of the pixels that read_image gives: cached images are then read again.
 READING_VERSION = 1
 _FAMILIES: dict[str, ModuleType] = {
     "png": pictures,
@@ -31,21 +30,16 @@ _FAMILIES: dict[str, ModuleType] = {
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Reads a radiograph, air dark and bone bright.
+    """Reads a radiograph, air dark and bone bright: uint8 (H, W).
 
-    * PNG, JPEG: colour becomes luminance (ITU-R 601; equal channels stay exactly as they are), palettes are looked up
-      and alpha is dropped. 8-bit values are kept. A 16-bit file often holds 10, 12 or 14 bits: its depth is taken as
-      the smallest of 8, 10, 12, 14, 16 bits that holds 99.9 % of its pixels, that range is scaled to 0..255, and what
-      lies above (a burnt-in marker) is white. The orientation tag that cameras write into JPEG files is applied, as
-      viewers do.
+    * PNG, JPEG: colour becomes luminance (ITU-R 601), palettes are looked up, alpha is dropped, the orientation tag of
+      a JPEG file is applied. 8-bit values are kept. The depth of a 16-bit file is the smallest of 8, 10, 12, 14, 16 bits
+      that holds 99.9 % of its pixels; that range is scaled to 0..255, and what lies above (a burnt-in marker) is white.
     * DICOM: rescale or modality LUT, then the first VOI LUT or else the first window, scaled to 0..255; MONOCHROME1 is
       inverted, padding is black. Without LUT and window 8-bit values are kept and deeper ones scaled by their depth as
       in PNG, or, if there are values below 0, by the range that holds all but 0.1 % at either end.
     * MetaImage: as 16-bit PNG; floating-point and negative values by their range.
     * JSRT (``.IMG``): 4095..0 becomes 0..255.
-
-    Returns:
-        uint8 array (H, W).
 
     Raises:
         DataError: the file is missing, damaged, of no known format, holds several frames, or needs a plug-in that is
@@ -69,7 +63,10 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def read_header(path: str | Path) -> ImageHeader:
-    """Format, size, depth and spacing of an image or of a mask, from the file's header.
+    """Format, size, depth and pixel spacing of an image or of a mask, from the file's header.
+
+    The spacing is DICOM's PixelSpacing, else ImagerPixelSpacing (at the detector, so without the magnification of the
+    projection), else NominalScannedPixelSpacing; MetaImage's ElementSpacing unless it is the format's default of 1.
 
     Raises:
         DataError: as :func:`read_image`, as far as the header tells.
@@ -83,16 +80,6 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width of an image as :func:`read_image` gives it, from :func:`read_header`."""
     header = read_header(path)
     return header.height, header.width
-
-
-def pixel_spacing(path: str | Path) -> tuple[float, float] | None:
-    """Distance of neighbouring rows and of neighbouring columns in mm; None where the file does not say.
-
-    DICOM gives PixelSpacing, else ImagerPixelSpacing (at the detector, so without the magnification of the
-    projection), else NominalScannedPixelSpacing; MetaImage gives ElementSpacing unless it is the format's default of 1;
-    JSRT is known; PNG and JPEG do not say.
-    """
-    return read_header(path).spacing
 
 
 def source_files(path: str | Path) -> tuple[Path, ...]:

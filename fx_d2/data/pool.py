@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .mapper import make_instances
 
 
-class BatchLoader:
+class BatchLoader(DataLoader):
     """Iterates over batches: lists of mapper outputs, all of one unit.
 
     Args:
@@ -38,7 +38,7 @@ class BatchLoader:
         pin: bool = False,
     ) -> None:
         workers = min(num_workers, len(batches))  # type: ignore[arg-type]  # every sampler here has a length
-        self._loader = DataLoader(
+        super().__init__(
             dataset,
             batch_sampler=batches,
             num_workers=workers,
@@ -52,11 +52,8 @@ class BatchLoader:
             generator=torch.Generator(),
         )
 
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        return map(PackedBatch.unpack, iter(self._loader))
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:  # type: ignore[override]  # the stub wants its own class
+        return map(PackedBatch.unpack, super().__iter__())
 
 
 @dataclass

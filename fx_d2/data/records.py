@@ -1,4 +1,4 @@
-"""What the catalog keeps of a dataset: its tasks, its classes, how to read it, and what a reading met."""
+"""What the catalog holds of a dataset: tasks, classes, how to read it, and the report of a reading."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Event:
-    """Something that readings met and went on from.
-
-    Attributes:
-        times: how often.
-        first: where it was met first, as ``file, line 7: what``.
-    """
+    """A tolerated flaw of the data: how often it occurred, and its first place as ``file, line 7: text``."""
 
     times: int = 0
     first: str = ""
@@ -25,7 +20,6 @@ class ReadReport:
 
     Attributes:
         unit: ``dataset/task``.
-        split: name of the split.
         files: annotation files that were read.
         listed: images of this split that the annotation files name for this task.
         found: those of them whose image file is there.
@@ -45,12 +39,12 @@ class ReadReport:
     events: dict[str, Event] = field(default_factory=dict)
 
     def note(self, reason: str, place: str, times: int = 1) -> None:
-        """Counts an event and keeps its first place."""
+        """Counts an event; the first place is kept."""
         event = self.events.setdefault(reason, Event(first=place))
         event.times += times
 
     def lines(self) -> list[str]:
-        """The report for people, one fact a line."""
+        """The report as text, one fact a line."""
         head = f"{self.unit} {self.split}: {self.listed} images listed, {self.found} found, {self.used} used"
         extra = [f"{self.unlisted} image files without a row"] if self.unlisted else []
         events = (f"{event.times} {reason} (first: {event.first})" for reason, event in self.events.items())
@@ -62,8 +56,8 @@ class Overlap:
     """Images that a dataset shares with another one; training on one and testing on the other leaks.
 
     Attributes:
-        dataset: the other dataset's name (one that is not built in may be named, too).
-        known_by: how the same image is recognised: ``same_image`` (the dataset dicts carry the key ``same_image``),
+        dataset: the other dataset's name.
+        known_by: how the same image is recognised: ``same_image`` (a key of the dataset dicts),
             ``file name`` (stems are equal), or ``pixels`` (no public map: compare the pictures).
         note: how many, and which part, as far as it is published.
         same_patients: the key ``patient_id`` of both means the same people.
@@ -83,8 +77,8 @@ class TaskRecord:
         classes: class names in the order of the head's outputs; never empty.
         exclusive: exactly one class holds for an image (softmax instead of one sigmoid per class).
         lateral_pairs: pairs of class names that a horizontal flip exchanges.
-        flip: False where a horizontal flip would make labels wrong (a one-sided class without a partner).
-        notes: how the truth came about where that is not plain, such as boxes made from masks.
+        flip: False if a horizontal flip would make labels wrong (a one-sided class without a partner).
+        notes: how the truth was made, such as boxes from masks.
     """
 
     classes: tuple[str, ...]
@@ -101,15 +95,14 @@ class DatasetRecord:
     Attributes:
         name: registered as ``{name}_{task}_{split}``.
         tasks: by task name (cls, box, mask).
-        splits: names of the splits.
         read: ``read(task, split)`` gives the list of dataset dicts (standard Detectron2 dicts; the keys are described
             in ``datasets/README.md``). Treat the dicts as read-only: they are cached.
-        report: ``report(task, split)`` gives the :class:`ReadReport` of that reading (and reads, if nobody did).
+        report: ``report(task, split)`` gives the :class:`ReadReport` of that reading, and reads if necessary.
         source: where the declaration stands (a YAML file, or the built-in table).
         notes: what a user of the data ought to know.
         digest: changes when the declaration or one of the files that it names changes.
         overlaps: the datasets that share images with this one.
-        published: number of images by split as the publisher states it, where it does.
+        published: number of images by split as the publisher states it.
     """
 
     name: str

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from detectron2.structures import BoxMode
 
-from ..data.images import pixel_spacing
+from ..data.images import read_header
 from ..data.masks import decode_drawn
 from .base import UnitEvaluator
 from .detections import score_boxes
@@ -94,7 +94,7 @@ class MaskEvaluator(UnitEvaluator):
     def truth_of(self, record: dict) -> MaskTruth:
         image = ImageRow.from_record(record)
         if self.options is not None and image.spacing is None and Path(record["file_name"]).is_file():
-            image = replace(image, spacing=pixel_spacing(record["file_name"]))  # from a DICOM or MetaImage header
+            image = replace(image, spacing=read_header(record["file_name"]).spacing)  # from a DICOM or MetaImage header
         return decode_drawn(record), image
 
     def measure(self, record: dict, output: Mapping, truth: MaskTruth) -> MaskMeasure:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from fx_d2.data.errors import DataError
-from fx_d2.data.images import image_size, pixel_spacing, read_header, read_image, read_mask, source_files
+from fx_d2.data.images import image_size, read_header, read_image, read_mask, source_files
 from tests.real_data import REAL
 
 
@@ -129,9 +129,8 @@ def test_header_of_every_depth(tmp_path, grey):
     Image.fromarray(grey).save(tmp_path / "grey.jpg")
     bits = {name: read_header(tmp_path / name).bits for name in ("deep.png", "bit.png", "palette.png", "grey.jpg")}
     assert bits == {"deep.png": 16, "bit.png": 1, "palette.png": 8, "grey.jpg": 8}
-    assert pixel_spacing(tmp_path / "deep.png") is None and source_files(tmp_path / "bit.png") == (
-        tmp_path / "bit.png",
-    )
+    assert read_header(tmp_path / "deep.png").spacing is None
+    assert source_files(tmp_path / "bit.png") == (tmp_path / "bit.png",)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -72,11 +72,9 @@ def test_batches_are_pinned_for_a_gpu(device, pinned, monkeypatch):
     assert seen == [(3, 5, pinned)]
 
 
-def test_the_loader_of_pytorch_is_told(monkeypatch):
-    told = {}
-    monkeypatch.setattr("fx_d2.data.pool.DataLoader", lambda *args, **options: told.update(options))
-    BatchLoader([], [[0], [1]], 4, 6, True)
-    assert told["pin_memory"] and told["num_workers"] == 2 and told["multiprocessing_context"] == "fork"
-    assert told["prefetch_factor"] == 6
-    BatchLoader([], [[0], [1]], 0)
-    assert told["prefetch_factor"] is None and not told["pin_memory"]
+def test_options_of_the_loader():
+    loader = BatchLoader([], [[0], [1]], 4, 6, True)
+    assert loader.pin_memory and loader.num_workers == 2 and loader.prefetch_factor == 6
+    assert loader.multiprocessing_context.get_start_method() == "fork"
+    loader = BatchLoader([], [[0], [1]], 0)
+    assert loader.prefetch_factor is None and not loader.pin_memory

@@ -10,7 +10,7 @@ from pydicom.pixels import apply_modality_lut, apply_windowing
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.formats import dicom
-from fx_d2.data.images import image_size, pixel_spacing, read_header, read_image
+from fx_d2.data.images import image_size, read_header, read_image
 from fx_d2.phantoms.writing import write_dicom
 from tests.real_data import REAL
 
@@ -229,11 +229,11 @@ def test_spacing_prefers_the_patient_plane(tmp_path):
     spacing = {"ImagerPixelSpacing": [0.2, 0.3], "NominalScannedPixelSpacing": [0.5, 0.5]}
     path = tmp_path / "x"
     write_dicom(path, RAMP, 12, tags=spacing)
-    assert pixel_spacing(path) == (0.2, 0.3)
+    assert read_header(path).spacing == (0.2, 0.3)
     write_dicom(path, RAMP, 12, tags={**spacing, "PixelSpacing": [0.1, 0.15]})
-    assert pixel_spacing(path) == (0.1, 0.15)
+    assert read_header(path).spacing == (0.1, 0.15)
     write_dicom(path, RAMP, 12, tags={"PixelSpacing": [0, 0]})
-    assert pixel_spacing(path) is None
+    assert read_header(path).spacing is None
     assert read_header(path).bits == 12
 
 
@@ -321,4 +321,4 @@ def test_genuine_files():
     flagged = read_image(folder / "monochrome1_flag_only.dcm")
     plain = read_image(next((REAL / "formats" / "genuine" / "siim").rglob("*.dcm")))
     assert np.array_equal(flagged, 255 - plain)
-    assert pixel_spacing(folder / "monochrome1_flag_only.dcm") == (0.168, 0.168)
+    assert read_header(folder / "monochrome1_flag_only.dcm").spacing == (0.168, 0.168)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fx_d2.data.errors import DataError
-from fx_d2.data.images import image_size, pixel_spacing, read_header, read_image
+from fx_d2.data.images import image_size, read_header, read_image
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_big_endian_twelve_bits_inverted(tmp_path, words, name):
     image = read_image(path)
     assert image.dtype == np.uint8
     assert np.array_equal(image, np.rint((4095 - words.astype(float)) * 255 / 4095))
-    assert image_size(path) == (2048, 2048) and pixel_spacing(path) == (0.175, 0.175)
+    assert image_size(path) == (2048, 2048) and read_header(path).spacing == (0.175, 0.175)
     assert read_header(path).bits == 12
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fx_d2.data.errors import DataError
-from fx_d2.data.images import image_size, pixel_spacing, read_header, read_image
+from fx_d2.data.images import image_size, read_header, read_image
 from fx_d2.phantoms.writing import write_metaimage
 from tests.real_data import REAL
 
@@ -20,7 +20,7 @@ def test_twelve_bits_become_eight(tmp_path, suffix, compressed, big_endian):
     path = tmp_path / f"x.{suffix}"
     write_metaimage(path, RAMP, (0.2, 0.1), compressed, big_endian)
     assert np.array_equal(read_image(path), np.rint(RAMP * (255 / 4095)))
-    assert image_size(path) == (40, 32) and pixel_spacing(path) == (0.2, 0.1)
+    assert image_size(path) == (40, 32) and read_header(path).spacing == (0.2, 0.1)
     assert read_header(path).bits == 16
 
 
@@ -48,7 +48,7 @@ def test_fractions_and_negative_values_are_scaled_by_their_range(tmp_path):
 
 def test_the_default_spacing_is_unknown(tmp_path):
     write_metaimage(tmp_path / "x.mha", RAMP)
-    assert pixel_spacing(tmp_path / "x.mha") is None
+    assert read_header(tmp_path / "x.mha").spacing is None
 
 
 def test_one_slice_is_an_image_and_a_stack_is_not(tmp_path):
@@ -123,7 +123,7 @@ def test_simpleitk_writes_and_we_read(tmp_path, dtype, compressed):
         expected = tmp_path / "ours.mha"
         write_metaimage(expected, values)
         assert np.array_equal(read_image(path), read_image(expected))
-        assert pixel_spacing(path) == (0.2, 0.1)
+        assert read_header(path).spacing == (0.2, 0.1)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the shared real radiographs are not there")
