@@ -59,7 +59,8 @@ class Geometry:
 
     def plain(self, height: int, width: int) -> AffineTransform:
         """Resize or letterbox alone; for inference."""
-        return self._transform(_fit((0, 0, width, height), self.content(height, width)), height, width)
+        matrix = _fit((0, 0, width, height), self.content(height, width))
+        return AffineTransform(matrix[:2], (self.size, self.size), (height, width))
 
     def draw(
         self, rng: np.random.Generator, height: int, width: int, centres: np.ndarray | None = None
@@ -91,9 +92,6 @@ class Geometry:
         matrix = jitter @ _fit(window, content) @ _fit((0, 0, width, height), content)
         if centres is not None and len(centres):
             matrix = _keep_inside(centres @ matrix[:2, :2].T + matrix[:2, 2], self.size) @ matrix
-        return self._transform(matrix, height, width)
-
-    def _transform(self, matrix: np.ndarray, height: int, width: int) -> AffineTransform:
         return AffineTransform(matrix[:2], (self.size, self.size), (height, width))
 
 

@@ -31,13 +31,7 @@ SOURCE = "fx_d2 (built-in)"
 
 @dataclass(frozen=True)
 class Published:
-    """One published dataset.
-
-    Attributes:
-        notes: what a user of the data ought to know, in a line.
-        overlaps: the datasets that share images with it.
-        images: number of images by split, as published; without the splits that we draw.
-    """
+    """One published dataset; ``images`` by split as published, without the splits that we draw."""
 
     name: str
     reader: type[PublishedReader]
@@ -185,10 +179,7 @@ DATASETS: tuple[Published, ...] = (
 
 
 def builtin_records(options: Mapping[str, Mapping[str, str | float]]) -> dict[str, DatasetRecord]:
-    """The records of all built-in datasets; nothing is read.
-
-    Args:
-        options: by dataset, those of :data:`DATASET_OPTIONS` that differ from their defaults.
+    """The records of all built-in datasets, with the options (``DATASETS.OPTIONS``) given by dataset; reads nothing.
 
     Raises:
         DataError: an unknown dataset or option, or a value that it may not have.

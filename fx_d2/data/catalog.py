@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,8 +16,6 @@ from .readers.tree import data_root
 from .records import DatasetRecord
 from .user_datasets import load_user_datasets
 
-logger = logging.getLogger(__name__)
-
 # The registered datasets by name.
 _registered: dict[str, DatasetRecord] = {}
 
@@ -28,7 +25,7 @@ def register_datasets(
     options: Mapping[str, Mapping[str, str | float]] | None = None,
     faults: dict[str, DataError] | None = None,
 ) -> dict[str, DatasetRecord]:
-    """Registers the built-in datasets and those of YAML files; reads no image.
+    """Registers the built-in datasets and those of YAML files, and returns all by name; reads no image.
 
     Each unit gets Detectron2 metadata: ``thing_classes``, ``exclusive``, ``lateral_pairs`` (pairs of class names),
     ``flip`` (False: a horizontal flip would make labels wrong), ``unit``, ``splits``, ``source``. Registering the same
@@ -40,9 +37,6 @@ def register_datasets(
         options: how built-in datasets are read (``DATASETS.OPTIONS``); None leaves what is registered as it is.
         faults: gets the mistake of each declared dataset that is wrong, and the others are registered; None: the first
             mistake is raised and nothing is registered.
-
-    Returns:
-        Every registered dataset by name.
 
     Raises:
         DataError: a file is missing or wrong, two files declare one name, or an option has no such value.

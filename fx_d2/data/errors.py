@@ -1,4 +1,4 @@
-"""The one error of the data code, and the wording that its messages share."""
+"""The error of the data code, and wording that its messages share."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ class DataError(ValueError):
     """A mistake in a dataset or its declaration; the message names the file, the row or key, and the fix."""
 
 
-def nearest(name: object, known: Iterable[str], what: str = "known") -> str:
-    """Ends a message about an unknown name: the nearest valid one, or the list of them."""
-    known = list(known)
-    folded = {item.casefold(): item for item in known}
+def nearest(name: object, valid: Iterable[str], label: str = "known") -> str:
+    """The end of a message about an unknown name: the nearest valid one, or the list of them."""
+    names = list(valid)
+    folded = {item.casefold(): item for item in names}
     close = difflib.get_close_matches(str(name).casefold(), folded, n=1)
     if close:
         return f"did you mean {folded[close[0]]!r}?"
-    shown = ", ".join(known[:30]) + (f" and {len(known) - 30} more" if len(known) > 30 else "")
-    return f"{what}: {shown or 'none'}"
+    listed = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
+    return f"{label}: {listed or 'none'}"
 
 
 def count(number: int, thing: str) -> str:

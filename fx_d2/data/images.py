@@ -20,7 +20,7 @@ from .formats.signatures import recognise
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".mhd", ".img")
 # Raise it with every change of the pixels that read_image gives: cached images are then read again.
 READING_VERSION = 1
-_FAMILIES: dict[str, ModuleType] = {
+_FORMATS: dict[str, ModuleType] = {
     "png": pictures,
     "jpeg": pictures,
     "dicom": dicom,
@@ -33,7 +33,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """Reads a radiograph, air dark and bone bright: uint8 (H, W).
 
     * PNG, JPEG: colour becomes luminance (ITU-R 601), palettes are looked up, alpha is dropped, the orientation tag of
-      a JPEG file is applied. 8-bit values are kept. The depth of a 16-bit file is the smallest of 8, 10, 12, 14, 16 bits
+      a JPEG file is applied. 8-bit values are kept. A 16-bit file's depth is the smallest of 8, 10, 12, 14, 16 bits
       that holds 99.9 % of its pixels; that range is scaled to 0..255, and what lies above (a burnt-in marker) is white.
     * DICOM: rescale or modality LUT, then the first VOI LUT or else the first window, scaled to 0..255; MONOCHROME1 is
       inverted, padding is black. Without LUT and window 8-bit values are kept and deeper ones scaled by their depth as
@@ -46,7 +46,7 @@ def read_image(path: str | Path) -> np.ndarray:
             not installed; the message names the file and what to do.
     """
     path = Path(path)
-    return _family(path, recognise(path)).read_pixels(path)
+    return _format(path, recognise(path)).read_pixels(path)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -73,7 +73,7 @@ def read_header(path: str | Path) -> ImageHeader:
     """
     path = Path(path)
     kind = recognise(path)
-    return (pictures if kind == "gif" else _family(path, kind)).read_header(path, kind)
+    return (pictures if kind == "gif" else _format(path, kind)).read_header(path, kind)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def source_files(path: str | Path) -> tuple[Path, ...]:
     return metaimage.sources(path) if recognise(path) == "metaimage" else (path,)
 
 
-def _family(path: Path, kind: str) -> ModuleType:
-    if kind not in _FAMILIES:
+def _format(path: Path, kind: str) -> ModuleType:
+    if kind not in _FORMATS:
         raise DataError(f"{path}: a {kind.upper()} file can be a mask, not a radiograph; convert it to PNG")
-    return _FAMILIES[kind]
+    return _FORMATS[kind]

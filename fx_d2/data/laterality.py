@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 def _words(name: str) -> list[str]:
@@ -17,18 +17,17 @@ def _words(name: str) -> list[str]:
 
 def names_a_side(name: str) -> bool:
     """Whether a class name says left or right (and not both)."""
-    sides = {word[0] for word in _words(name) if word in _OTHER}
-    return len(sides) == 1
+    return len({word[0] for word in _words(name) if word in _OPPOSITE}) == 1
 
 
 def derive_pairs(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Pairs of classes whose names differ only in the side, left one first."""
-    by_words = {tuple(_words(name)): name for name in classes if names_a_side(name)}
+    sided = {tuple(_words(name)): name for name in classes if names_a_side(name)}
     pairs = []
-    for words, name in by_words.items():
-        mirrored = tuple(_OTHER.get(word, word) for word in words)
-        if mirrored in by_words and {"left", "l"} & set(words):
-            pairs.append((name, by_words[mirrored]))
+    for words, name in sided.items():
+        opposite = tuple(_OPPOSITE.get(word, word) for word in words)
+        if opposite in sided and {"left", "l"} & set(words):
+            pairs.append((name, sided[opposite]))
     return tuple(pairs)
 
 

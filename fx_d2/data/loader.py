@@ -1,7 +1,7 @@
 """Batches of one unit each, in cycle order.
 
-A training batch is a pure function of the seed, the iteration and the slot in the batch: not of the number of worker
-processes, of training processes, or of where a run was resumed.
+A training batch is a pure function of the seed and the iteration, whatever the number of workers and of training
+processes and wherever the run was resumed.
 """
 
 from __future__ import annotations
@@ -63,10 +63,7 @@ class TrainingImages(Dataset):
 
 
 def check_shares(schedule: CycleSchedule, processes: int) -> None:
-    """
-    Raises:
-        ValueError: a batch has fewer images than there are processes.
-    """
+    """Raises ValueError if a batch has fewer images than there are processes."""
     for scheduled in schedule.passes:
         smallest = scheduled.images // scheduled.steps
         if smallest < processes:
@@ -78,11 +75,7 @@ def check_shares(schedule: CycleSchedule, processes: int) -> None:
 
 
 class CycleBatchSampler(Sampler[list[Key]]):
-    """The keys of each batch from one iteration to the schedule's end; process r of w takes every w-th from the r-th.
-
-    Raises:
-        ValueError: see :func:`check_shares`.
-    """
+    """The keys of each batch from one iteration to the schedule's end; rank r of w takes every w-th from the r-th."""
 
     def __init__(self, schedule: CycleSchedule, start_iter: int, rank: int, world_size: int) -> None:
         check_shares(schedule, world_size)
@@ -130,10 +123,10 @@ def _read(unit: Unit, split: str) -> list[dict]:
 
 
 def training_records(cfg, unit: Unit) -> list[dict]:
-    """The training images of a unit: all, or ``DATASETS.FEW_SHOT`` of them, chosen by the seed.
+    """The training images of a unit: all, or ``DATASETS.FEW_SHOT`` of them.
 
     Raises:
-        ValueError: there is no training split, no image in it, or fewer than the key says.
+        ValueError: there is no training split, or too few images in it.
     """
     return few_shot(_read(unit, "train"), cfg.DATASETS.FEW_SHOT, max(cfg.SEED, 0))
 
@@ -141,8 +134,8 @@ def training_records(cfg, unit: Unit) -> list[dict]:
 def few_shot(records: list[dict], count: int, seed: int) -> list[dict]:
     """``count`` of the records, in their order; all of them if ``count`` is 0.
 
-    An image's rank is a hash of seed and ``image_id``: the tasks of one dataset get the same images, and fewer images
-    are a part of more (3 of the 6, 6 of the 12).
+    Images are ranked by a hash of seed and ``image_id``: the tasks of a dataset get the same images, and the 3 images
+    of one setting are among the 6 of another.
     """
     if not count:
         return records
@@ -155,11 +148,7 @@ def few_shot(records: list[dict], count: int, seed: int) -> list[dict]:
 
 
 def unit_sizes(units: Sequence[Unit], split: str = "train") -> dict[Unit, int]:
-    """Number of images of each unit.
-
-    Raises:
-        ValueError: a unit has no such split, or no image in it.
-    """
+    """Number of images of each unit; ValueError if a unit has no such split, or no image in it."""
     return {unit: len(_read(unit, split)) for unit in units}
 
 
@@ -169,8 +158,7 @@ def build_train_loader(cfg, schedule: CycleSchedule, start_iter: int = 0) -> Bat
     One pool of ``DATALOADER.NUM_WORKERS`` processes serves all units, so a change of unit costs nothing.
 
     Raises:
-        ValueError: a split is missing or empty, an ``INPUT`` key is out of range, or a batch is smaller than the
-            number of processes.
+        ValueError: a split is missing or empty, an ``INPUT`` key is out of range, or see :func:`check_shares`.
     """
     batches = CycleBatchSampler(schedule, start_iter, comm.get_rank(), comm.get_world_size())
     records = {unit: training_records(cfg, unit) for unit in schedule.units}
@@ -188,8 +176,8 @@ def spread(records: list[dict], limit: int) -> list[dict]:
 def build_test_loader(cfg, units: Sequence[Unit], split: str, limit: int = 0) -> Iterator[UnitBatches]:
     """Each unit and the batches of its plain images of a split in order, or of ``limit`` images.
 
-    Each process gets one contiguous part. One pool of processes serves all units: starting a pool takes some tenths of
-    a second, and while a unit is scored the images of the next one are read.
+    Each process gets one contiguous part. One pool of workers serves all units: starting a pool takes some tenths of a
+    second, and while a unit is scored the images of the next one are read.
 
     Raises:
         ValueError: the split of a unit is missing or empty.

@@ -21,17 +21,13 @@ from .transforms import AffineTransform, move_boxes
 
 
 def mirror_index(classes: Sequence[str], lateral_pairs: Sequence[Sequence[str]]) -> np.ndarray:
-    """For each class the index of the class that it becomes in a mirror: int64 (K,).
-
-    Raises:
-        ValueError: a pair names a class that does not exist.
-    """
+    """The index of each class's mirror image, int64 (K,); ValueError if a pair names an unknown class."""
     index = np.arange(len(classes))
     for pair in lateral_pairs:
         for name in pair:
             if name not in classes:
                 raise ValueError(f"lateral pair {tuple(pair)}: no class {name!r}, {nearest(name, classes)}")
-        left, right = (list(classes).index(name) for name in pair)
+        left, right = map(list(classes).index, pair)
         index[left], index[right] = right, left
     return index
 
@@ -48,8 +44,7 @@ class UnitMapper:
     """Maps the dataset dicts of one unit; the input dict is never changed.
 
     Args:
-        unit: the unit.
-        classes: its class names.
+        classes: class names of the unit.
         lateral_pairs: pairs of class names that a flip exchanges, in labels, boxes and masks alike.
         geometry, photometry: what may be drawn in training. Photometry comes after geometry and before normalisation.
         teacher_view: training also gives ``image_teacher``, a second photometric view of the same geometric view.
@@ -71,7 +66,7 @@ class UnitMapper:
         read: ImageReader | None = None,
     ) -> None:
         self.unit = unit
-        self.num_classes = len(classes)
+        self.classes = classes
         self.mirror = mirror_index(classes, lateral_pairs)
         self.geometry = geometry
         self.photometry = photometry
@@ -156,8 +151,8 @@ class UnitMapper:
         """The truth in source pixels; of masks only the classes that have an annotation, and the unknown ones."""
         if self.unit.task == "cls":
             labels = np.asarray(dataset_dict["labels"], np.float32)
-            if labels.shape != (self.num_classes,):
-                raise ValueError(f"{labels.size} labels for {self.num_classes} classes")
+            if labels.shape != (len(self.classes),):
+                raise ValueError(f"{labels.size} labels for {len(self.classes)} classes")
             return {"labels": labels}
         if self.unit.task == "mask":
             unknown = dataset_dict.get("unknown_classes", ())
@@ -174,11 +169,11 @@ class UnitMapper:
 
     def _transform_truth(self, truth: Mapping[str, Any], transform: AffineTransform) -> dict[str, Any]:
         """The truth of the view as the task's tensors."""
-        mirror = self.mirror if transform.mirrored else np.arange(self.num_classes)
+        mirror = self.mirror if transform.mirrored else np.arange(len(self.classes))
         if self.unit.task == "cls":
             return {"labels": torch.from_numpy(truth["labels"][mirror])}
         if self.unit.task == "mask":
-            masks = np.zeros((self.num_classes, *transform.output_size), np.uint8)
+            masks = np.zeros((len(self.classes), *transform.output_size), np.uint8)
             for category, mask in truth["drawn"].items():
                 masks[category] = transform.apply_segmentation(mask)
             masks[truth["unknown"]] = UNKNOWN  # outside of the image, too

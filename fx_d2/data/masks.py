@@ -1,4 +1,4 @@
-"""Masks of an image from the annotations of its dataset dict: polygons, run lengths, pictures."""
+"""Masks of an image from the annotations of its dataset dict: polygons, run lengths, PNG files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .images import read_mask
 from .rle import check_run_lengths
 
 UNKNOWN = 255
-# Drawing an outline takes memory for each pixel that it passes, within the image or not.
-FARTHEST = 1e6
+# Drawing an outline takes memory for each pixel that it passes, inside the image or not.
+_MAX_COORDINATE = 1e6
 
 
 def decode_masks(dataset_dict: Mapping[str, Any], num_classes: int) -> np.ndarray:
@@ -24,14 +24,13 @@ def decode_masks(dataset_dict: Mapping[str, Any], num_classes: int) -> np.ndarra
 
     Args:
         dataset_dict: a dict of a mask task: ``height``, ``width``, ``annotations`` and, optionally,
-            ``unknown_classes`` (indices of the classes that nobody drew on this image).
-        num_classes: number of channels K.
+            ``unknown_classes`` (indices of the classes that nobody annotated on this image).
 
     Returns:
-        uint8 array (K, H, W) at the size of the stored image: 1 inside, 0 outside, 255 where the class is unknown.
+        uint8 array (K, H, W): 1 inside, 0 outside, 255 where the class is unknown.
 
     Raises:
-        DataError: a segmentation does not fit the image or cannot be decoded; the message names the image.
+        DataError: as :func:`decode_drawn`.
     """
     masks = np.zeros((num_classes, dataset_dict["height"], dataset_dict["width"]), np.uint8)
     for category, inside in decode_drawn(dataset_dict).items():
@@ -41,12 +40,12 @@ def decode_masks(dataset_dict: Mapping[str, Any], num_classes: int) -> np.ndarra
 
 
 def decode_drawn(dataset_dict: Mapping[str, Any]) -> dict[int, np.ndarray]:
-    """The masks of the classes that have an annotation, by class: bool (H, W) each, in memory row by row.
+    """The masks of the classes that have an annotation, by class: bool (H, W) each, C-contiguous.
 
-    Most images of a set of findings have none: what is not drawn needs no array of the size of the image.
+    Most images of a set of findings have none, which then cost no array of the size of the image.
 
     Raises:
-        DataError: as :func:`decode_masks`.
+        DataError: a segmentation does not fit the image or cannot be decoded; the message names the image.
     """
     drawn: dict[int, np.ndarray] = {}
     for annotation in dataset_dict["annotations"]:
@@ -64,9 +63,9 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
 
     Args:
         segmentation: a list of polygons ``[x1, y1, x2, y2, ...]`` in pixels; a run-length record
-            ``{"size": [h, w], "counts": ...}`` with counts as a list or as COCO's compressed text
-            (:mod:`fx_d2.data.rle` makes it from the forms of the published datasets); or ``{"png": path}``, a PNG or
-            GIF picture that is not zero inside, with ``"factor": n`` where the image has n times its height and width.
+            ``{"size": [h, w], "counts": ...}`` with counts as a list or as COCO's compressed text; or
+            ``{"png": path}``, a PNG or GIF file that is not zero inside, with ``"factor": n`` if the image has n times
+            its height and width.
         height, width: size of the image in pixels.
 
     Raises:
@@ -76,29 +75,26 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
         check_polygons(segmentation)
         return _draw_polygons(segmentation, height, width)
     if "png" in segmentation:
-        return _read_picture(segmentation["png"], segmentation.get("factor", 1), height, width)
+        return _read_mask_file(segmentation["png"], segmentation.get("factor", 1), height, width)
     runs = check_run_lengths(segmentation, height, width)
     return _row_major(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height))
 
 
 def marks_pixels(polygon: list[float], height: int, width: int) -> bool:
-    """Whether COCO's drawing of a polygon has a pixel within an image: not if it is outside, a line, or too small."""
+    """Whether COCO's drawing of a polygon has a pixel inside the image."""
     return bool(coco_mask.area(coco_mask.frPyObjects([polygon], height, width)).any())
 
 
 def _row_major(columns: np.ndarray) -> np.ndarray:
-    """The mask (H, W), bool, row by row in memory, of its transpose (W, H), bool or uint8.
-
-    OpenCV moves blocks: a tenth of the time of NumPy's copy, and of every later step on an array of mixed order.
-    """
+    """The C-contiguous mask (H, W), bool, of its transpose (W, H). OpenCV takes a tenth of the time of NumPy's copy."""
     return cv2.transpose(np.ascontiguousarray(columns).view(np.uint8)).view(bool)
 
 
 def _draw_polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
-    """COCO's drawing, within the rectangle that holds the polygons: a region of a tenth of the image costs a tenth."""
+    """COCO's drawing, done inside the rectangle that holds the polygons: a small region costs little."""
     mask = np.zeros((height, width), bool)
     points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in polygons])
-    # Whole pixels, so that nothing is rounded otherwise; two to spare for the outline's own rounding.
+    # Whole pixels, so that rounding does not change; a margin of two for the outline's own rounding.
     x0, y0 = np.clip(np.floor(points.min(axis=0)) - 2, 0, (width, height)).astype(int).tolist()
     x1, y1 = np.clip(np.ceil(points.max(axis=0)) + 2, 0, (width, height)).astype(int).tolist()
     if x1 > x0 and y1 > y0:
@@ -108,8 +104,8 @@ def _draw_polygons(polygons: list[list[float]], height: int, width: int) -> np.n
     return mask
 
 
-def _read_picture(path: str | Path, factor: int, height: int, width: int) -> np.ndarray:
-    """The mask in a picture, each of its pixels being ``factor`` x ``factor`` pixels of the image."""
+def _read_mask_file(path: str | Path, factor: int, height: int, width: int) -> np.ndarray:
+    """The mask in a file, each of whose pixels is ``factor`` x ``factor`` pixels of the image."""
     mask = read_mask(path)
     if (mask.shape[0] * factor, mask.shape[1] * factor) != (height, width):
         times = f" and a factor of {factor} is stated" if factor != 1 else ""
@@ -130,5 +126,5 @@ def check_polygons(polygons: Any) -> None:
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in polygon)
         if len(polygon) < 6 or len(polygon) % 2 or not numbers or not np.isfinite(polygon).all():
             raise DataError("a polygon needs at least three points as finite numbers x1, y1, x2, y2, x3, y3")
-        if np.abs(polygon).max() > FARTHEST:
+        if np.abs(polygon).max() > _MAX_COORDINATE:
             raise DataError(f"a polygon has a point at {np.abs(polygon).max():.3g} pixels, far outside of any image")

@@ -25,8 +25,7 @@ class BatchLoader(DataLoader):
         batches: the keys of each batch. One pool serves them all, whatever their units.
         num_workers: processes; 0: this one reads. prefetch: batches that each process reads ahead.
         pin: put the tensors of a batch into pinned memory, from which a copy to a GPU runs beside the computation.
-            The images of a batch are views of one pinned tensor, so move each of them, then stack: stacking first
-            makes a copy that is not pinned.
+            They are views of one tensor: move each to the GPU, then stack; stacking first makes an unpinned copy.
     """
 
     def __init__(

@@ -24,13 +24,10 @@ Rle = dict[str, Any]
 
 
 def from_relative_columns(text: str, height: int, width: int) -> Rle | None:
-    """The mask of a SIIM-ACR or CANDID-PTX row.
+    """The COCO record of a SIIM-ACR or CANDID-PTX row; None for ``-1``, an image without the finding.
 
     Pairs (offset, length): the offset counts from the end of the run before, the first one from pixel 0; pixels run
-    down the columns. ``-1`` is an image without the finding.
-
-    Returns:
-        A COCO record, or None for ``-1``.
+    down the columns.
 
     Raises:
         DataError: blank, not whole numbers in pairs, a negative offset, an empty run, or runs past the last pixel.
@@ -46,13 +43,10 @@ def from_relative_columns(text: str, height: int, width: int) -> Rle | None:
 
 
 def from_absolute_rows(text: str, height: int, width: int) -> Rle | None:
-    """The mask of a CheXmask cell.
+    """The COCO record of a CheXmask cell; None for ``-1``.
 
     Pairs (start, length): the start counts from 1; pixels run along the rows. The cost grows with the outline of the
     structure, not with the image.
-
-    Returns:
-        A COCO record, or None for ``-1``.
 
     Raises:
         DataError: blank, not whole numbers in pairs, a start below 1, an empty run, overlapping runs, or runs past the
@@ -100,11 +94,10 @@ def boxes_from_mask(rle: Rle, min_area: int = 1) -> np.ndarray:
     """The box round each connected part of a mask, in the order of :func:`components`.
 
     Args:
-        rle: a COCO record.
         min_area: parts of fewer pixels are left out.
 
     Returns:
-        float64 (N, 4): corners x0, y0, x1, y1 in pixels, a single pixel being 1 wide.
+        float64 (N, 4): corners x0, y0, x1, y1 in pixels; a single pixel is 1 wide.
     """
     boxes = []
     for runs in _connected_runs(rle):
@@ -116,10 +109,7 @@ def boxes_from_mask(rle: Rle, min_area: int = 1) -> np.ndarray:
 
 
 def check_run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> np.ndarray:
-    """The run lengths of a COCO record, after checking that they fill the image.
-
-    Args:
-        segmentation: a record whose counts are a list or compressed text.
+    """The run lengths of a COCO record (counts are a list or compressed text), after checking that they fill the image.
 
     Raises:
         DataError: keys are missing, the size is not the image's, or the runs do not add up.
@@ -246,7 +236,7 @@ def _transpose(runs: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _connected_runs(rle: Rle) -> list[np.ndarray]:
-    """Of each connected part its runs (N, 2), cut at the ends of the columns; parts by their first run."""
+    """The runs (N, 2) of each connected part, cut at the ends of the columns; parts are ordered by their first run."""
     height = rle["size"][0]
     runs = _split_at_lines(read_edges(rle).reshape(-1, 2), height)
     if not len(runs):

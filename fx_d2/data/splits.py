@@ -57,19 +57,14 @@ def group_by_patient(image_ids: Iterable[str], patients: Mapping[str, str]) -> d
 def split_by_fraction(
     image_ids: Sequence[str], patients: Mapping[str, str], fractions: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """Splits images so that no patient is in two splits.
+    """The split of each image, so that no patient is in two splits.
 
     Patients are sorted, shuffled with the seed, and each goes to the split that lacks most images. The result depends
     on the names of images and patients, the fractions and the seed, not on the order of any file.
 
     Args:
-        image_ids: all images of the dataset.
         patients: patient by image; an image without one is its own patient.
         fractions: share of the images by split, with sum 1.
-        seed: of the shuffle.
-
-    Returns:
-        Split by image id.
     """
     groups = sorted(group_by_patient(image_ids, patients).items())
     # Equal needs are met in this order, not in that of the file: largest share first.
@@ -85,7 +80,7 @@ def split_by_fraction(
 
 
 def split_by_lists(files: Mapping[str, Path], index: ImageIndex, patients: Mapping[str, str]) -> dict[str, str]:
-    """Splits images as list files say; an image in no list is in no split.
+    """The split of each image by list files; an image in no list is in no split.
 
     Raises:
         DataError: a listed image is not there, or an image or a patient is in two lists.

@@ -39,13 +39,10 @@ Reader = CocoFile | CsvLabels | MaskFolders
 def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -> dict[str, DatasetRecord]:
     """The records of the datasets that a YAML file declares.
 
-    Class names that the file leaves to the annotation files are read from them now; nothing else is read before
-    ``record.read(task, split)``.
+    Class names that the file leaves to the annotation files are read now, all else at ``record.read(task, split)``.
 
     Args:
-        path: the file.
-        faults: gets the mistake of each dataset that cannot be declared, and the others are returned; None: the first
-            mistake is raised.
+        faults: gets the mistake of each dataset that is wrong, and the others are returned; None: the first is raised.
 
     Raises:
         DataError: the file is missing or wrong; the message names the key.
@@ -64,15 +61,7 @@ def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -
 
 
 class UserDataset:
-    """One declared dataset; each of its files is read at most once, when something of it is first needed.
-
-    Args:
-        name: of the dataset.
-        section: its keys in the YAML file.
-
-    Raises:
-        DataError: a key is wrong or a file is missing.
-    """
+    """One declared dataset; each of its files is read at most once, when something of it is first needed."""
 
     def __init__(self, name: str, section: Section) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
@@ -87,16 +76,12 @@ class UserDataset:
             self._patients = (patients.path("file"), patients.text("image"), patients.text("patient"))
         self._fractions, self._lists, self._seed = _parse_splits(section.child("splits", None))
         tasks = section.child("tasks", TASKS)
-        self._readers: dict[str, Reader] = {}
-        records: dict[str, TaskRecord] = {}
-        for task in (task for task in TASKS if task in tasks):
-            task_section = tasks.child(task, _TASK_KEYS[task])
-            self._readers[task] = _parse_reader(task, task_section)
-            records[task] = _task_record(self._readers[task], task_section)
+        sections = {task: tasks.child(task, _TASK_KEYS[task]) for task in TASKS if task in tasks}
+        self._readers = {task: _parse_reader(task, sections[task]) for task in sections}
         self._records: dict[str, list[dict]] = {}
         self.record = DatasetRecord(
             name=name,
-            tasks=records,
+            tasks={task: _task_record(self._readers[task], sections[task]) for task in sections},
             splits=tuple(self._fractions or self._lists),
             read=self.read,
             report=self.report,
@@ -121,9 +106,9 @@ class UserDataset:
         Raises:
             DataError: something is wrong with the data, or the split holds no image of this task.
         """
-        for kind, value, known in (("task", task, self.record.tasks), ("split", split, self.record.splits)):
-            if value not in known:
-                raise DataError(f"{self._place}: no {kind} {value!r}; {nearest(value, known, kind + 's')}")
+        for kind, value, valid in (("task", task, self.record.tasks), ("split", split, self.record.splits)):
+            if value not in valid:
+                raise DataError(f"{self._place}: no {kind} {value!r}; {nearest(value, valid, kind + 's')}")
         if task not in self._records:
             self._records[task] = self._read_task(task)
         records = [dict(record) for record in self._records[task] if self._split_of[record["image_id"]] == split]

@@ -12,11 +12,7 @@ from .errors import DataError, nearest
 
 
 def read_section(path: Path, key: str) -> Section:
-    """The mapping below the one key of a YAML file.
-
-    Raises:
-        DataError: the file is missing, bad syntax (with the line), a key is written twice, or it is another file.
-    """
+    """The mapping below the only key of a YAML file; DataError if the file is missing, damaged, or has another key."""
     try:
         document = parse_yaml(path)
     except ValueError as error:
@@ -25,17 +21,10 @@ def read_section(path: Path, key: str) -> Section:
 
 
 class Section:
-    """A mapping of a YAML file that knows where it stands and which keys it may have.
+    """A mapping of a YAML file, found there under ``keys``; its mistakes are errors that name file and key.
 
-    Args:
-        values: the mapping; anything else is an error.
-        file: the file; relative paths are relative to its folder.
-        keys: the keys that lead here, from the top of the file.
-        allowed: the keys; None allows any text.
-        required: keys that must be there.
-
-    Raises:
-        DataError: not a mapping, or an unknown or missing key.
+    Only ``allowed`` keys may occur (None: any text), and ``required`` ones must. Anything but such a mapping raises
+    DataError.
     """
 
     def __init__(

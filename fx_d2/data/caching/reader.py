@@ -11,8 +11,7 @@ import platformdirs
 
 from ..formats.signatures import recognise
 from ..images import READING_VERSION, read_image, source_files
-from .entry import DecodedImage
-from .store import open_store
+from .store import DecodedImage, open_store
 
 MODES = ("auto", "all", "off")
 # Formats that cost much more to decode than to read back.

@@ -1,4 +1,7 @@
-"""A folder of entries that many processes fill and that stays below a size."""
+"""A folder of decoded images that many processes fill and that stays below a size.
+
+An image is one file, an *entry*. An incomplete file is never read as an image.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,24 @@ import logging
 import math
 import os
 import shutil
+import struct
+import tempfile
 import time
+import zlib
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
-from .entry import TEMPORARY, DecodedImage, read_entry, write_entry
+import numpy as np
 
 logger = logging.getLogger(__name__)
 
+_MAGIC = b"FXD2IMG1"
+# Magic, key, height and width of the pixels, height and width of the image in its file, checksum.
+_HEADER = struct.Struct("<8s16s5I")
+_TEMPORARY = ".tmp"
 # A process scans the folder each time it has written this share of the bound. Above the high mark it evicts the least
 # recently used entries down to the low mark. Twenty processes cannot exceed the bound between two scans.
 _SCAN_EVERY = 0.005
@@ -39,6 +50,47 @@ _TOO_SMALL = (
 )
 
 
+@dataclass(frozen=True)
+class DecodedImage:
+    """An image as it was read: uint8 (h, w), perhaps reduced, and the (height, width) that annotations refer to."""
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+
+def write_entry(path: Path, key: bytes, image: DecodedImage) -> int:
+    """Writes an entry under a temporary name and moves it into place; returns its size in bytes."""
+    pixels = np.ascontiguousarray(image.pixels)
+    header = _HEADER.pack(_MAGIC, key, *pixels.shape, *image.size, zlib.crc32(pixels.data))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(_TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(header)
+            stream.write(pixels.data)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return len(header) + pixels.nbytes
+
+
+def read_entry(path: Path, key: bytes) -> DecodedImage | None:
+    """The image of an entry, or None if the entry is missing or damaged; OSError if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            header = stream.read(_HEADER.size)
+            data = np.fromfile(stream, np.uint8)
+    except FileNotFoundError:
+        return None
+    if len(header) < _HEADER.size:
+        return None
+    magic, stored_key, height, width, full_height, full_width, checksum = _HEADER.unpack(header)
+    if (magic, stored_key, height * width) != (_MAGIC, key, data.size) or zlib.crc32(data.data) != checksum:
+        return None
+    return DecodedImage(data.reshape(height, width), (full_height, full_width))
+
+
 @lru_cache
 def open_store(folder: Path, max_bytes: int) -> CacheStore:
     """The one store of a process on a folder, so that its readers count and warn together."""
@@ -46,14 +98,10 @@ def open_store(folder: Path, max_bytes: int) -> CacheStore:
 
 
 class CacheStore:
-    """Entries by key. Every process has its own object on the same folder; no lock is needed.
+    """Entries by key, together at most ``max_bytes``. Each process has its own object on the folder, without a lock.
 
     Entries appear by renaming, so a reader gets a whole one or none. Two processes that evict at once remove the same
     entries.
-
-    Args:
-        folder: created at the first write.
-        max_bytes: bound of all entries together.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -133,7 +181,7 @@ class CacheStore:
             for file in os.scandir(folder):
                 with suppress(FileNotFoundError):
                     status = file.stat()
-                    if not file.name.endswith(TEMPORARY):
+                    if not file.name.endswith(_TEMPORARY):
                         entries.append((status.st_mtime, status.st_size, file.path))
                     elif now - status.st_mtime > _STALE:  # another process may still be writing a younger one
                         os.unlink(file)

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fx_d2.data.caching.entry import DecodedImage, read_entry, write_entry
-from fx_d2.data.caching.store import CacheStore
+from fx_d2.data.caching.store import CacheStore, DecodedImage, read_entry, write_entry
 
 KEYS = [bytes([number]) * 16 for number in range(64)]
 HEADER = 44
