@@ -92,10 +92,9 @@ def same(a, b):
     return True
 
 
-def by_rank(monkeypatch, cfg, schedule, rank, world):
+def act_as(monkeypatch, rank, world):
     monkeypatch.setattr(loader_module.comm, "get_rank", lambda: rank)
     monkeypatch.setattr(loader_module.comm, "get_world_size", lambda: world)
-    return list(build_train_loader(cfg, schedule))
 
 
 def test_batches_follow_the_schedule(units, cfg):
@@ -135,10 +134,11 @@ def test_delivered_images_are_seen_equally_often(units, cfg):
 
 def test_ranks_share_the_single_process_batch(units, cfg, monkeypatch):
     schedule = make_schedule(units, cycles=2, batch_size=4)
-    whole = by_rank(monkeypatch, cfg, schedule, 0, 1)
-    halves = [by_rank(monkeypatch, cfg, schedule, rank, 2) for rank in (0, 1)]
-    for iteration, batch in enumerate(whole):
-        assert same(batch[0::2], halves[0][iteration]) and same(batch[1::2], halves[1][iteration])
+    whole = list(build_train_loader(cfg, schedule))
+    for rank in range(2):
+        act_as(monkeypatch, rank, 2)
+        half = build_train_loader(cfg, schedule)
+        assert all(same(batch[rank::2], part) for batch, part in zip(whole, half, strict=True))
 
 
 @pytest.mark.parametrize("start", [1, 6, 13])
@@ -270,8 +270,7 @@ def test_what_is_left_of_a_unit_is_not_given_to_the_next(units, cfg):
 
 def test_no_unit_and_no_image_give_no_batch(units, cfg, monkeypatch):
     assert list(build_test_loader(cfg, [], "test")) == []
-    monkeypatch.setattr(loader_module.comm, "get_rank", lambda: 5)
-    monkeypatch.setattr(loader_module.comm, "get_world_size", lambda: 6)
+    act_as(monkeypatch, 5, 6)
     # Five boxes for six processes: the last one has none, but takes its turn.
     found = {unit: image_ids(batches) for unit, batches in build_test_loader(cfg, units[1:], "test")}
     assert found == {units[1]: [], units[2]: ["mask5.png"]}
@@ -280,8 +279,7 @@ def test_no_unit_and_no_image_give_no_batch(units, cfg, monkeypatch):
 def test_test_images_are_shared_by_the_ranks(units, cfg, monkeypatch):
     parts = []
     for rank in range(2):
-        monkeypatch.setattr(loader_module.comm, "get_rank", lambda rank=rank: rank)
-        monkeypatch.setattr(loader_module.comm, "get_world_size", lambda: 2)
+        act_as(monkeypatch, rank, 2)
         parts.append([image_ids(batches) for _, batches in build_test_loader(cfg, units[1:2], "test")])
     assert parts == [[["box0.png", "box1.png", "box2.png"]], [["box3.png", "box4.png"]]]
 

@@ -22,17 +22,29 @@ SIZES = [(1, 1), (1, 9), (9, 1), (13, 17), (64, 48), (48, 64), (100, 90)]
 CASES = [(seed, *SIZES[seed % len(SIZES)]) for seed in range(35)]
 
 
-def encode_relative_columns(mask: np.ndarray) -> str:
-    """The competition's own encoder, written out, with the run at the last pixel kept."""
-    parts, last, start = [], 0, None
-    flat = [*mask.ravel(order="F").tolist(), False]
-    for position, inside in enumerate(flat):
+def runs_of(flat: np.ndarray) -> list[tuple[int, int]]:
+    """Start and length of each run inside, pixel by pixel."""
+    runs, start = [], None
+    for position, inside in enumerate([*flat.tolist(), False]):
         if inside and start is None:
             start = position
         elif not inside and start is not None:
-            parts += [start - last, position - start]
-            start, last = None, position
+            runs.append((start, position - start))
+            start = None
+    return runs
+
+
+def encode_relative_columns(mask: np.ndarray) -> str:
+    """As the competition's own encoder, with the run at the last pixel kept."""
+    parts, last = [], 0
+    for start, length in runs_of(mask.ravel(order="F")):
+        parts += [start - last, length]
+        last = start + length
     return " ".join(map(str, parts)) or "-1"
+
+
+def encode_absolute_rows(mask: np.ndarray) -> str:
+    return " ".join(f"{start + 1} {length}" for start, length in runs_of(mask.ravel())) or "-1"
 
 
 def decode_relative_columns(text: str, height: int, width: int) -> np.ndarray:
@@ -42,29 +54,16 @@ def decode_relative_columns(text: str, height: int, width: int) -> np.ndarray:
     position = 0
     for offset, length in zip(numbers[0::2], numbers[1::2], strict=True):
         position += offset
-        for pixel in range(position, position + length):
-            mask[pixel] = True
+        mask[position : position + length] = True
         position += length
     return mask.reshape(width, height).T
-
-
-def encode_absolute_rows(mask: np.ndarray) -> str:
-    parts, start = [], None
-    for position, inside in enumerate([*mask.ravel().tolist(), False]):
-        if inside and start is None:
-            start = position
-        elif not inside and start is not None:
-            parts += [start + 1, position - start]
-            start = None
-    return " ".join(map(str, parts)) or "-1"
 
 
 def decode_absolute_rows(text: str, height: int, width: int) -> np.ndarray:
     mask = np.zeros(height * width, bool)
     numbers = [int(part) for part in text.split()]
     for start, length in zip(numbers[0::2], numbers[1::2], strict=True):
-        for pixel in range(start - 1, start - 1 + length):
-            mask[pixel] = True
+        mask[start - 1 : start - 1 + length] = True
     return mask.reshape(height, width)
 
 

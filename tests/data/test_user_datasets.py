@@ -14,8 +14,9 @@ from PIL import Image
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.user_datasets import load_user_datasets
+from tests.real_data import REAL
 
-REAL = Path(__file__).parents[2].parent / "shared" / "real_cxr" / "shared_part"
+SHARED = REAL / "shared_part"
 NAMES = [f"{letter}.png" for letter in "abcdefghij"]
 
 
@@ -228,9 +229,9 @@ def test_mistakes_in_the_yaml_itself(tmp_path, text, message):
 def test_real_radiographs(tmp_path):
     def section(name: str, patients: dict, tasks: dict) -> dict:
         for task in tasks.values():
-            task["file"] = str(REAL / name / task["file"])
-        patients["file"] = str(REAL / name / patients["file"])
-        return {"images": str(REAL / name / "images"), "patients": patients, "splits": {"train": 0.7, "test": 0.3},
+            task["file"] = str(SHARED / name / task["file"])
+        patients["file"] = str(SHARED / name / patients["file"])
+        return {"images": str(SHARED / name / "images"), "patients": patients, "splits": {"train": 0.7, "test": 0.3},
                 "tasks": tasks}  # fmt: skip
 
     covid = section(
@@ -269,7 +270,7 @@ def test_real_radiographs(tmp_path):
     assert len(records["nih"].tasks["cls"].classes) == 15
     annotations = {key: sum(len(item.get("annotations", ())) for item in value) for key, value in dicts.items()}
     assert (annotations["covid", "box"], annotations["covid", "mask"], annotations["nih", "box"]) == (52, 122, 25)
-    with (REAL / "covid_cxr" / "metadata.csv").open(newline="") as stream:
+    with (SHARED / "covid_cxr" / "metadata.csv").open(newline="") as stream:
         patients = {row["filename"]: row["patientid"] for row in csv.DictReader(stream)}
     split_of = {item["image_id"]: split for split in ("train", "test") for item in records["covid"].read("cls", split)}
     for patient in set(patients.values()):

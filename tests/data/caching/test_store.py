@@ -17,6 +17,7 @@ from fx_d2.data.caching.store import CacheStore, DecodedImage, read_entry, write
 
 KEYS = [bytes([number]) * 16 for number in range(64)]
 HEADER = 44
+SIZE = HEADER + 20 * 21  # of an entry of picture()
 
 
 def picture(number: int, side: int = 20) -> DecodedImage:
@@ -30,6 +31,12 @@ def same(one: DecodedImage | None, other: DecodedImage) -> bool:
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def start(target, *args) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=target, args=args)
+    process.start()
+    return process
 
 
 def age(path: Path, seconds: float) -> None:
@@ -49,45 +56,30 @@ def test_usage_counts_entries(tmp_path):
     assert store.usage() == (0, 0)
     for number in range(3):
         store.put(KEYS[number], picture(number))
-    assert store.usage() == (3, 3 * (HEADER + 20 * 21))
+    assert store.usage() == (3, 3 * SIZE)
 
 
-def damage(path: Path, how: str) -> None:
-    data = path.read_bytes()
-    assert len(data) == HEADER + 20 * 21
-    changed = {
-        "empty": b"",
-        "within the header": data[:30],
-        "no pixels": data[:HEADER],
-        "some pixels": data[:-7],
-        "more pixels": data + b"\0",
-        "a flipped bit": data[:100] + bytes([data[100] ^ 1]) + data[101:],
-        "zeros": bytes(len(data)),
-        "another version": b"FXD2IMG0" + data[8:],
-        "another key": data[:8] + KEYS[9] + data[24:],
-    }
-    path.write_bytes(changed[how])
+DAMAGE = {
+    "empty": lambda data: b"",
+    "within the header": lambda data: data[:30],
+    "no pixels": lambda data: data[:HEADER],
+    "some pixels": lambda data: data[:-7],
+    "more pixels": lambda data: data + b"\0",
+    "a flipped bit": lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:],
+    "zeros": lambda data: bytes(len(data)),
+    "another version": lambda data: b"FXD2IMG0" + data[8:],
+    "another key": lambda data: data[:8] + KEYS[9] + data[24:],
+}
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "empty",
-        "within the header",
-        "no pixels",
-        "some pixels",
-        "more pixels",
-        "a flipped bit",
-        "zeros",
-        "another version",
-        "another key",
-    ],
-)
-def test_a_torn_entry_is_recognised_and_removed(tmp_path, how):
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_torn_entry_is_recognised_and_removed(tmp_path, damage):
     store = CacheStore(tmp_path, 10**6)
     store.put(KEYS[0], picture(0))
     (path,) = files(tmp_path)
-    damage(path, how)
+    data = path.read_bytes()
+    assert len(data) == SIZE
+    path.write_bytes(damage(data))
     assert store.get(KEYS[0]) is None and not files(tmp_path)
     store.put(KEYS[0], picture(0))
     assert same(store.get(KEYS[0]), picture(0))
@@ -99,8 +91,7 @@ def die_while_writing(folder: Path) -> None:
 
 
 def test_a_process_that_dies_while_writing_leaves_nothing_that_counts(tmp_path):
-    process = multiprocessing.get_context("fork").Process(target=die_while_writing, args=(tmp_path,))
-    process.start()
+    process = start(die_while_writing, tmp_path)
     process.join()
     (left,) = files(tmp_path)
     assert process.exitcode == 9 and left.suffix == ".tmp"
@@ -114,15 +105,14 @@ def test_a_process_that_dies_while_writing_leaves_nothing_that_counts(tmp_path):
 
 
 def test_the_least_recently_used_go_first_and_the_bound_holds(tmp_path):
-    size = HEADER + 20 * 21
-    store = CacheStore(tmp_path, 10 * size)
+    store = CacheStore(tmp_path, 10 * SIZE)
     for number in range(8):
         store.put(KEYS[number], picture(number))
         age(store._path(KEYS[number]), 1000 - number)
     assert same(store.get(KEYS[0]), picture(0))  # used again: now the newest
     for number in range(8, 12):
         store.put(KEYS[number], picture(number))
-        assert sum(path.stat().st_size for path in files(tmp_path)) <= 10 * size
+        assert sum(path.stat().st_size for path in files(tmp_path)) <= 10 * SIZE
     kept = [number for number in range(12) if store.get(KEYS[number]) is not None]
     assert 0 in kept and 11 in kept and 1 not in kept and 2 not in kept
     assert kept == sorted(set(kept)) and len(kept) >= 6
@@ -135,7 +125,7 @@ def test_an_image_larger_than_the_cache_is_not_kept(tmp_path):
 
 
 def hammer(folder: Path, seed: int, failures) -> None:
-    store = CacheStore(folder, 16 * (HEADER + 20 * 21))
+    store = CacheStore(folder, 16 * SIZE)
     rng = np.random.default_rng(seed)
     for number in rng.integers(0, len(KEYS), 120).tolist():
         found = store.get(KEYS[number])
@@ -148,16 +138,13 @@ def hammer(folder: Path, seed: int, failures) -> None:
 
 
 def test_processes_that_write_and_evict_at_once_read_only_whole_images(tmp_path):
-    context = multiprocessing.get_context("fork")
-    failures = context.SimpleQueue()
-    processes = [context.Process(target=hammer, args=(tmp_path, seed, failures)) for seed in range(4)]
-    for process in processes:
-        process.start()
+    failures = multiprocessing.get_context("fork").SimpleQueue()
+    processes = [start(hammer, tmp_path, seed, failures) for seed in range(4)]
     for process in processes:
         process.join()
-    found = [] if failures.empty() else [failures.get()]
-    assert not found and all(process.exitcode == 0 for process in processes)
-    assert sum(path.stat().st_size for path in files(tmp_path)) <= 16 * (HEADER + 20 * 21)
+    assert failures.empty(), failures.get()
+    assert all(process.exitcode == 0 for process in processes)
+    assert sum(path.stat().st_size for path in files(tmp_path)) <= 16 * SIZE
     assert not [path for path in files(tmp_path) if path.suffix == ".tmp"]
 
 
@@ -185,25 +172,19 @@ def test_a_folder_that_cannot_take_images_is_one_warning(tmp_path, monkeypatch, 
     assert not [path for path in files(tmp_path) if path != folder]
 
 
-def put_one(store: CacheStore) -> None:
-    store.put(KEYS[0], picture(0))
-
-
 def test_forked_workers_warn_once_together(tmp_path):
     (tmp_path / "cache").write_text("")
     store = CacheStore(tmp_path / "cache", 10**6)
     handler = logging.FileHandler(tmp_path / "log")
     logging.getLogger("fx_d2.data.caching.store").addHandler(handler)
     for _ in range(3):  # as the pools of several loaders
-        process = multiprocessing.get_context("fork").Process(target=put_one, args=(store,))
-        process.start()
-        process.join()
+        start(store.put, KEYS[0], picture(0)).join()
     logging.getLogger("fx_d2.data.caching.store").removeHandler(handler)
     assert (tmp_path / "log").read_text().count("takes no more images") == 1
 
 
 def test_a_full_cache_says_so_once(tmp_path, caplog):
-    store = CacheStore(tmp_path, 4 * (HEADER + 20 * 21))
+    store = CacheStore(tmp_path, 4 * SIZE)
     with caplog.at_level(logging.INFO):
         for number in range(20):
             store.put(KEYS[number], picture(number))
