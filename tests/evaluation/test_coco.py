@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fx_d2.evaluation import coco
-from tests.evaluation.region_cases import make_set, random_regions
+from tests.evaluation.cases import make_set, random_regions
 
 EMPTY = make_set([], [], [], np.zeros((0, 4)))
 ONE = make_set([0], [0], [0.0], np.array([[5.0, 5, 50, 50]]))
@@ -27,22 +27,22 @@ def test_the_fast_back_end_is_equal_to_the_last_bit(seed, masks):
     fast()
     rng = np.random.default_rng(seed)
     images, classes = int(rng.integers(1, 6)), int(rng.integers(1, 4))
-    truth, found = random_regions(rng, images, classes, 18, 60, ties=seed % 2 == 1, masks=masks)
+    truth, predictions = random_regions(rng, images, classes, 18, 60, ties=seed % 2 == 1, masks=masks)
     areas = list(coco.AREAS)
-    slow = coco.precision(truth, found, images, classes, areas, "pycocotools")
+    slow = coco.precision(truth, predictions, images, classes, areas, "pycocotools")
     assert slow.shape == (11, 101, classes, 4) and (slow > 0).any()
-    np.testing.assert_array_equal(coco.precision(truth, found, images, classes, areas, "hotcoco"), slow)
+    np.testing.assert_array_equal(coco.precision(truth, predictions, images, classes, areas, "hotcoco"), slow)
 
 
 @pytest.mark.parametrize("name", coco.BACK_ENDS)
 @pytest.mark.parametrize(
-    ("truth", "found", "expected"),
+    ("truth", "predictions", "expected"),
     [(EMPTY, EMPTY, -1), (EMPTY, ONE, -1), (ONE, EMPTY, 0)],
-    ids=["none", "found", "true"],
+    ids=["none", "predicted", "true"],
 )
-def test_nothing_true_nothing_found(name, truth, found, expected, capfd):
+def test_nothing_true_nothing_predicted(name, truth, predictions, expected, capfd):
     pytest.importorskip(name)
-    values = coco.precision(truth, found, 3, 2, name=name)
+    values = coco.precision(truth, predictions, 3, 2, name=name)
     assert set(values[:, :, 0].ravel()) == {expected} and set(values[:, :, 1].ravel()) == {-1}
     assert capfd.readouterr().out == ""
 
@@ -50,8 +50,8 @@ def test_nothing_true_nothing_found(name, truth, found, expected, capfd):
 def test_more_than_a_hundred_detections_on_an_image():
     fast()
     rng = np.random.default_rng(1)
-    truth, found = random_regions(rng, 2, 1, 12, 300)
-    values = [coco.precision(truth, found, 2, 1, name=name) for name in coco.BACK_ENDS]
+    truth, predictions = random_regions(rng, 2, 1, 12, 300)
+    values = [coco.precision(truth, predictions, 2, 1, name=name) for name in coco.BACK_ENDS]
     np.testing.assert_array_equal(*values)
 
 

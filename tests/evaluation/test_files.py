@@ -28,8 +28,8 @@ def finding_table():
 def box_table():
     rng = np.random.default_rng(1)
     truth = np.column_stack([[0, 2], rng.random((2, 4)) * 9, [1, 0], [0, 1]])
-    found = np.column_stack([[0, 0, 2], rng.random((3, 4)) * 9, [1, 0, 1], rng.random(3)])
-    return BoxTable(IMAGES, ("x", "y"), truth, found)
+    predictions = np.column_stack([[0, 0, 2], rng.random((3, 4)) * 9, [1, 0, 1], rng.random(3)])
+    return BoxTable(IMAGES, ("x", "y"), truth, predictions)
 
 
 def mask_table():

@@ -7,18 +7,11 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score, roc_auc_score
 
 from fx_d2.evaluation.findings import score_findings, subsets_of
-from fx_d2.evaluation.tables import FindingTable, ImageRow, Options, patients_of
+from fx_d2.evaluation.tables import Options, patients_of
+from tests.evaluation.cases import finding_table
 
 NAN = float("nan")
 OPTIONS = Options(bootstraps=40, seed=5)
-
-
-def make(labels, scores, patients=None, exclusive=False):
-    labels = np.asarray(labels, dtype=float)
-    patients = patients or [None] * len(labels)
-    images = [ImageRow(f"{number}", patient) for number, patient in enumerate(patients)]
-    classes = tuple("abcdefg"[: labels.shape[1]])
-    return FindingTable(images, classes, labels, np.asarray(scores, dtype=float), exclusive)
 
 
 @pytest.fixture
@@ -26,7 +19,7 @@ def table():
     rng = np.random.default_rng(1)
     labels = rng.choice([0.0, 1.0, NAN, 0.4], size=(80, 3), p=[0.5, 0.3, 0.15, 0.05])
     scores = np.round(np.clip(0.3 * np.nan_to_num(labels) + rng.random((80, 3)) * 0.7, 0, 1), 2)
-    return make(labels, scores, [f"p{n // 3}" if n % 3 else None for n in range(80)])
+    return finding_table(labels, scores, [f"p{n // 3}" if n % 3 else None for n in range(80)])
 
 
 def test_rates_at_thresholds(table):
@@ -65,9 +58,7 @@ def test_intervals_are_those_of_a_loop_over_drawn_patients(table):
     drawn = {"AUROC/a": [], "F1/b": [], "AUROC": [], "Sensitivity": []}
     for weights in np.concatenate(list(replicates(patients_of(table.images), 40, 5))):
         copies = np.repeat(np.arange(80), weights)
-        copy = FindingTable(
-            [ImageRow(str(n)) for n in range(len(copies))], table.classes, table.labels[copies], table.scores[copies]
-        )
+        copy = finding_table(table.labels[copies], table.scores[copies])
         metrics = score_findings(copy, Options(bootstraps=0)).metrics
         for name, values in drawn.items():
             values.append(metrics[name])
@@ -84,7 +75,7 @@ def test_intervals_are_those_of_a_loop_over_drawn_patients(table):
 def test_every_undefined_value_has_a_reason():
     #         both, only 0, only 1, unknown, only soft beside a 0
     labels = [[1, 0, 1, NAN, 0.5], [0, 0, 1, NAN, 0]]
-    score = score_findings(make(labels, [[0.9] * 5, [0.1] * 5]), OPTIONS)
+    score = score_findings(finding_table(labels, [[0.9] * 5, [0.1] * 5]), OPTIONS)
     assert score.estimates["AUROC/b"].reason == "no image has the finding"
     assert score.estimates["AUROC/c"].reason == "no image is without the finding"
     assert score.estimates["AP/d"].reason == "no image has a known label"
@@ -93,18 +84,18 @@ def test_every_undefined_value_has_a_reason():
     assert score.estimates["PPV/e"].reason == "the finding is called on no image"
     assert score.metrics["ECE/d"] is None and score.metrics["AUROC"] == 1.0
     assert all((e.value is None) == (e.reason is not None) for e in score.estimates.values())
-    nothing = score_findings(make([[NAN]], [[0.5]]), OPTIONS)
+    nothing = score_findings(finding_table([[NAN]], [[0.5]]), OPTIONS)
     assert set(nothing.metrics.values()) == {None}
 
 
 def test_exclusive_classes():
     labels = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [NAN] * 3]
     scores = [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [0.3, 0.6, 0.1], [0.9, 0.1, 0.0]]
-    score = score_findings(make(labels, scores, exclusive=True), OPTIONS)
+    score = score_findings(finding_table(labels, scores, exclusive=True), OPTIONS)
     assert score.metrics["Accuracy"] == 0.5 and score.estimates["Accuracy"].low is not None
     assert score.details["confusion"]["counts"] == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
     labels[0][1] = labels[2][0] = NAN  # a blank beside the positive label
-    partial = score_findings(make(labels, scores, exclusive=True), OPTIONS)
+    partial = score_findings(finding_table(labels, scores, exclusive=True), OPTIONS)
     assert partial.estimates["Accuracy"] == score.estimates["Accuracy"]
     assert partial.details["confusion"] == score.details["confusion"]
 
@@ -115,7 +106,7 @@ def test_published_subsets():
     assert list(subsets_of("mimic_cxr/cls", classes)) == ["MIMIC-5"]
     assert subsets_of("nih_cxr14/cls", classes) == {} and subsets_of("chexpert/cls", classes[1:]) == {}
     rng = np.random.default_rng(0)
-    table = replace(make(rng.integers(0, 2, (30, 6)), rng.random((30, 6))), classes=classes)
+    table = replace(finding_table(rng.integers(0, 2, (30, 6)), rng.random((30, 6))), classes=classes)
     score = score_findings(table, OPTIONS, unit="chexpert/cls")
     five = [score.metrics[f"AUROC/{name}"] for name in classes if name != "Mass"]
     assert score.metrics["AUROC_CheXpert-5"] == pytest.approx(np.mean(five))
@@ -132,7 +123,7 @@ def test_no_bootstrap_keeps_delong(table):
 
 def test_wilson_beside_the_rates():
     """From the formula (Wilson, JASA 22, 1927): it says something where no replicate differs."""
-    score = score_findings(make([[1], [1], [1], [0], [0]], [[0.9], [0.8], [0.7], [0.6], [0.1]]), OPTIONS)
+    score = score_findings(finding_table([[1], [1], [1], [0], [0]], [[0.9], [0.8], [0.7], [0.6], [0.1]]), OPTIONS)
     estimate, z, n, p = score.estimates["Sensitivity/a"], 1.959963984540054, 3, 1.0
     assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
     middle, reach = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))

@@ -6,14 +6,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score
 
 from fx_d2.evaluation.operating import choose_thresholds, expected_calibration_error, reliability
-from fx_d2.evaluation.tables import FindingTable, ImageRow
-
-
-def table(labels, scores):
-    labels = np.asarray(labels, dtype=float)
-    images = [ImageRow(str(number)) for number in range(len(labels))]
-    classes = tuple(f"c{index}" for index in range(labels.shape[1]))
-    return FindingTable(images, classes, labels, np.asarray(scores, dtype=float))
+from tests.evaluation.cases import finding_table
 
 
 @pytest.mark.parametrize("criterion", ["youden", "f1"])
@@ -23,7 +16,7 @@ def test_the_best_of_all_thresholds(criterion):
     labels[rng.random((50, 3)) < 0.1] = np.nan
     scores = np.round(labels * 0.3 + rng.random((50, 3)), 1) / 2
     scores = np.nan_to_num(scores, nan=0.95)  # what is unknown must not count
-    chosen = choose_thresholds(table(labels, scores), criterion, "val")
+    chosen = choose_thresholds(finding_table(labels, scores), criterion, "val")
     for index in range(3):
         known = ~np.isnan(labels[:, index])
         truth, score = labels[known, index] == 1, scores[known, index]
@@ -34,17 +27,17 @@ def test_the_best_of_all_thresholds(criterion):
             qualities[threshold] = f1_score(truth, called) if criterion == "f1" else youden
         best = max(qualities.values())
         expected = max(t for t, quality in qualities.items() if quality >= best - 1e-12)
-        assert chosen[f"c{index}"] == {"threshold": expected, "source": f"{criterion} on the val split"}
+        assert chosen["abc"[index]] == {"threshold": expected, "source": f"{criterion} on the val split"}
 
 
 def test_validation_that_cannot_say():
     labels = [[1, 0, np.nan], [1, 0, 0.5]]
-    chosen = choose_thresholds(table(labels, np.full((2, 3), 0.9)), "youden", "val")
+    chosen = choose_thresholds(finding_table(labels, np.full((2, 3), 0.9)), "youden", "val")
     assert {point["threshold"] for point in chosen.values()} == {0.5}
-    assert chosen["c0"]["source"] == "default: no val image without the finding"
-    assert chosen["c1"]["source"] == chosen["c2"]["source"] == "default: no val image with the finding"
+    assert chosen["a"]["source"] == "default: no val image without the finding"
+    assert chosen["b"]["source"] == chosen["c"]["source"] == "default: no val image with the finding"
     with pytest.raises(ValueError, match="unknown criterion 'best'.*youden, f1"):
-        choose_thresholds(table(labels, np.full((2, 3), 0.9)), "best", "val")
+        choose_thresholds(finding_table(labels, np.full((2, 3), 0.9)), "best", "val")
 
 
 def test_calibration_against_a_loop_and_scikit_learn():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import BoxMode
 
 from fx_d2.data.catalog import register_datasets
 from fx_d2.data.masks import decode_masks
@@ -12,6 +12,7 @@ from fx_d2.evaluation import BoxEvaluator, MaskEvaluator
 from fx_d2.evaluation.files import read_table, write_table
 from fx_d2.evaluation.rescore import score_table
 from fx_d2.evaluation.tables import Options
+from tests.evaluation.cases import box_output
 from tests.real_data import REAL
 
 FOLDER = REAL / "shared_part" / "covid_cxr"
@@ -61,25 +62,20 @@ def test_lung_masks(tmp_path):
 
 def test_lung_boxes(tmp_path):
     records, classes = load(tmp_path, "box")
-    for noise, found in ((0.0, True), (0.02, True), (0.0, False)):
+    for noise, detected in ((0.0, True), (0.02, True), (0.0, False)):
         evaluator = BoxEvaluator(records, classes, options=OPTIONS)
-        shown = records if found else [{**record, "annotations": []} for record in records]
+        shown = records if detected else [{**record, "annotations": []} for record in records]
         outputs = [prediction(record, noise) for record in shown]
         evaluator.process(records, outputs)
         metrics = evaluator.evaluate()["box"]
-        perfect = 1.0 if found else 0.0
+        perfect = 1.0 if detected else 0.0
         assert metrics["AP40"] == metrics["AP50"] == metrics["FROC"] == metrics["Sensitivity@0.125"] == perfect
         assert metrics["AP"] == perfect if not noise else metrics["AP"] > 0.6
 
 
 def prediction(record, noise=0.0):
-    rng = np.random.default_rng(0)
-    size = (record["height"], record["width"])
-    rows = record["annotations"]
+    rng, rows = np.random.default_rng(0), record["annotations"]
     corners = [BoxMode.convert(list(row["bbox"]), row["bbox_mode"], BoxMode.XYXY_ABS) for row in rows]
     corners = np.array(corners, dtype=float).reshape(-1, 4)
     corners = corners + rng.normal(0, noise, corners.shape) * record["width"]
-    found = Instances(size, pred_boxes=Boxes(torch.as_tensor(corners, dtype=torch.float32)))
-    found.scores = torch.linspace(0.9, 0.5, len(rows))
-    found.pred_classes = torch.tensor([row["category_id"] for row in rows], dtype=torch.int64)
-    return {"instances": found}
+    return box_output(corners, [row["category_id"] for row in rows], torch.linspace(0.9, 0.5, len(rows)))

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 from sklearn.metrics import roc_auc_score
 
@@ -19,7 +19,8 @@ from fx_d2.evaluation.files import table_path
 from fx_d2.evaluation.findings import score_findings
 from fx_d2.evaluation.recorder import Recorder
 from fx_d2.evaluation.rescore import compare_folders, rescore
-from fx_d2.evaluation.tables import FindingTable, ImageRow, Options, patients_of
+from fx_d2.evaluation.tables import Options, patients_of
+from tests.evaluation.cases import box_output, finding_table
 
 CLASSES = ("Nodule", "Mass/Lump")
 OPTIONS = Options(bootstraps=20, seed=3)
@@ -61,9 +62,7 @@ def outputs(rng, task, rows):
             corners = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in truth]) + torch.as_tensor(
                 rng.normal(0, 1, 4)
             )
-            found = Instances((SIDE, SIDE), pred_boxes=Boxes(corners), scores=torch.as_tensor(rng.random(len(truth))))
-            found.pred_classes = torch.arange(len(truth)) % 2
-            yield {"instances": found}
+            yield box_output(corners, torch.arange(len(truth)) % 2, rng.random(len(truth)))
         else:
             yield {"masks": torch.as_tensor(rng.random((2, SIDE, SIDE)), dtype=torch.float32)}
 
@@ -159,20 +158,19 @@ def test_student_and_teacher_are_compared(run):
 
 def test_differences_are_those_of_a_loop_over_replicates():
     rng = np.random.default_rng(4)
-    images = [ImageRow(str(i), f"p{i // 3}") for i in range(60)]
-    labels = (rng.random((60, 1)) < 0.4).astype(float)
-    pair = [FindingTable(images, ("x",), labels, 0.3 * labels + rng.random((60, 1)) * 0.7) for _ in range(2)]
+    patients, labels = [f"p{i // 3}" for i in range(60)], (rng.random((60, 1)) < 0.4).astype(float)
+    pair = [finding_table(labels, 0.3 * labels + rng.random((60, 1)) * 0.7, patients) for _ in range(2)]
     options = Options(bootstraps=30, seed=8)
-    row = compare(*(score_findings(table, options) for table in pair), tuple(pair), options)["AUROC/x"]
+    row = compare(*(score_findings(table, options) for table in pair), tuple(pair), options)["AUROC/a"]
     drawn = []
-    for weights in np.concatenate(list(replicates(patients_of(images), 30, 8))):
+    for weights in np.concatenate(list(replicates(patients_of(pair[0].images), 30, 8))):
         areas = [roc_auc_score(labels[:, 0], table.scores[:, 0], sample_weight=weights) for table in pair]
         drawn.append(areas[0] - areas[1])
     assert [row["low"], row["high"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]))
     smaller = min(sum(d <= 0 for d in drawn), sum(d >= 0 for d in drawn))
     assert row["p_value"] == pytest.approx(min(1.0, 2 * (1 + smaller) / 31))
     same = compare(*(score_findings(pair[0], options) for _ in range(2)), (pair[0], pair[0]), options)
-    assert same["AUROC/x"]["difference"] == 0 and same["AUROC/x"]["p_value"] == same["AUROC/x"]["delong_p_value"] == 1
+    assert same["AUROC/a"]["difference"] == 0 and same["AUROC/a"]["p_value"] == same["AUROC/a"]["delong_p_value"] == 1
     assert bootstrap_p(np.full(99, 0.2)) == 0.02
 
 

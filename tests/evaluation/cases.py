@@ -1,31 +1,49 @@
-"""Random boxes and masks, truth and predictions, with crowds, ties of scores and all sizes."""
+"""Tables, outputs of a network, and random boxes and masks with crowds, ties of scores and all sizes."""
 
 import numpy as np
+import torch
+from detectron2.structures import Boxes, Instances
 
 from fx_d2.data.rle import from_mask as encode
 from fx_d2.evaluation.coco import RegionSet
+from fx_d2.evaluation.tables import FindingTable, ImageRow
 
 SIDE = 220
 
 
+def finding_table(labels, scores, patients=None, exclusive=False):
+    """Classes a, b, c, ...; without patients each image is its own."""
+    labels = np.asarray(labels, dtype=float)
+    images = [ImageRow(str(number), patient) for number, patient in enumerate(patients or [None] * len(labels))]
+    return FindingTable(images, tuple("abcdefg"[: labels.shape[1]]), labels, np.asarray(scores, float), exclusive)
+
+
+def box_output(corners, classes, scores):
+    """What a network gives for an image; corners are x, y, x, y."""
+    instances = Instances((SIDE, SIDE), pred_boxes=Boxes(torch.as_tensor(corners).float().reshape(-1, 4)))
+    instances.pred_classes, instances.scores = torch.as_tensor(classes).long(), torch.as_tensor(scores)
+    return {"instances": instances}
+
+
 def random_regions(rng, images, classes, truths, detections, crowds=0.15, ties=False, masks=False):
-    """-> truth, found; a good part of the predictions lies near a truth, sizes from 3 to 200 pixels."""
+    """-> truth, predictions; a good part of the predictions lies near a truth, sizes from 3 to 200 pixels."""
     where = np.sort(rng.integers(0, images, truths)), rng.integers(0, classes, truths)
     boxes = _boxes(rng, truths)
     crowd = (rng.random(truths) < crowds).astype(float)
     source = rng.integers(0, max(truths, 1), detections)
     near = (rng.random(detections) < 0.7) & (truths > 0)
-    found, cells = _boxes(rng, detections), [rng.integers(0, images, detections), rng.integers(0, classes, detections)]
+    predictions = _boxes(rng, detections)
+    cells = rng.integers(0, images, detections), rng.integers(0, classes, detections)
     for j in np.flatnonzero(near):
-        found[j] = np.clip(boxes[source[j]] * rng.normal(1, 0.12, 4), 0, SIDE)
+        predictions[j] = np.clip(boxes[source[j]] * rng.normal(1, 0.12, 4), 0, SIDE)
         cells[0][j], cells[1][j] = where[0][source[j]], where[1][source[j]]
-    found[:, 2:] = np.maximum(found[:, 2:], 1)
+    predictions[:, 2:] = np.maximum(predictions[:, 2:], 1)
     scores = rng.permutation(detections) / (detections + 1)
     scores = np.round(scores, 1) if ties else scores
     order = np.argsort(cells[0], kind="stable")
     return (
         make_set(where[0], where[1], crowd, boxes, masks),
-        make_set(cells[0][order], cells[1][order], scores[order], found[order], masks),
+        make_set(cells[0][order], cells[1][order], scores[order], predictions[order], masks),
     )
 
 
