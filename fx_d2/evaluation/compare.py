@@ -46,8 +46,7 @@ def _difference(first: UnitScore, second: UnitScore, metric: str, options: Optio
     row["difference"] = a.value - b.value
     if metric in first.replicates and metric in second.replicates:
         differences = first.replicates[metric] - second.replicates[metric]
-        interval = percentile_interval(differences, options.confidence)
-        if interval:
+        if interval := percentile_interval(differences, options.confidence):
             row.update(interval, p_value=bootstrap_p(differences))
     return row
 

@@ -49,7 +49,8 @@ def score_regions(
     Args:
         options: adds ``APs``, ``APm``, ``APl`` (COCO's sizes), intervals and, for boxes, the FROC analysis.
     """
-    noun = "box" if truth.kind == "bbox" else "region"
+    froc = truth.kind == "bbox"
+    region = "box" if froc else "region"
     areas = [""] if options is None else list(AREAS)
     values = precision(truth, predictions, len(images), len(classes), areas)
     metrics = [(metric, rows, "") for metric, rows in METRICS.items()]
@@ -61,21 +62,21 @@ def score_regions(
         counts = np.bincount(truth.categories[counted], minlength=len(classes)).tolist()
         columns = np.moveaxis(values[rows, :, :, areas.index(size)], 2, 0)
         means = [column.mean() if (column > -1).all() else None for column in columns]
-        reason = f"no {SIZES[size]}true {noun}"
+        reason = f"no {SIZES[size]}true {region}"
         per_class[metric] = [Estimate.of(mean, reason, count) for mean, count in zip(means, counts, strict=True)]
     score = UnitScore(classes)
     score.add(per_class)
     if options is not None:
         thresholds = np.append(IOU_THRESHOLDS, options.froc_iou)
         ranked = rank_detections(truth, predictions, len(images), len(classes), thresholds)
-        statistic = DetectionStatistic(ranked, classes, froc=noun == "box")
+        statistic = DetectionStatistic(ranked, classes, froc)
         patients = patients_of(images)
         score.details.update(images=len(images), patients=int(patients.max()) + 1)
         score.details["regions"] = {
             name: {"truths": int(r.truths.sum()), "images_with": int((r.truths > 0).sum()), "detections": len(r.images)}
             for name, r in zip(classes, ranked, strict=True)
         }
-        if noun == "box":
+        if froc:
             _add_froc(score, statistic, len(images))
         add_bootstrap_intervals(score, statistic, patients, options)
     return score

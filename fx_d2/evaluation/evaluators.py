@@ -1,4 +1,4 @@
-"""The evaluators of the three tasks: what each keeps of a network's output for one image, and how it scores all."""
+"""The evaluators of findings, boxes and masks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClassificationEvaluator(UnitEvaluator):
     """Scores findings, see :func:`score_findings`.
 
     Attributes:
-        thresholds: operating point of each class, chosen on validation; None: there is none.
+        thresholds: operating point of each class, chosen on validation; None: 0.5.
     """
 
     task = "cls"

@@ -101,8 +101,8 @@ def _write_scores(path: Path, table: FindingTable) -> None:
         writer.writerow(_score_columns(table.classes))
         for image, labels, scores in zip(table.images, table.labels.tolist(), table.scores.tolist(), strict=True):
             # An unknown label is blank, as in the published sets.
-            known = ["" if value != value else f"{value:.17g}" for value in labels]
-            writer.writerow([image.image_id, image.patient_id or "", *known, *map(repr, scores)])
+            cells = ["" if value != value else f"{value:.17g}" for value in labels]
+            writer.writerow([image.image_id, image.patient_id or "", *cells, *map(repr, scores)])
 
 
 def _read_scores(path: Path, exclusive: bool) -> FindingTable:

@@ -32,8 +32,8 @@ class Recorder:
     """One final evaluation, of networks that have just been run or of predictions read from files.
 
     Args:
-        split, threshold_split: what is scored and where operating points are chosen. None, or the split that is scored
-            itself: nowhere, since thresholds chosen on the images that are scored flatter them.
+        split, threshold_split: which is scored and on which operating points are chosen. None, or the scored split
+            itself: on none, since thresholds chosen on the scored images would be optimistic.
         predictions: folder into which the tables are written; None: they are not.
 
     Attributes:
@@ -49,7 +49,7 @@ class Recorder:
         self.scores: dict[str, dict[str, UnitScore]] = {}
         self.thresholds: dict[str, dict[str, Thresholds]] = {}
         self.comparisons: dict[str, dict[str, Any]] = {}
-        self.about = {"coco": back_end_name()}
+        self.coco_back_end = back_end_name()
         self._units: dict[str, dict[str, Any]] = {}
         # The predictions of an earlier evaluation go; a folder without a manifest is not ours to empty.
         if self.predictions is not None and (self.predictions / MANIFEST).is_file():
@@ -87,8 +87,8 @@ class Recorder:
 
     def _add_tables(self, unit: str, split: str, tables: Mapping[str, Table]) -> None:
         for number, (model, table) in enumerate(tables.items()):
-            about = {"classes": list(table.classes), "exclusive": getattr(table, "exclusive", False), "splits": []}
-            splits = self._units.setdefault(unit, about)["splits"]
+            entry = {"classes": list(table.classes), "exclusive": getattr(table, "exclusive", False), "splits": []}
+            splits = self._units.setdefault(unit, entry)["splits"]
             if split not in splits:
                 splits.append(split)
             if self.predictions is not None:
@@ -121,7 +121,7 @@ class Recorder:
             "split": self.split,
             "threshold_split": self.threshold_split,
             "options": asdict(self.options),
-            "about": self.about,
+            "about": {"coco": self.coco_back_end},
             "metrics": {
                 f"{unit}/{metric}": estimate.as_json()
                 for unit, score in units.items()

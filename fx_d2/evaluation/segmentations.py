@@ -67,9 +67,9 @@ def image_values(measures: Sequence[MaskMeasure]) -> dict[str, np.ndarray]:
     known, total = truth >= 0, predicted + truth
     values = {}
     for name, part, whole in (("Dice", 2 * intersection, total), ("IoU", intersection, total - intersection)):
-        everywhere = np.where(known, np.divide(part, whole, out=np.ones_like(part), where=whole > 0), np.nan)
-        values[name] = np.where(truth > 0, everywhere, np.nan)
-        values[f"{name}_all"] = everywhere
+        all_images = np.where(known, np.divide(part, whole, out=np.ones_like(part), where=whole > 0), np.nan)
+        values[name] = np.where(truth > 0, all_images, np.nan)
+        values[f"{name}_all"] = all_images
     distances = [measure.distances for measure in measures if measure.distances is not None]
     if distances:
         values.update(zip(DISTANCES, np.moveaxis(np.stack(distances), 2, 0), strict=True))
