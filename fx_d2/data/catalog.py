@@ -16,7 +16,6 @@ from .readers.tree import data_root
 from .records import DatasetRecord
 from .user_datasets import load_user_datasets
 
-# The registered datasets by name.
 _registered: dict[str, DatasetRecord] = {}
 
 

@@ -91,10 +91,7 @@ class Section:
         return tuple(names)
 
     def path(self, key: str, folder: bool = False) -> Path:
-        """An existing file (or folder); a relative path is relative to the YAML file and stays below its folder.
-
-        Other places need an absolute path, which a reader of the file notices.
-        """
+        """An existing file (or folder): absolute, or relative to the YAML file and below its folder."""
         text = self.text(key)
         if "\0" in text:
             raise self.error(key, f"{text!r} is not a path")
