@@ -1,9 +1,7 @@
 """The training cycle as a pure function: iteration -> unit, pass, step and the images of the batch.
 
-Nothing else decides what happens at an iteration. The loader, the lock hook, the logger and
-``tools/show_schedule.py`` all ask :meth:`CycleSchedule.at`; a resumed run stores only the iteration.
-
-Standard library only: this file is the ground floor.
+Nothing else decides what happens at an iteration; a resumed run stores only the iteration. This file imports only the
+standard library.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import bisect
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate
 
 TASKS = ("cls", "box", "mask")
 
@@ -25,11 +24,7 @@ class Unit:
 
     @classmethod
     def parse(cls, text: str) -> Unit:
-        """Reads ``dataset/task``.
-
-        Raises:
-            ValueError: the text is not of that form or the task is none of cls, box, mask.
-        """
+        """Reads ``dataset/task``; ValueError if the text is not of that form or names another task."""
         dataset, slash, task = text.partition("/")
         if not (dataset and slash) or task not in TASKS:
             raise ValueError(f"unit {text!r} is not of the form dataset/task with task one of {', '.join(TASKS)}")
@@ -44,11 +39,11 @@ class Pass:
     """One walk over (a part of) a unit's training images.
 
     Attributes:
-        train: ``head`` (Locked: only what is new to the shared network trains), ``path``
-            (Released: everything between the image and the unit's head trains) or ``backbone`` (nothing else trains).
-        fraction: share of the unit's images seen in one pass, above 0 and at most 1.
-        images: exact number of images instead of ``fraction``; 0 means "use the fraction".
-        max_images: cap on either; 0 means none. What a cap leaves out comes in the next cycle.
+        train: ``head`` (Locked: only what is new to the shared network), ``path`` (Released: everything from the image
+            to the unit's output) or ``backbone`` alone.
+        fraction: share of the unit's images, above 0 and at most 1.
+        images: number of images instead of ``fraction``; 0: use the fraction.
+        max_images: cap on either; 0: none. What a cap leaves out comes in the next cycle.
     """
 
     train: str = "path"
@@ -58,8 +53,8 @@ class Pass:
 
     def __post_init__(self) -> None:
         if self.train not in ("head", "path", "backbone"):
-            known = "'head' (Locked), 'path' (Released) or 'backbone'"
-            raise ValueError(f"pass: train must be {known}, not {self.train!r}")
+            names = "'head' (Locked), 'path' (Released) or 'backbone'"
+            raise ValueError(f"pass: train must be {names}, not {self.train!r}")
         if not 0.0 < self.fraction <= 1.0:
             raise ValueError(f"pass: fraction must be above 0 and at most 1, not {self.fraction!r}")
         for name in ("images", "max_images"):
@@ -69,52 +64,51 @@ class Pass:
 
     @classmethod
     def from_dict(cls, record: Mapping) -> Pass:
-        """Builds a pass from a config record and refuses keys it does not know (yacs does not look inside records)."""
-        known = [field.name for field in fields(cls)]
+        """Builds a pass from a config record; ValueError for an unknown key, which yacs does not notice."""
+        names = [field.name for field in fields(cls)]
         for key in record:
-            if key not in known:
-                hint = difflib.get_close_matches(str(key), known, n=1)
-                raise ValueError(
-                    f"pass: unknown key {key!r}" + (f", did you mean {hint[0]!r}?" if hint else f"; known: {known}")
-                )
+            if key not in names:
+                close = difflib.get_close_matches(str(key), names, n=1)
+                hint = f", did you mean {close[0]!r}?" if close else f"; known: {names}"
+                raise ValueError(f"pass: unknown key {key!r}{hint}")
         return cls(**record)
-
-    @property
-    def locked(self) -> bool:
-        return self.train == "head"
 
     def length(self, size: int) -> int:
         """Number of images of one pass over a unit of ``size`` images (at least 1)."""
-        wanted = self.images or max(1, round(self.fraction * size))
-        return min(wanted, self.max_images) if self.max_images else wanted
+        images = self.images or max(1, round(self.fraction * size))
+        return min(images, self.max_images) if self.max_images else images
 
 
 @dataclass(frozen=True)
-class Slot:
-    """What happens at one iteration.
+class ScheduledPass:
+    """One pass of the cycle: pass number ``pass_index`` of the unit."""
+
+    unit: Unit
+    pass_index: int
+    plan: Pass
+    images: int
+    steps: int
+
+    @property
+    def locked(self) -> bool:
+        return self.plan.train == "head"
+
+
+@dataclass(frozen=True)
+class Slot(ScheduledPass):
+    """What happens at one iteration: the pass, and the ``step`` within it. All numbers start at 0.
 
     Attributes:
-        iteration, cycle: zero-based.
-        unit, pass_index, plan: the unit, the number of the pass within the unit and its plan.
-        step, steps: step within the pass and steps of the pass.
         start, stop: positions of the batch's images in the endless stream of this (unit, pass): position ``p`` is
-            image ``p % n`` of the ``p // n``-th permutation of the unit's ``n`` images. Because the stream
-            goes on where the last cycle's pass ended, every image is seen equally often however short a pass is.
+            image ``p % n`` of the ``p // n``-th permutation of the unit's ``n`` images. The stream goes on where the
+            last cycle's pass ended, so every image is seen equally often however short a pass is.
     """
 
     iteration: int
     cycle: int
-    unit: Unit
-    pass_index: int
-    plan: Pass
     step: int
-    steps: int
     start: int
     stop: int
-
-    @property
-    def locked(self) -> bool:
-        return self.plan.locked
 
     @property
     def last_of_pass(self) -> bool:
@@ -122,24 +116,13 @@ class Slot:
 
     @property
     def pass_key(self) -> tuple[int, Unit, int]:
-        """Identity of the pass that this iteration belongs to."""
+        """Identity of the pass within the run."""
         return self.cycle, self.unit, self.pass_index
 
     def describe(self, cycles: int) -> str:
         """For people: ``cycle 2/30 node21/box locked 5/40``."""
         state = "locked" if self.locked else "released"
         return f"cycle {self.cycle + 1}/{cycles} {self.unit} {state} {self.step + 1}/{self.steps}"
-
-
-@dataclass(frozen=True)
-class ScheduledPass:
-    """One pass of the cycle: where it begins, how long it is."""
-
-    unit: Unit
-    pass_index: int
-    plan: Pass
-    images: int
-    steps: int
 
 
 class CycleSchedule:
@@ -149,11 +132,8 @@ class CycleSchedule:
     one image, so that no step is left with a batch of one (25 images, batch 24: 13 + 12, not 24 + 1).
 
     Args:
-        units: order of the cycle.
-        passes: the passes of each task.
-        sizes: training images of each unit.
+        units: order of the cycle. passes: of each task. sizes: training images of each unit.
         batch_size: images per step over all processes.
-        cycles: how often the units are walked.
 
     Raises:
         ValueError: no unit, a unit named twice, a task without a pass, a unit without images.
@@ -186,35 +166,20 @@ class CycleSchedule:
             for index, plan in enumerate(passes[unit.task]):
                 images = plan.length(sizes[unit])
                 self.passes.append(ScheduledPass(unit, index, plan, images, -(-images // batch_size)))
-        self._ends: list[int] = []
-        for scheduled in self.passes:
-            self._ends.append((self._ends[-1] if self._ends else 0) + scheduled.steps)
+        self._ends = list(accumulate(scheduled.steps for scheduled in self.passes))
         self.cycle_length = self._ends[-1]
 
     def __len__(self) -> int:
         return self.cycle_length * self.cycles
 
     def at(self, iteration: int) -> Slot:
-        """The slot of one iteration.
-
-        Raises:
-            IndexError: the iteration is outside ``0 .. len(self) - 1``.
-        """
+        """The slot of one iteration; IndexError outside ``0 .. len(self) - 1``."""
         if not 0 <= iteration < len(self):
             raise IndexError(f"iteration {iteration} is outside the schedule of {len(self)} iterations")
         cycle, offset = divmod(iteration, self.cycle_length)
         number = bisect.bisect_right(self._ends, offset)
         scheduled = self.passes[number]
-        step = offset - (self._ends[number] - scheduled.steps)
-        base = cycle * scheduled.images
-        return Slot(
-            iteration=iteration,
-            cycle=cycle,
-            unit=scheduled.unit,
-            pass_index=scheduled.pass_index,
-            plan=scheduled.plan,
-            step=step,
-            steps=scheduled.steps,
-            start=base + scheduled.images * step // scheduled.steps,
-            stop=base + scheduled.images * (step + 1) // scheduled.steps,
-        )
+        images, steps = scheduled.images, scheduled.steps
+        step = offset - (self._ends[number] - steps)
+        start, stop = (cycle * images + images * end // steps for end in (step, step + 1))
+        return Slot(**vars(scheduled), iteration=iteration, cycle=cycle, step=step, start=start, stop=stop)

@@ -27,12 +27,12 @@ def plan(cfg) -> str:
 
     rows, begin = [], 0
     for scheduled in schedule.passes:
-        report = apply_lock(model, model.parts(scheduled.unit, scheduled.plan.train))
+        report = apply_lock(model, model.trainable_parts(scheduled.unit, scheduled.plan.train))
         end = begin + scheduled.steps - 1
         rows.append(
             (
                 str(scheduled.unit),
-                "locked" if scheduled.plan.locked else "released",
+                "locked" if scheduled.locked else "released",
                 scheduled.images,
                 scheduled.steps,
                 f"{begin}-{end}",

@@ -62,6 +62,6 @@ def check_locks(model: FoundationX, schedule: CycleSchedule) -> None:
     """Raises ValueError where a pass of the cycle would train nothing, or names a part that is not there."""
     names = [name for name, _ in model.named_parameters()]
     for scheduled in schedule.passes:
-        for part in model.parts(scheduled.unit, scheduled.plan.train):
+        for part in model.trainable_parts(scheduled.unit, scheduled.plan.train):
             if not any(is_below(name, [part]) for name in names):
                 raise ValueError(f"{scheduled.unit}, pass {scheduled.pass_index + 1}: no parameter is named {part!r}")

@@ -200,13 +200,13 @@ class CyclicTrainer(TrainerBase):
             statistics = RunningStatistics(self.student)
             with torch.no_grad():
                 for part in range(parts):
-                    with micro.recording(part):
+                    with micro.part(part, record=True):
                         self._forward(self.student, batch[part::parts], slot, part, parts)
             statistics.restore()
         means: dict[str, Tensor] = {}
         for part in range(parts):
             with contextlib.nullcontext() if part == parts - 1 else no_sync(self.model):
-                with micro.using(part):
+                with micro.part(part):
                     losses = self._forward(self.model, batch[part::parts], slot, part, parts)
                 self.precision.scaler.scale(sum(losses.values()) / parts).backward()
             for name, value in losses.items():

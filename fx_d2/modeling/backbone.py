@@ -1,7 +1,6 @@
 """Swin Transformer (Liu et al., ICCV 2021) as a Detectron2 backbone.
 
-Parameter names are those of the original release (``patch_embed``, ``layers.i.blocks.j.attn.qkv`` ...), so that its
-weights and everything trained from them load by name. Maps travel as (B, H, W, C) inside.
+Parameter names are those of the original release, so that its weights load by name. Inside, maps are (B, H, W, C).
 """
 
 from __future__ import annotations
@@ -20,14 +19,11 @@ from .checkpointing import run_checkpointed
 from .tensor_cache import cache_tensors
 
 
-def path_scales(rates: Tensor, samples: int) -> Tensor:
-    """Stochastic depth (Huang et al., ECCV 2016): a factor for each residual branch of each sample.
+def drop_path_scales(rates: Tensor, samples: int) -> Tensor:
+    """Stochastic depth (Huang et al., ECCV 2016): rates (blocks,) -> factors (blocks, 2, samples, 1, 1, 1).
 
-    0 with the block's rate, else what keeps the expectation. Drawn for all blocks in one go, which is a tenth of the
-    operators that drawing in every block took.
-
-    Shapes:
-        rates (blocks,) -> (blocks, 2, samples, 1, 1, 1)
+    The factor of a residual branch is 0 with the block's rate, else what keeps the expectation. One draw for all blocks
+    takes a tenth of the operators of a draw in every block.
     """
     rates = rates.view(-1, 1, 1, 1, 1, 1)
     keep = torch.rand(len(rates), 2, samples, 1, 1, 1, device=rates.device) >= rates
@@ -50,14 +46,10 @@ def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
 @cache_tensors
 def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
     """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
-    # Three regions a side: before the last window, in it, and what the shift brought there; without a shift the last
-    # window is a region as a whole, which changes nothing.
-    rows, columns = (
-        (place >= extent - side).int() + (place >= extent - offset).int()
-        for extent, offset in zip((h, w), shift, strict=True)
-        for place in [torch.arange(extent, device=device)]
-    )
-    regions = to_windows((3 * rows[:, None] + columns)[None, :, :, None], side).squeeze(-1)
+    rows, columns = torch.arange(h, device=device)[:, None], torch.arange(w, device=device)
+    # What the shift moved to the end of an axis is a region of its own.
+    regions = 2 * (rows >= h - shift[0]).int() + (columns >= w - shift[1]).int()
+    regions = to_windows(regions[None, :, :, None], side).squeeze(-1)
     return regions[:, :, None] == regions[:, None, :]
 
 
@@ -66,20 +58,6 @@ def relative_position_index(side: int) -> Tensor:
     grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")).flatten(1)
     offset = grid[:, :, None] - grid[:, None, :] + side - 1
     return offset[0] * (2 * side - 1) + offset[1]
-
-
-def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(D) + bias) v; q, k, v (B, heads, N, D), bias (1 or B, heads, N, N)."""
-    if q.is_cuda:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    # With a learned bias, PyTorch's CPU kernel falls back to a path that checks every row: 1.3 times the whole step.
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias).softmax(-1) @ v
-
-
-def in_product_type(x: Tensor) -> Tensor:
-    """In the type of autocast's products, before it is moved about: a GPU's LayerNorm gives float32 even there."""
-    kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 class WindowAttention(nn.Module):
@@ -95,22 +73,26 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_position_index(side), persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def forward(self, x: Tensor, allowed: Tensor | None) -> Tensor:
-        """``x``: (B * windows, N, C); ``allowed``: None or bool (windows, N, N)."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: (B * windows, N, C); mask: bool (windows, N, N), True where a token may see another."""
         count, n, c = x.shape
         q, k, v = self.qkv(x).view(count, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
-        # As an embedding: on a GPU its gradient does not sort the 2,401 entries (windows of 7), that of an index does.
+        # On a GPU the gradient of an embedding does not sort the indices, that of indexing does.
         bias = F.embedding(self.relative_position_index, self.relative_position_bias_table).permute(2, 0, 1)
         bias = bias.to(q.dtype)[None]  # (1, heads, N, N)
-        if allowed is not None:
-            bias = bias.masked_fill(~allowed[:, None], float("-inf"))  # (windows, heads, N, N)
+        if mask is not None:
+            bias = bias.masked_fill(~mask[:, None], float("-inf"))  # (windows, heads, N, N)
         if q.is_cuda:
-            # Fused attention takes a bias of dense rows a multiple of 16 bytes apart. Others it copies, or leaves to
-            # plain products in float32.
+            # Fused attention needs a bias whose rows are dense and a multiple of 16 bytes apart; else it copies the
+            # bias or computes plain products in float32.
             bias = F.pad(bias, (0, -n % 8))
-        if allowed is not None:
-            bias = bias.repeat(count // len(allowed), 1, 1, 1)
-        return self.proj(biased_attention(q, k, v, bias[..., :n]).transpose(1, 2).reshape(count, n, c))
+        if mask is not None:
+            bias = bias.repeat(count // len(mask), 1, 1, 1)
+        if q.is_cuda:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[..., :n])
+        else:  # PyTorch's CPU kernel checks every row of a learned bias: 1.3 times the whole step
+            out = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias).softmax(-1) @ v
+        return self.proj(out.transpose(1, 2).reshape(count, n, c))
 
 
 class SwinBlock(nn.Module):
@@ -138,29 +120,28 @@ class SwinBlock(nn.Module):
 
     def attend(self, x: Tensor) -> Tensor:
         """Pads to whole windows, shifts (timm: in the other order), attends, and undoes both. x: (B, H, W, C)."""
+        if torch.is_autocast_enabled(x.device.type):  # a GPU's LayerNorm gives float32: twice the bytes to move
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         _, h, w, _ = x.shape
         below, right = -h % self.side, -w % self.side
         height, width = h + below, w + right
-        # A side that fits into one window has nothing to shift into it (the original does the same).
-        single = not self.shift_single_window
-        shift = tuple(0 if single and extent <= self.side else self.shift for extent in (height, width))
-        back = (-shift[0], -shift[1])
-        if any(shift) and self.shift_before_padding:
-            x = torch.roll(x, back, (1, 2))
-        if below or right:
-            x = F.pad(x, (0, 0, 0, right, 0, below))
-        if any(shift) and not self.shift_before_padding:
-            x = torch.roll(x, back, (1, 2))
-        allowed = shift_mask(height, width, self.side, shift, x.device) if any(shift) else None
-        x = from_windows(self.attn(to_windows(x, self.side), allowed), self.side, height, width)
-        if any(shift) and not self.shift_before_padding:
-            x = torch.roll(x, shift, (1, 2))
+        # A side of one window or less is not shifted, as in the original.
+        shift = [self.shift if self.shift_single_window or side > self.side else 0 for side in (height, width)]
+        back = [-offset for offset in shift]
+        before = any(shift) and self.shift_before_padding
+        after = any(shift) and not self.shift_before_padding
+        x = torch.roll(x, back, (1, 2)) if before else x
+        x = F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x
+        x = torch.roll(x, back, (1, 2)) if after else x
+        mask = shift_mask(height, width, self.side, tuple(shift), x.device) if any(shift) else None
+        x = from_windows(self.attn(to_windows(x, self.side), mask), self.side, height, width)
+        x = torch.roll(x, shift, (1, 2)) if after else x
         x = x[:, :h, :w]
-        return torch.roll(x, shift, (1, 2)) if any(shift) and self.shift_before_padding else x
+        return torch.roll(x, shift, (1, 2)) if before else x
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """x (B, H, W, C); scales (2, B, 1, 1, 1) of the two branches."""
-        branch = self.attend(in_product_type(self.norm1(x)))
+        branch = self.attend(self.norm1(x))
         x = x + (branch if scales is None else branch * scales[0].to(branch.dtype))
         branch = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
         return x + (branch if scales is None else branch * scales[1].to(branch.dtype))
@@ -176,9 +157,8 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         _, h, w, _ = x.shape
-        if h % 2 or w % 2:
-            x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2))
-        # Order of the four neighbours as in the original: (0,0), (1,0), (0,1), (1,1).
+        x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2)) if h % 2 or w % 2 else x
+        # In the order of the original: (0,0), (1,0), (0,1), (1,1).
         parts = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.reduction(self.norm(torch.cat(parts, dim=-1)))
 
@@ -199,8 +179,6 @@ class PatchEmbed(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """The blocks of one resolution and the merging that ends it."""
-
     def __init__(self, blocks: list[SwinBlock], downsample: PatchMerging | None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
@@ -209,10 +187,9 @@ class SwinStage(nn.Module):
 
 @BACKBONE_REGISTRY.register()
 class FXSwin(Backbone):
-    """Swin trunk with four read-outs.
+    """Images (B, 3, H, W) of any size -> ``{"stage1": ..., "stage4": ...}``, (B, C * 2**i, ceil(H / (4 * 2**i)), ...).
 
-    ``forward``: images (B, 3, H, W) of any size -> ``{"stage1": ..., "stage4": ...}``, raw (not normalised)
-    maps (B, C * 2**i, ceil(H / (4 * 2**i)), ...). Each head brings the norms it needs.
+    The maps are not normalised; each head has the norms it needs. The arguments are the keys of ``MODEL.SWIN``.
     """
 
     @configurable
@@ -237,20 +214,18 @@ class FXSwin(Backbone):
         self.drops_paths = drop_path_rate > 0
         self.register_buffer("drop_rates", torch.linspace(0, drop_path_rate, sum(depths)), persistent=False)
         self.layers: Any = nn.ModuleList()
+        shifting = (shift_single_window, shift_before_padding)
         for stage, (depth, heads) in enumerate(zip(depths, num_heads, strict=True)):
             dim = embed_dim * 2**stage
-            shifting = (shift_single_window, shift_before_padding)
             blocks = [SwinBlock(dim, window_size, heads, bool(j % 2), mlp_ratio, *shifting) for j in range(depth)]
             self.layers.append(SwinStage(blocks, PatchMerging(dim) if stage < len(depths) - 1 else None))
-        names = [f"stage{i + 1}" for i in range(len(depths))]
-        self._out_features = names
-        self._out_feature_channels = {name: embed_dim * 2**i for i, name in enumerate(names)}
-        self._out_feature_strides = {name: patch_size * 2**i for i, name in enumerate(names)}
+        self._out_features = [f"stage{i + 1}" for i in range(len(depths))]
+        self._out_feature_channels = {name: embed_dim * 2**i for i, name in enumerate(self._out_features)}
+        self._out_feature_strides = {name: patch_size * 2**i for i, name in enumerate(self._out_features)}
         self.apply(self._init_weights)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec | None = None) -> dict:
-        """The arguments are the keys of ``MODEL.SWIN``."""
         return {key.lower(): value for key, value in cfg.MODEL.SWIN.items()}
 
     @staticmethod
@@ -263,7 +238,7 @@ class FXSwin(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = self.patch_embed(images)
         drop = self.training and self.drops_paths
-        scales = iter(path_scales(self.drop_rates, len(x)) if drop else [None] * len(self.drop_rates))
+        scales = iter(drop_path_scales(self.drop_rates, len(x)) if drop else [None] * len(self.drop_rates))
         features = {}
         for name, stage in zip(self._out_features, self.layers, strict=True):
             for block in stage.blocks:

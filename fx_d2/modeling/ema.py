@@ -1,4 +1,4 @@
-"""The teacher: an exponential moving average of a model. Only the maths; when it happens is a hook's business."""
+"""The teacher: an exponential moving average of a model. A hook decides when it is updated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import nn
 
 
 class ModelEMA(nn.Module):
-    """A copy of a model (parameters and buffers) that follows it.
+    """A copy of a model (parameters and buffers) that follows it, always in evaluation mode and without gradients.
 
-    The copy stays in evaluation mode and never has a gradient. ``initialised`` is part of the state: a checkpoint
-    without a teacher leaves it False, so nobody mistakes a random teacher for a trained one.
+    ``initialised`` is part of the state: a checkpoint without a teacher leaves it False, so that nobody takes a random
+    teacher for a trained one.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -23,30 +23,25 @@ class ModelEMA(nn.Module):
         self.register_buffer("initialised", torch.tensor(False))
 
     def train(self, mode: bool = True) -> ModelEMA:
-        """Stays in evaluation mode, whatever is asked."""
+        """Stays in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
     def copy_from(self, model: nn.Module) -> None:
-        """Starts the average at the model's present state."""
+        """Starts the average at the model's current state."""
         self.model.load_state_dict(model.state_dict())
         self.initialised.fill_(True)
 
     @torch.no_grad()
     def update(self, model: nn.Module, momentum: float, buffers: bool = True) -> None:
-        """teacher <- momentum * teacher + (1 - momentum) * model, by name; whole-number tensors are copied.
+        """teacher <- momentum * teacher + (1 - momentum) * model, by name; integer tensors are copied.
 
         ``buffers`` False (a reference switch) leaves all buffers as they are.
         """
         source = model.state_dict()
         excluded = set() if buffers else {name for name, _ in self.model.named_buffers()}
-        averaged, values = [], []
-        for name, tensor in self.model.state_dict().items():
-            if name in excluded:
-                continue
-            if tensor.is_floating_point():
-                averaged.append(tensor)
-                values.append(source[name])
-            else:
-                tensor.copy_(source[name])
-        torch._foreach_lerp_(averaged, values, 1.0 - momentum)
+        target = {name: tensor for name, tensor in self.model.state_dict().items() if name not in excluded}
+        averaged = [name for name, tensor in target.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([target[name] for name in averaged], [source[name] for name in averaged], 1.0 - momentum)
+        for name in target.keys() - averaged:
+            target[name].copy_(source[name])

@@ -22,12 +22,16 @@ Batch = Sequence[dict]
 
 @META_ARCH_REGISTRY.register()
 class FoundationX(nn.Module):
-    """Normalise, backbone, the head of the batch's task, the branch of its dataset.
+    """Normalisation, backbone, the head of the batch's task, the branch of its dataset.
 
     ``forward(batch, teacher=None)`` takes a list of dicts of ONE unit with ``image`` (uint8, (1 or 3, S, S)) and
     ``unit`` ("dataset/task"). In training it returns named scalar losses, which add up to
-    (1 - w) * task + w * consistency (the second part only where the teacher's features are given); in evaluation
-    one dict an image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``.
+    (1 - w) * task + w * consistency (without ``teacher`` features only the first part); in evaluation one dict per
+    image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``.
+
+    Args:
+        heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale 0..1.
+        consistency_weight: w, 0..1.
     """
 
     @configurable
@@ -40,11 +44,6 @@ class FoundationX(nn.Module):
         pixels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
         consistency_weight: float = 0.5,
     ) -> None:
-        """
-        Args:
-            heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale
-                0..1. consistency_weight: w, 0..1.
-        """
         super().__init__()
         self.backbone = backbone
         self.heads: Any = nn.ModuleDict(heads)
@@ -52,18 +51,16 @@ class FoundationX(nn.Module):
         self.consistency_weight = consistency_weight
         for task, (mean, std) in pixels.items():
             for name, values in (("mean", mean), ("std", std)):
-                # On the scale of the stored bytes, so that a batch is normalised in one go.
+                # On the scale of the uint8 images.
                 value = 255.0 * torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
                 self.register_buffer(f"pixel_{name}_{task}", value, persistent=False)
 
     @classmethod
     def from_config(cls, cfg, classes: Mapping[Unit, UnitClasses] | None = None) -> dict:
-        """The units of the cycle with the classes of the registered datasets, unless ``classes`` names them."""
+        """``classes``: default: of the units of the cycle, from the registered datasets."""
         if classes is None:
-            classes = {}
-            for unit in cycle_units(cfg):
-                metadata = unit_metadata(unit)
-                classes[unit] = UnitClasses(tuple(metadata.thing_classes), metadata.exclusive)
+            metadata = {unit: unit_metadata(unit) for unit in cycle_units(cfg)}
+            classes = {unit: UnitClasses(tuple(m.thing_classes), m.exclusive) for unit, m in metadata.items()}
         backbone = build_backbone(cfg)
         channels = {name: shape.channels for name, shape in backbone.output_shape().items()}
         heads = {}
@@ -84,11 +81,7 @@ class FoundationX(nn.Module):
         return next(self.parameters()).device
 
     def unit_of(self, batch: Batch) -> Unit:
-        """The one unit of a batch.
-
-        Raises:
-            ValueError: the batch mixes units, or the model has no branch for its unit.
-        """
+        """The unit of a batch; ValueError if the batch mixes units or the model has no branch for its unit."""
         names = {entry["unit"] for entry in batch}
         if len(names) != 1:
             raise ValueError(f"a batch must hold one unit, this one holds {sorted(names)}")
@@ -98,19 +91,18 @@ class FoundationX(nn.Module):
             raise ValueError(f"the model has no branch for unit {unit}; it was built for {known}")
         return unit
 
-    def parts(self, unit: Unit, train: str) -> list[str]:
-        """Names of the submodules and parameters that a pass trains: ``head`` (Locked), ``path`` (Released), or only
-        the ``backbone``."""
+    def trainable_parts(self, unit: Unit, train: str) -> list[str]:
+        """Names of the submodules and parameters that a pass trains; ``train`` as in :class:`.schedule.Pass`."""
         if train == "backbone":
             return ["backbone"]
-        parts = self.heads[unit.task].parts(unit.dataset)
+        parts = self.heads[unit.task].trainable_parts(unit.dataset)
         names = [f"heads.{unit.task}.{name}" for name in parts["head"]]
         if train == "path":
             names += ["backbone", *(f"heads.{unit.task}.{name}" for name in parts["path"])]
         return names
 
     def normalise(self, images: Tensor, task: str) -> Tensor:
-        """(..., 1 or 3, H, W) of bytes -> float32 (..., 3, H, W); a grey image fills all three channels."""
+        """uint8 (..., 1 or 3, H, W) -> float32 (..., 3, H, W); a grey image fills all three channels."""
         mean, std = getattr(self, f"pixel_mean_{task}"), getattr(self, f"pixel_std_{task}")
         normalised = (images.to(self.device).float() - mean) / std
         return normalised.expand(*images.shape[:-3], 3, -1, -1)
@@ -118,27 +110,28 @@ class FoundationX(nn.Module):
     def encode(self, batch: Batch, unit: Unit, view: str = "image"):
         """The head's encoding of one view of the images (the part that datasets share).
 
-        Images of several sizes are padded after normalisation; only the box head can leave padding out.
+        Images of several sizes are padded after normalisation; only the box head can ignore padding.
         """
-        # Each by itself: stacked here they would lie in ordinary memory, from which a copy to a GPU has to wait.
+        # Stacked before the copy they would lie in memory that is not pinned, and the host would wait for the GPU.
         images = [entry.get(view, entry["image"]).to(self.device, non_blocking=True) for entry in batch]
         head = self.heads[unit.task]
         if len({image.shape for image in images}) == 1:
             return head.encode(self.backbone(self.normalise(torch.stack(images), unit.task)))
         if unit.task != "box":
-            raise ValueError(f"{unit}: the images of a batch must have one size, these have {_sizes(images)}")
+            sizes = ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in images}))
+            raise ValueError(f"{unit}: the images of a batch must have one size, these have {sizes}")
         stacked, padded = pad_images([self.normalise(image, unit.task) for image in images])
         return head.encode(self.backbone(stacked), padded)
 
     @torch.no_grad()
     def consistency_features(self, batch: Batch, view: str = "image_teacher") -> tuple[Tensor, ...]:
-        """What a student is drawn toward: this network's features of one view, the teacher's by default."""
+        """This network's features of one view, as targets of a student's consistency loss."""
         unit = self.unit_of(batch)
         return self.heads[unit.task].consistency(self.encode(batch, unit, view), unit.dataset)
 
     def _student_features(self, head: TaskHead, encoded, batch: Batch) -> tuple[Tensor, ...]:
-        """The student's side of the consistency; without a gradient where the head copies the published code."""
-        if not head.inert_consistency:
+        """Features to compare with the teacher's."""
+        if not head.detached_consistency:
             return head.consistency(encoded, self.unit_of(batch).dataset)
         modes = [(module, module.training) for module in self.modules()]
         try:
@@ -156,11 +149,6 @@ class FoundationX(nn.Module):
         weight = self.consistency_weight
         losses = {name: (1 - weight) * loss for name, loss in head.losses(encoded, unit.dataset, batch).items()}
         if teacher is not None and weight:
-            losses["loss_consistency"] = weight * consistency_loss(
-                self._student_features(head, encoded, batch), teacher
-            )
+            features = self._student_features(head, encoded, batch)
+            losses["loss_consistency"] = weight * consistency_loss(features, teacher)
         return losses | head.penalty()
-
-
-def _sizes(images: Sequence[Tensor]) -> str:
-    return ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in images}))

@@ -7,41 +7,30 @@ from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
-from detectron2.layers.batch_norm import differentiable_all_reduce
 from detectron2.utils import comm
+from fvcore.nn.distributed import differentiable_all_reduce
 from torch import Tensor
 
 
 class MicroBatches:
-    """A batch in parts, each with a forward and backward pass of its own, and the gradient of the whole batch.
+    """A batch in parts, each with its own forward and backward pass, and the gradient of the whole batch.
 
-    A loss is a function of sums over the batch (Dice: not even a linear one), so a part must know the sums of the
-    others before its gradient is right. Each part is first run without a gradient under :meth:`recording`, then with
-    one under :meth:`using`, in which :func:`global_sum` completes its sum by the recorded ones. Both passes must draw
-    the same noise. The mean of the parts' losses is the loss of the batch, and so with the gradients.
+    A loss is a function of sums over the batch (for Dice not even a linear one), so a part needs the sums of the other
+    parts before its gradient is right. First every part runs without a gradient in ``part(i, record=True)``, then with
+    one in ``part(i)``, where :func:`global_sum` adds the recorded sums. Both passes must draw the same noise. The mean
+    of the parts' losses is the loss of the batch.
     """
 
     def __init__(self, parts: int) -> None:
         self.parts = parts
         self._sums: list[list[Tensor]] = [[] for _ in range(parts)]
         self._part = self._call = 0
-        self._records = False
+        self._record = False
 
     @contextlib.contextmanager
-    def recording(self, part: int) -> Iterator[None]:
-        self._part, self._records = part, True
-        with self._active():
-            yield
-
-    @contextlib.contextmanager
-    def using(self, part: int) -> Iterator[None]:
-        self._part, self._call, self._records = part, 0, False
-        with self._active():
-            yield
-
-    @contextlib.contextmanager
-    def _active(self) -> Iterator[None]:
+    def part(self, index: int, record: bool = False) -> Iterator[None]:
         global _micro_batches
+        self._part, self._call, self._record = index, 0, record
         _micro_batches = self if self.parts > 1 else None
         try:
             yield
@@ -50,7 +39,7 @@ class MicroBatches:
 
     def complete(self, x: Tensor) -> Tensor:
         """The sum of this part -> the sum of the batch; the gradient is scaled for the mean over the parts."""
-        if self._records:
+        if self._record:
             self._sums[self._part].append(x.detach())
             return x
         others = sum(sums[self._call] for part, sums in enumerate(self._sums) if part != self._part)
@@ -61,33 +50,27 @@ class MicroBatches:
 _micro_batches: MicroBatches | None = None
 
 
-def process_sum(x: Tensor) -> Tensor:
-    """Sum of ``x`` over the processes, with gradients."""
-    return differentiable_all_reduce(x) if comm.get_world_size() > 1 else x
-
-
 def global_sum(x: Tensor) -> Tensor:
     """Sum of ``x`` over the processes and micro-batches, with gradients.
 
     With DistributedDataParallel's averaging of gradients, a loss built from global sums (hence equal on all
     processes) gives each parameter the gradient of the loss of the undivided batch.
     """
-    x = process_sum(x)
+    x = differentiable_all_reduce(x)
     return x if _micro_batches is None else _micro_batches.complete(x)
 
 
 def boxes_per_process(count: int, device: torch.device) -> float | Tensor:
-    """DETR's normaliser: max(1, boxes of the batch), divided by the number of processes (and micro-batches).
+    """DETR's normaliser: max(1, boxes of the batch), divided by the number of processes and micro-batches.
 
-    A loss summed over the local boxes and divided by this is, after the averaging of gradients, the sum
-    over all boxes divided by their number.
+    A sum over the local boxes divided by this is, after the averaging of gradients, the mean over all boxes.
     """
-    shares = comm.get_world_size()
-    if shares == 1 and _micro_batches is None:
+    processes = comm.get_world_size()
+    if processes == 1 and _micro_batches is None:
         return float(max(1, count))
-    total = torch.full((), float(count), device=device)  # stays there: the host does not wait for it
-    if shares > 1:
+    total = torch.full((), float(count), device=device)  # stays on the device: the host does not wait for it
+    if processes > 1:
         dist.all_reduce(total)
-    if _micro_batches is not None:
-        total, shares = _micro_batches.complete(total), shares * _micro_batches.parts
-    return total.clamp(min=1.0) / shares
+    if _micro_batches is None:
+        return total.clamp(min=1.0) / processes
+    return _micro_batches.complete(total).clamp(min=1.0) / (processes * _micro_batches.parts)

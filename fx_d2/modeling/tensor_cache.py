@@ -9,10 +9,10 @@ import torch
 
 
 def cache_tensors(make: Callable) -> Callable:
-    """Calls ``make`` once for the same (hashable) arguments, the device among them, and returns the same tensors again.
+    """``functools.lru_cache`` for a function of hashable arguments, the device among them, that returns tensors.
 
-    Inside a compiled or traced network ``make`` is called each time, so that its tensors belong to the graph. Cached
-    tensors can be used in training, even if an evaluation made them. ``cache_clear()`` as of functools.lru_cache.
+    A compiled or traced network calls ``make`` each time, so that the tensors belong to its graph. Tensors that an
+    evaluation cached can be used in training.
     """
 
     @lru_cache(maxsize=64)

@@ -18,7 +18,7 @@ def test_names():
 def test_lock_flags_gradients_and_modes(model):
     model.train()
     sum(model(make_batch("one/mask")).values()).backward()
-    trained = model.parts(Unit("one", "mask"), "head")
+    trained = model.trainable_parts(Unit("one", "mask"), "head")
     report = apply_lock(model, trained)
     names = {"heads.mask.branches.one.weight", "heads.mask.branches.one.bias"}
     for name, parameter in model.named_parameters():
@@ -37,8 +37,8 @@ def test_lock_flags_gradients_and_modes(model):
 
 def test_release_gives_back(model):
     unit = Unit("one", "box")
-    apply_lock(model, model.parts(unit, "head"))
-    apply_lock(model, model.parts(unit, "path"))
+    apply_lock(model, model.trainable_parts(unit, "head"))
+    apply_lock(model, model.trainable_parts(unit, "path"))
     assert all(p.requires_grad for p in model.backbone.parameters()) and model.backbone.training
     assert not any(p.requires_grad for p in model.heads["cls"].parameters())
 

@@ -129,10 +129,10 @@ def test_micro_batches_give_the_gradient_of_the_batch(unit, parts):
 
     micro, means = MicroBatches(parts), {}
     for part in range(parts):
-        with torch.no_grad(), micro.recording(part):
+        with torch.no_grad(), micro.part(part, record=True):
             model(batch[part::parts], teacher=targets[part])
     for part in range(parts):
-        with micro.using(part):
+        with micro.part(part):
             of_part = model(batch[part::parts], teacher=targets[part])
         (sum(of_part.values()) / parts).backward()
         for name, value in of_part.items():

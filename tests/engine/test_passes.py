@@ -61,11 +61,11 @@ def test_exactly_the_documented_tensors_change(layout, unit, train):
     optimizer = optimizer_for(model)
     # Everything has moments and a history, as in the middle of a run.
     for warm in ("one/cls", "two/cls", "one/box", "two/box", "one/mask", "two/mask"):
-        apply_lock(model, model.parts(Unit.parse(warm), "path"))
+        apply_lock(model, model.trainable_parts(Unit.parse(warm), "path"))
         for seed in range(2):
             step(model, optimizer, warm, seed)
 
-    apply_lock(model, model.parts(Unit.parse(unit), train))
+    apply_lock(model, model.trainable_parts(Unit.parse(unit), train))
     tensors = {name: value.clone() for name, value in model.state_dict().items()}
     moments = {
         name: {key: value.clone() for key, value in optimizer.state[p].items()}

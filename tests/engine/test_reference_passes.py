@@ -68,7 +68,7 @@ def test_published_passes(layout, task, train):
     for parameter in model.parameters():  # all positive would saturate it
         parameter.data.sub_(0.6).mul_(0.3) if parameter.dim() > 1 else parameter.data.mul_(0.5)
     optimizer = build_optimizer(cfg, model)
-    apply_lock(model, model.parts(Unit("candid_ptx", task), train), training=cfg.FX.REFERENCE_LOCK)
+    apply_lock(model, model.trainable_parts(Unit("candid_ptx", task), train), training=cfg.FX.REFERENCE_LOCK)
     assert all(module.training for module in model.modules())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     teacher = tiny_published(layout, seed=1).consistency_features(batch(task))
@@ -91,7 +91,7 @@ def test_gradients_of_idle_tensors_count_in_the_published_clipping():
     cfg, model = reference_config("foundation_x", SIZES), tiny_published("foundation_x")
     optimizer = build_optimizer(cfg, model)
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    apply_lock(model, model.parts(Unit("candid_ptx", "box"), "head"), training=True)
+    apply_lock(model, model.trainable_parts(Unit("candid_ptx", "box"), "head"), training=True)
     sum(model(batch("box")).values()).backward()
     idle = {name for name, p in model.named_parameters() if p.grad is not None and id(p) not in held}
     assert "heads.box.level_embed" in idle and "heads.box.input_proj.0.0.weight" in idle

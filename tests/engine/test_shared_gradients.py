@@ -55,7 +55,7 @@ def worker(rank, port, output):
     found = {"own": own, "shared": {name: value.clone() for name, value in model.state_dict().items()}}
     wrapped = None
     for unit, train in PASSES:
-        report = apply_lock(model, model.parts(Unit.parse(unit), train))
+        report = apply_lock(model, model.trainable_parts(Unit.parse(unit), train))
         before = [weakref.ref(wrapped)] if wrapped else []
         wrapped = None
         gone, sent = not any(old() for old in before), []

@@ -45,7 +45,7 @@ def test_bfloat16_stays_near_float32(unit, device):
 def test_a_locked_pass_builds_no_graph_below_its_head(unit, device):
     """Nothing of backbone and shared parts is kept for a backward pass: their output wants no gradient."""
     model = make_model().to(device).train()
-    apply_lock(model, model.parts(Unit.parse(unit), "head"))
+    apply_lock(model, model.trainable_parts(Unit.parse(unit), "head"))
     encoded = model.encode(make_batch(unit), Unit.parse(unit))
     tensors = [encoded.memory] if unit.endswith("box") else list(encoded.values())
     assert not any(tensor.requires_grad for tensor in tensors)
@@ -84,7 +84,7 @@ def test_one_ddp_process_is_the_bare_network(tmp_path, monkeypatch):
         model = make_model().cuda().train()
         exact = Precision("cuda", False, "bfloat16")
         for train in ("path", "head", "path"):
-            apply_lock(model, model.parts(Unit.parse("two/box"), train))
+            apply_lock(model, model.trainable_parts(Unit.parse("two/box"), train))
             _, plain = gradients(model, "two/box", exact)
             model.zero_grad(set_to_none=True)
             _, found = gradients(model, "two/box", exact, processes.wrap_distributed(model))

@@ -11,8 +11,8 @@ from fx_d2.modeling.backbone import (
     PatchMerging,
     SwinBlock,
     WindowAttention,
+    drop_path_scales,
     from_windows,
-    path_scales,
     relative_position_index,
     shift_mask,
     to_windows,
@@ -121,7 +121,7 @@ def test_checkpointing_changes_no_gradient():
 def test_path_scales_keep_the_expectation():
     torch.manual_seed(0)
     rates = torch.tensor([0.0, 0.3])
-    scales = path_scales(rates, 20000).flatten(2)  # (blocks, branches, samples)
+    scales = drop_path_scales(rates, 20000).flatten(2)  # (blocks, branches, samples)
     assert scales.shape == (2, 2, 20000) and (scales[0] == 1).all()
     assert torch.equal(scales[1].unique(), torch.tensor([0.0, 1 / (1 - rates[1])]))
     assert (scales[1].mean(1) - 1).abs().max() < 0.02

@@ -105,7 +105,7 @@ def test_every_parameter_belongs_to_some_pass(model):
 
     covered = set()
     for unit in model.classes:
-        head, path = below(model.parts(unit, "head")), below(model.parts(unit, "path"))
+        head, path = below(model.trainable_parts(unit, "head")), below(model.trainable_parts(unit, "path"))
         assert head < path
         covered |= path
     assert covered == names

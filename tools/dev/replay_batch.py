@@ -29,7 +29,7 @@ def replay(cfg, stored: dict) -> dict:
     student, teacher = build_networks(cfg)
     student.load_state_dict(stored["model"])
     teacher.load_state_dict(stored["teacher"])
-    apply_lock(student, student.parts(unit, stored["train"]), cfg.FX.REFERENCE_LOCK)
+    apply_lock(student, student.trainable_parts(unit, stored["train"]), cfg.FX.REFERENCE_LOCK)
     batch = [unpack_entry(entry) for entry in stored["batch"]]
     faults: list[str] = []
     for name, module in student.named_modules():

@@ -26,7 +26,7 @@ class LockRelease(HookBase):
         slot = self.trainer.slot
         if slot.pass_key == self._applied:
             return
-        report = self.trainer.lock(self.trainer.student.parts(slot.unit, slot.plan.train), self.training)
+        report = self.trainer.lock(self.trainer.student.trainable_parts(slot.unit, slot.plan.train), self.training)
         self._applied = slot.pass_key
         # The same lock comes again in every cycle: once is news.
         level = logging.INFO if slot.cycle == 0 else logging.DEBUG

@@ -73,8 +73,7 @@ def begin_session(
     )
     if schedule is not None:
         passes = [
-            {"unit": str(p.unit), "locked": p.plan.locked, "images": p.images, "steps": p.steps}
-            for p in schedule.passes
+            {"unit": str(p.unit), "locked": p.locked, "images": p.images, "steps": p.steps} for p in schedule.passes
         ]
         record["schedule"] = {"cycles": schedule.cycles, "batch": schedule.batch_size, "passes": passes}
     write_json(Path(folder) / RECORD, record)

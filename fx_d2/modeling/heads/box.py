@@ -74,7 +74,7 @@ class BoxHead(TaskHead):
     def __init__(self, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses], options: BoxOptions) -> None:
         super().__init__()
         o = self.options = options
-        self.inert_consistency = o.compare_decoder
+        self.detached_consistency = o.compare_decoder
         self.num_classes = {name: len(c.names) for name, c in datasets.items()}
         widths = [channels[name] for name in LEVELS]
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
@@ -115,7 +115,7 @@ class BoxHead(TaskHead):
     def _owner(self, dataset: str) -> str:
         return SHARED if self.options.layout == SHARED else dataset
 
-    def parts(self, dataset: str) -> dict[str, list[str]]:
+    def trainable_parts(self, dataset: str) -> dict[str, list[str]]:
         owner, o = self._owner(dataset), self.options
         transformer = [f"decoders.{owner}"]
         transformer += [f"selectors.{owner}"] if o.selector_layer else []

@@ -31,7 +31,7 @@ class ClassificationHead(TaskHead):
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> ClassificationHead:
         return cls(channels["stage4"], datasets, cfg.MODEL.CLS.EXCLUSIVE_AS_BINARY)
 
-    def parts(self, dataset: str) -> dict[str, list[str]]:
+    def trainable_parts(self, dataset: str) -> dict[str, list[str]]:
         return {"head": [f"branches.{dataset}"], "path": ["norm"]}
 
     def encode(self, features: Mapping[str, Tensor]) -> Tensor:

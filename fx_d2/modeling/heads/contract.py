@@ -3,15 +3,15 @@
 A head serves one task for all datasets that have it. It is a module with::
 
     encode(features) -> encoded          the part shared by the datasets, from the backbone's maps
-    consistency(encoded, dataset) -> tensors   what student and teacher compare
-    tensors(encoded, dataset, size)      the outputs of a whole batch on the network's square input of ``size`` pixels,
-                                         as named tensors: what an exported network gives
+    consistency(encoded, dataset)        tensors that student and teacher compare
+    tensors(encoded, dataset, size)      named tensors of a batch on the network's square input of ``size`` pixels:
+                                         the outputs of an exported network
     losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
-    penalty()                            named losses that no weight of the consistency touches; mostly none
-    inference(encoded, dataset, batch)   one dict an image, in original pixels
-    parts(dataset) -> {"head", "path"}   names of its own submodules and parameters: "head" is what is new to the
-                                         shared network (trains in a Locked pass), "path" what else lies
-                                         between the backbone and the dataset's output
+    penalty()                            named losses that the consistency weight does not scale
+    inference(encoded, dataset, batch)   one dict per image, in original pixels
+    trainable_parts(dataset)             names of its submodules and parameters: "head" is new to the shared network
+                                         and trains in a Locked pass, "path" is the rest between the backbone
+                                         and the dataset's output
 """
 
 from __future__ import annotations
@@ -34,15 +34,13 @@ class UnitClasses:
 
 
 class TaskHead(nn.Module):
-    """What the heads have in common."""
-
     consistency: Callable[..., tuple[Tensor, ...]]
-    # The compared features come from an evaluation of the student and carry no gradient (a reference switch).
-    inert_consistency = False
+    # Reference switch: the student's features come from its evaluation mode and have no gradient.
+    detached_consistency = False
 
     @classmethod
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> TaskHead:
-        """``channels``: of the backbone's maps by name. ``datasets``: those that have the task."""
+        """``channels``: of the backbone's maps. ``datasets``: those that have the task."""
         raise NotImplementedError
 
     def penalty(self) -> dict[str, Tensor]:

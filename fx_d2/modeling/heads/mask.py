@@ -136,7 +136,7 @@ class MaskHead(TaskHead):
             compare_lateral=mask.COMPARE_LATERAL,
         )
 
-    def parts(self, dataset: str) -> dict[str, list[str]]:
+    def trainable_parts(self, dataset: str) -> dict[str, list[str]]:
         return {"head": [f"branches.{dataset}"], "path": ["pooling", "pyramid"]}
 
     def encode(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -94,4 +94,4 @@ def _lock_after_wrapping(bench: Bench, kind: Kind) -> None:
     bench.model = None
     bench.student.requires_grad_(True)
     bench.model = wrap_distributed(bench.student)
-    apply_lock(bench.student, bench.student.parts(kind.unit, kind.train))
+    apply_lock(bench.student, bench.student.trainable_parts(kind.unit, kind.train))

@@ -38,7 +38,7 @@ class Published:
 
     def begin(self, kind: Kind) -> None:
         """Its lock leaves locked modules in training mode."""
-        apply_lock(self.student, self.student.parts(kind.unit, kind.train), training=True)
+        apply_lock(self.student, self.student.trainable_parts(kind.unit, kind.train), training=True)
         self.teacher.requires_grad_(True)
         for network in (self.student, self.teacher):
             network.backbone.use_checkpoint = True

@@ -65,7 +65,7 @@ class Bench:
         """Flags of a pass, and where there are several processes what exchanges its gradients."""
         self.optimizer.zero_grad(set_to_none=True)
         self.model = None
-        apply_lock(self.student, self.student.parts(kind.unit, kind.train))
+        apply_lock(self.student, self.student.trainable_parts(kind.unit, kind.train))
         self.model = wrap_distributed(self.student)
 
     def step(self, kind: Kind, batch: list[dict]) -> None:

@@ -146,7 +146,9 @@ class Pass:
         optimizer = build_optimizer(self.cfg, student)
         before = _copy(student), _copy(self.teacher.model)
         apply_lock(
-            student, student.parts(Unit(self.dataset, self.task), self.train), training=self.cfg.FX.REFERENCE_LOCK
+            student,
+            student.trainable_parts(Unit(self.dataset, self.task), self.train),
+            training=self.cfg.FX.REFERENCE_LOCK,
         )
         losses = student(batch, teacher=self.teacher.model.consistency_features(batch))
         total = sum(losses.values())
