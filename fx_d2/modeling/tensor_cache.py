@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache, wraps
 
 import torch
 
 
 def cache_tensors(make: Callable) -> Callable:
-    """``functools.lru_cache`` for a function of hashable arguments, the device among them, that returns tensors.
+    """``functools.lru_cache`` for a function that returns tensors, the device among its arguments.
 
-    A compiled or traced network calls ``make`` each time, so that the tensors belong to its graph. Tensors that an
-    evaluation cached can be used in training.
+    Not cached: arguments that are not hashable, such as the padding of a batch; and tensors of a compiled or traced
+    network, which belong to its graph. Tensors that an evaluation cached can be used in training.
     """
 
     @lru_cache(maxsize=64)
@@ -23,7 +23,7 @@ def cache_tensors(make: Callable) -> Callable:
     @wraps(make)
     def call(*args):
         graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        return make(*args) if graph else cached(*args)
+        return cached(*args) if not graph and all(isinstance(arg, Hashable) for arg in args) else make(*args)
 
     call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
     return call

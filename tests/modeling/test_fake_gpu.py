@@ -26,10 +26,9 @@ def overwritten_parameters():
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     yield
     torch.__future__.set_overwrite_module_params_on_conversion(before)
-    for make in (backbone.shift_mask, encoder._cells, encoder._centres, selection._unpadded_proposals):
-        make.cache_clear()
-    for make in (level_positions, attention.level_sides):
-        make.cache_clear()
+    caches = backbone.shift_mask, encoder.cell_centres, selection.grid_proposals, level_positions, attention.level_sides
+    for cache in caches:
+        cache.cache_clear()
 
 
 def no_assignment(logits, boxes, targets, *costs):

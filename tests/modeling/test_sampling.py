@@ -60,7 +60,7 @@ def test_the_corners_of_one_location_by_hand():
     locations = torch.tensor([0.6, 0.1]).expand(1, 1, 2, 2, 1, 2)
     found = corners(((1, 1), (2, 3)), locations)
     assert found.rows[1, :, 1].tolist() == [2 * (1 + 1) + 1, 2 * (1 + 2) + 1] * 2
-    torch.testing.assert_close(found.shares[1, :, 1], torch.tensor([0.0, 0.0, 0.7 * 0.7, 0.3 * 0.7]))
+    torch.testing.assert_close(found.weights[1, :, 1], torch.tensor([0.0, 0.0, 0.7 * 0.7, 0.3 * 0.7]))
 
 
 def test_bfloat16_is_sampled_in_float32():

@@ -19,12 +19,9 @@ def level_sides(shapes: LevelShapes, device: torch.device) -> Tensor:
 
 
 class DeformableAttention(nn.Module):
-    """Each query reads ``points`` places near its reference on each level, per head.
+    """Each head of a query samples ``num_points`` locations near its reference on each level."""
 
-    ``sampling``: the implementation, see :func:`.sampling.ms_deform_attn`.
-    """
-
-    sampling = "plain"
+    sampling = "plain"  # the implementation, see ms_deform_attn
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
@@ -33,10 +30,10 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(dim, num_heads * num_levels * num_points)
         self.value_proj = nn.Linear(dim, dim)
         self.output_proj = nn.Linear(dim, dim)
-        self._init_weights()
+        self.reset_parameters()
 
-    def _init_weights(self) -> None:
-        """Offsets start as rays, one direction a head and one radius a point; attention starts uniform."""
+    def reset_parameters(self) -> None:
+        """Offsets start as rays, one direction per head and one radius per point; attention starts uniform."""
         angles = torch.arange(self.num_heads) * (2.0 * math.pi / self.num_heads)
         rays = torch.stack([angles.cos(), angles.sin()], -1)
         rays = rays / rays.abs().max(-1, keepdim=True).values
@@ -57,7 +54,7 @@ class DeformableAttention(nn.Module):
     ) -> Tensor:
         """query (B, Q, C); reference (B, Q, 2) points or (B, Q, 4) boxes as cx, cy, w, h in 0..1; memory (B, S, C).
 
-        With ``padding`` the reference is a share of each image's own extent, and padded tokens read as zero.
+        With ``padding`` the reference is relative to each image's own extent, and padded tokens read as zero.
         """
         b, queries, _ = query.shape
         grid = (b, queries, self.num_heads, self.num_levels, self.num_points)

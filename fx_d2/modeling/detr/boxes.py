@@ -21,7 +21,7 @@ def to_centre(corners: Tensor) -> Tensor:
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU (Rezatofighi et al., CVPR 2019) of boxes that broadcast: (..., 4) and (..., 4) -> (...).
 
-    Union and hull have DETR's 1e-6 added: it matters for boxes of a few thousandths of the image.
+    DETR adds 1e-6 to union and hull, which matters for boxes of a few thousandths of the image.
     """
     a, b = to_corners(a), to_corners(b)
 
@@ -31,10 +31,4 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     inter = area(torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:]))
     union = area(a[..., :2], a[..., 2:]) + area(b[..., :2], b[..., 2:]) - inter
     hull = area(torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:]))
-    eps = 1e-6
-    return inter / (union + eps) - (hull - union) / (hull + eps)
-
-
-def pairwise_giou(a: Tensor, b: Tensor) -> Tensor:
-    """(..., Q, 4) and (T, 4) -> (..., Q, T)."""
-    return giou(a[..., :, None, :], b)
+    return inter / (union + 1e-6) - (hull - union) / (hull + 1e-6)

@@ -21,12 +21,11 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        dim = sizes.dim
-        self.self_attn = QueryAttention(dim, sizes.num_heads)
-        self.self_norm = nn.LayerNorm(dim)
+        self.self_attn = QueryAttention(sizes.dim, sizes.num_heads)
+        self.self_norm = nn.LayerNorm(sizes.dim)
         self.cross_attn = DeformableAttention(*sizes[:4])
-        self.cross_norm = nn.LayerNorm(dim)
-        self.ffn = FeedForward(dim, sizes.ffn_dim)
+        self.cross_norm = nn.LayerNorm(sizes.dim)
+        self.ffn = FeedForward(sizes.dim, sizes.ffn_dim)
 
     def forward(
         self,
@@ -35,21 +34,21 @@ class DecoderLayer(nn.Module):
         boxes: Tensor,
         memory: Tensor,
         shapes: LevelShapes,
-        blocked: Tensor | None,
+        attn_mask: Tensor | None,
         padding: Padding | None = None,
     ) -> Tensor:
-        content = self.self_norm(content + self.self_attn(content + position, content, blocked))
+        content = self.self_norm(content + self.self_attn(content + position, content, attn_mask))
         content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, shapes, padding))
         return self.ffn(content)
 
 
 @dataclass
-class Decoded:
+class DecoderOutput:
     """Normalised ``states`` (layers, B, Q, C), predicted ``boxes`` (layers, B, Q, 4) and ``references``.
 
-    ``references`` (layers + 1, B, Q, 4) are the boxes before the first layer and after each one. The box of layer l is
-    built on reference l *with* its gradient, while the layer itself samples around it without: each layer is
-    trained by its own and by the next layer's loss.
+    ``references`` (layers + 1, B, Q, 4) are the boxes before the first layer and after each one. The box of layer l
+    keeps the gradient of reference l, while the layer samples at the detached reference: the losses of a layer and of
+    the next one train it.
     """
 
     states: Tensor
@@ -75,28 +74,27 @@ class Decoder(nn.Module):
         shapes: LevelShapes,
         box_head: Callable[[Tensor], Tensor],
         refine_head: Callable[[Tensor], Tensor],
-        blocked: Tensor | None = None,
+        attn_mask: Tensor | None = None,
         padding: Padding | None = None,
-    ) -> Decoded:
+    ) -> DecoderOutput:
         """Runs all layers.
 
         Args:
-            content: (B, Q, C) queries. boxes: (B, Q, 4) their first boxes, cx, cy, w, h in 0..1.
-            memory: (B, S, C). box_head, refine_head: C -> 4 offsets in logit space, of a layer's output and of the
-                boxes that it hands on; one and the same except in Foundation X. blocked: see
-                :class:`.QueryAttention`.
+            content: (B, Q, C) queries. boxes: (B, Q, 4) their initial boxes, cx, cy, w, h in 0..1. memory: (B, S, C).
+            box_head, refine_head: C -> 4 offsets in logit space, for the predicted boxes and for the next layer's
+                references; the same head except in Foundation X. attn_mask: see :class:`.QueryAttention`.
         """
         states, predictions, references = [], [], [boxes]
         for layer in self.layers:
             reference = references[-1]  # keeps its gradient for the prediction
             detached = reference.detach()
-            place = detached if padding is None else detached * padding.ratios[:, :1].repeat(1, 1, 2)
-            position = self.ref_point_head(box_positions(place, content.shape[-1]).to(content.dtype))
-            inputs = content, position, detached, memory, shapes, blocked, padding
+            scaled = detached if padding is None else detached * padding.ratios[:, :1].repeat(1, 1, 2)
+            position = self.ref_point_head(box_positions(scaled, content.shape[-1]).to(content.dtype))
+            inputs = content, position, detached, memory, shapes, attn_mask, padding
             content = run_checkpointed(layer, *inputs, enabled=self.use_checkpoint)
             state = self.norm(content)
             states.append(state)
             predictions.append((box_head(state).float() + inverse_sigmoid(reference)).sigmoid())
             # The running refinement reads the state before the norm, as DINO does.
             references.append((refine_head(content).float() + inverse_sigmoid(detached)).sigmoid())
-        return Decoded(torch.stack(states), torch.stack(predictions), torch.stack(references))
+        return DecoderOutput(torch.stack(states), torch.stack(predictions), torch.stack(references))

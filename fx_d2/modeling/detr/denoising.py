@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from .layers import inverse_sigmoid
+from .boxes import to_centre, to_corners
 
 
 @dataclass
@@ -18,8 +21,17 @@ class BoxTargets:
     boxes: Tensor
 
 
+class Assignment(NamedTuple):
+    """Decoder layer, image, query and target (index within the image) of every matched pair, each int64 (M,)."""
+
+    layer: Tensor
+    image: Tensor
+    query: Tensor
+    target: Tensor
+
+
 def to_device(targets: list[BoxTargets], device: torch.device) -> list[BoxTargets]:
-    """The same on the device, in two transfers for all images."""
+    """Moves them to the device in two transfers for all images."""
     counts = [len(truth.labels) for truth in targets]
     labels = torch.cat([truth.labels for truth in targets]).to(device, non_blocking=True)
     boxes = torch.cat([truth.boxes for truth in targets]).to(device, non_blocking=True)
@@ -28,11 +40,11 @@ def to_device(targets: list[BoxTargets], device: torch.device) -> list[BoxTarget
 
 @dataclass
 class Denoising:
-    """Noised queries of a batch.
+    """Noised queries of a batch: ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width.
 
-    Each of ``groups`` groups holds ``width`` positives, then ``width`` negatives (``width``: most boxes of an image of
-    the batch). ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width. Images with fewer boxes leave
-    slots unused: ``used`` (B, N) is False there, the box is 0.5 in all four numbers and the content zero, as in DINO.
+    Each of ``groups`` groups holds ``width`` positives, then ``width`` negatives; ``width`` is the largest number of
+    boxes in an image of the batch. In an image with fewer boxes ``used`` (B, N) is False for the other slots: their box
+    is 0.5 in all four numbers and their content zero, as in DINO.
     """
 
     labels: Tensor
@@ -45,36 +57,30 @@ class Denoising:
         """Embedded labels (B, N, C), zero in unused slots."""
         return embedding(self.labels) * self.used[..., None]
 
-    def logits(self) -> Tensor:
-        """The boxes in logit space (B, N, 4), clamped away from 0 and 1 as DINO does before its decoder."""
-        return inverse_sigmoid(self.boxes)
-
     def attention_mask(self, queries: int) -> Tensor:
-        """bool (N + queries, N + queries), True = blocked: groups see only themselves, queries see no group."""
+        """bool (N + queries, N + queries), True: may not attend. No query attends to another's group."""
         n = self.labels.shape[1]
         group = torch.arange(n, device=self.labels.device) // (2 * self.width)
         group = torch.cat([group, group.new_full((queries,), -1)])
         return (group[:, None] != group[None, :]) & (group[None, :] >= 0)
 
-    def positives(self, targets: list[BoxTargets]) -> tuple[Tensor, Tensor, Tensor]:
-        """Assignment known by construction: image, query and target index of every positive query."""
-        image, query, target = [], [], []
-        for i, truth in enumerate(targets):
-            index = torch.arange(len(truth.labels), device=self.labels.device)
-            starts = torch.arange(self.groups, device=self.labels.device) * 2 * self.width
-            query.append((starts[:, None] + index).flatten())
-            target.append(index.repeat(self.groups))
-            image.append(torch.full_like(query[-1], i))
-        return torch.cat(image), torch.cat(query), torch.cat(target)
+    def positives(self, targets: list[BoxTargets], layers: int) -> Assignment:
+        """The assignment of the positive queries of all decoder layers, which needs no matching."""
+        slot = np.arange(self.labels.shape[1])
+        target, positive = slot % self.width, slot // self.width % 2 == 0
+        used = positive & (target < np.array([[len(truth.labels)] for truth in targets]))
+        layer, image, query = np.nonzero(np.broadcast_to(used, (layers, *used.shape)))
+        pairs = torch.from_numpy(np.stack([layer, image, query, target[query]]))
+        return Assignment(*pairs.to(self.labels.device, non_blocking=True))
 
 
 @dataclass
 class NoiseSamples:
-    """The random numbers behind N noised queries an image.
+    """The random numbers of N noised queries per image.
 
-    ``label`` (B, N) uniform in 0..1: the label is replaced where it is below half the label noise; ``new_label`` (B, N)
-    int64: by this class; ``corner`` (B, N, 4) uniform in 0..1 and ``sign`` (B, N, 4) of -1 and 1: how far and which way
-    x0, y0, x1, y1 move.
+    Where ``label`` (B, N), uniform in 0..1, is below half the label noise, ``new_label`` (B, N) int64 replaces the
+    label. ``corner`` (B, N, 4), uniform in 0..1, and ``sign`` (B, N, 4), -1 or 1: how far and which way x0, y0, x1, y1
+    move.
     """
 
     label: Tensor
@@ -98,12 +104,9 @@ def noise_boxes(boxes: Tensor, negative: Tensor, samples: NoiseSamples, scale: f
     Shapes:
         boxes (B, N, 4) cx, cy, w, h; negative (B, N) of 0 or 1.
     """
-    centre, side = boxes.split(2, dim=-1)
-    corners = torch.cat([centre - side / 2, centre + side / 2], dim=-1)
-    half = torch.cat([side, side], dim=-1) / 2
-    corners = (corners + samples.sign * (samples.corner + negative[..., None]) * half * scale).clamp(0, 1)
-    low, high = corners.split(2, dim=-1)
-    return torch.cat([(low + high) / 2, high - low], dim=-1)
+    half = boxes[..., 2:].repeat(1, 1, 2) / 2
+    moved = to_corners(boxes) + samples.sign * (samples.corner + negative[..., None]) * half * scale
+    return to_centre(moved.clamp(0, 1))
 
 
 def make_denoising(
@@ -118,27 +121,20 @@ def make_denoising(
     """The noised queries of a batch; None where it has no box.
 
     Args:
-        queries: target number of noised pairs; groups = max(1, queries // most boxes of an image).
-        label_noise: a label is replaced by a random class with half this probability.
-        box_noise: scale of the box noise.
-        groups: their number; 0: from ``queries``.
-        samples: the random numbers; drawn here if None.
+        queries: target number of noised pairs, from which ``groups`` follows where it is 0.
+        label_noise: a random class replaces a label with half this probability. box_noise: see :func:`noise_boxes`.
     """
     width = max((len(truth.labels) for truth in targets), default=0)
     if width == 0 or queries == 0:
         return None
     groups = groups or max(1, queries // width)
     device = targets[0].boxes.device
-    labels = torch.zeros(len(targets), width, dtype=torch.int64, device=device)
-    boxes = torch.zeros(len(targets), width, 4, device=device)
-    for i, truth in enumerate(targets):
-        labels[i, : len(truth.labels)] = truth.labels
-        boxes[i, : len(truth.labels)] = truth.boxes
-    # Not made on the device: that copy would wait for a GPU to finish what it has to do.
+    labels = pad_sequence([truth.labels for truth in targets], batch_first=True).repeat(1, 2 * groups)
+    boxes = pad_sequence([truth.boxes for truth in targets], batch_first=True).repeat(1, 2 * groups, 1)
+    # torch.tensor(..., device=device) would wait for the GPU.
     counts = torch.tensor([len(truth.labels) for truth in targets]).to(device, non_blocking=True)
     used = (torch.arange(width, device=device) < counts[:, None]).repeat(1, 2 * groups)
-    labels, boxes = labels.repeat(1, 2 * groups), boxes.repeat(1, 2 * groups, 1)
-    samples = samples or NoiseSamples.random(labels.shape[0], labels.shape[1], num_classes, device)
+    samples = samples or NoiseSamples.random(len(targets), labels.shape[1], num_classes, device)
     negative = (torch.arange(2 * groups, device=device) % 2).repeat_interleave(width).float().expand(labels.shape)
     labels = torch.where(samples.label < 0.5 * label_noise, samples.new_label, labels)
     boxes = noise_boxes(boxes, negative, samples, box_noise)

@@ -13,24 +13,16 @@ from .padding import Padding, extent
 from .sampling import LevelShapes
 
 
+@cache_tensors
 def cell_centres(shapes: LevelShapes, device: torch.device, padding: Padding | None = None) -> Tensor:
     """Centres of all levels' cells as x, y in 0..1 of the image, row by row: (1, S, 2), or (B, S, 2) if padded."""
-    if padding is None:
-        return _centres(shapes, device)
-    levels = zip(shapes, padding.levels, strict=True)
-    return torch.cat([_cells(shape, device) / extent(level)[:, None] for shape, level in levels], dim=1)
-
-
-@cache_tensors
-def _centres(shapes: LevelShapes, device: torch.device) -> Tensor:
-    return torch.cat([_cells((h, w), device) / torch.tensor([[w, h]], device=device) for h, w in shapes], dim=1)
-
-
-@cache_tensors
-def _cells(shape: tuple[int, int], device: torch.device) -> Tensor:
-    """Centres of a level's cells (1, h * w, 2) as x, y in cells."""
-    y, x = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in shape)
-    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(1, -1, 2)
+    centres = []
+    for level, (h, w) in enumerate(shapes):
+        y, x = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in (h, w))
+        cells = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(1, -1, 2)
+        size = torch.tensor([[w, h]], device=device) if padding is None else extent(padding.levels[level])[:, None]
+        centres.append(cells / size)
+    return torch.cat(centres, dim=1)
 
 
 class EncoderLayer(nn.Module):
@@ -38,18 +30,12 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        dim = sizes.dim
         self.self_attn = DeformableAttention(*sizes[:4])
-        self.norm = nn.LayerNorm(dim)
-        self.ffn = FeedForward(dim, sizes.ffn_dim)
+        self.norm = nn.LayerNorm(sizes.dim)
+        self.ffn = FeedForward(sizes.dim, sizes.ffn_dim)
 
     def forward(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        centres: Tensor,
-        shapes: LevelShapes,
-        padding: Padding | None = None,
+        self, tokens: Tensor, positions: Tensor, centres: Tensor, shapes: LevelShapes, padding: Padding | None
     ) -> Tensor:
         tokens = self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, shapes, padding))
         return self.ffn(tokens)

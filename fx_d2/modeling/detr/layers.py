@@ -11,13 +11,9 @@ from torch import Tensor, nn
 
 from ..tensor_cache import cache_tensors
 
-# Foreground probability that a fresh class layer predicts (focal loss, Lin et al. 2017, section 4.1).
-PRIOR = 0.01
-
 
 class Sizes(NamedTuple):
-    """What encoder and decoder layers have in common: width, heads, feature levels, points a head reads on each, hidden
-    width of the feed-forward block."""
+    """Arguments of encoder and decoder layers; ``num_points``: samples of a head on each level."""
 
     dim: int
     num_heads: int
@@ -33,11 +29,7 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
 
 
 def sine_waves(position: Tensor, channels: int, temperature: float) -> Tensor:
-    """Sine and cosine of a position at ``channels / 2`` wavelengths, interleaved.
-
-    Shapes:
-        position (...), in radians -> (..., channels).
-    """
+    """Sine and cosine at ``channels / 2`` wavelengths, interleaved: position (...), in radians -> (..., channels)."""
     index = torch.arange(channels // 2, dtype=torch.float32, device=position.device)
     phase = position[..., None] / temperature ** (2 * index / channels)
     return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(-2)
@@ -85,9 +77,9 @@ class MLP(nn.Module):
 
 
 def class_layer(dim: int, num_classes: int) -> nn.Linear:
-    """Class logits that start at the focal-loss prior."""
+    """Class logits that start at a foreground probability of 0.01 (focal loss, Lin et al. 2017, section 4.1)."""
     layer = nn.Linear(dim, num_classes)
-    nn.init.constant_(layer.bias, -math.log((1 - PRIOR) / PRIOR))
+    nn.init.constant_(layer.bias, -math.log((1 - 0.01) / 0.01))
     return layer
 
 
@@ -110,10 +102,3 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(x + self.linear2(F.relu(self.linear1(x))))
-
-
-def xavier_init(module: nn.Module) -> None:
-    """Xavier-uniform for every matrix below ``module``, as DETR starts its transformer."""
-    for parameter in module.parameters():
-        if parameter.dim() > 1:
-            nn.init.xavier_uniform_(parameter)

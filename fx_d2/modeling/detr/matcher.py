@@ -7,8 +7,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .boxes import pairwise_giou
-from .denoising import BoxTargets
+from .boxes import giou
+from .denoising import Assignment, BoxTargets
 
 ALPHA, GAMMA = 0.25, 2.0
 
@@ -26,32 +26,25 @@ def match_costs(
     negative = (1 - ALPHA) * probability**GAMMA * -(1 - probability + 1e-8).log()
     cost = cost_class * (positive - negative)[..., truth.labels]
     cost = cost + cost_box * (boxes[:, :, None] - truth.boxes).abs().sum(-1)
-    return cost - cost_giou * pairwise_giou(boxes, truth.boxes)
+    return cost - cost_giou * giou(boxes[:, :, None], truth.boxes)
 
 
 @torch.no_grad()
-def match(
-    logits: Tensor, boxes: Tensor, targets: list[BoxTargets], cost_class: float, cost_box: float, cost_giou: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def match(logits: Tensor, boxes: Tensor, targets: list[BoxTargets], *costs: float) -> Assignment:
     """One-to-one assignment of least cost, for every layer and image.
 
     Shapes:
         logits (L, B, Q, K), boxes (L, B, Q, 4) cx, cy, w, h in 0..1.
 
-    Returns:
-        four int64 tensors (M,): layer, image, query and target index (within the image) of every matched pair.
+    Args:
+        costs: class, box and GIoU, see :func:`match_costs`.
     """
-    shape = logits.shape[0], logits.shape[2]
-    costs = [
-        match_costs(logits[:, image], boxes[:, image], truth, cost_class, cost_box, cost_giou).flatten()
-        for image, truth in enumerate(targets)
-    ]
-    # One transfer: a GPU would otherwise wait for the processor once an image.
-    parts = torch.cat(costs).cpu().split([len(cost) for cost in costs])
+    matrices = [match_costs(logits[:, i], boxes[:, i], truth, *costs) for i, truth in enumerate(targets)]
+    # One transfer for all images: the host waits for a GPU once.
+    parts = torch.cat([matrix.flatten() for matrix in matrices]).cpu().split([matrix.numel() for matrix in matrices])
     pairs = [np.zeros((4, 0), dtype=np.int64)]
-    for image, (truth, part) in enumerate(zip(targets, parts, strict=True)):
-        for layer, matrix in enumerate(part.view(*shape, len(truth.labels)).numpy()):
-            query, target = linear_sum_assignment(matrix)
+    for image, (matrix, part) in enumerate(zip(matrices, parts, strict=True)):
+        for layer, cost in enumerate(part.view(matrix.shape).numpy()):
+            query, target = linear_sum_assignment(cost)
             pairs.append(np.stack([np.full_like(query, layer), np.full_like(query, image), query, target]))
-    layers, images, queries, matched = torch.from_numpy(np.concatenate(pairs, axis=1)).to(boxes.device)
-    return layers, images, queries, matched
+    return Assignment(*torch.from_numpy(np.concatenate(pairs, axis=1)).to(boxes.device))

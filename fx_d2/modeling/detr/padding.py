@@ -9,13 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Padding:
     """Padding at the right and at the bottom, seen from the levels' tokens.
 
     Attributes:
-        levels: one bool map (B, h, w) a level, True where a cell is padding.
-        tokens: the same for all levels in a row, (B, S).
+        levels: one bool map (B, h, w) per level, True where a cell is padding; ``tokens``: all levels in a row, (B, S).
         ratios: share of each level's width and height that is image, (B, levels, 2).
     """
 

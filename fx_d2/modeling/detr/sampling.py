@@ -21,13 +21,9 @@ def ms_deform_attn(
 ) -> Tensor:
     """Samples every level bilinearly at every location and sums with the weights; always in float32.
 
-    ``implementation``: ``plain`` (PyTorch), or ``triton`` for the kernels of :mod:`.sampling_triton`.
-
-    Raises:
-        ValueError: ``triton`` without a GPU, or without the package.
+    ``implementation``: ``plain`` (PyTorch) or ``triton`` (:mod:`.sampling_triton`); ValueError without a GPU or Triton.
     """
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        # exporters and compilers know its operators
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():  # exporters and compilers know the operators
         return sample_levels(value.float(), shapes, locations.float(), weights.float())
     if implementation == "triton":
         return load_triton(value.device)(value, shapes, locations, weights)
@@ -35,7 +31,7 @@ def ms_deform_attn(
 
 
 def load_triton(device: torch.device) -> Callable[..., Tensor]:
-    """:func:`.sampling_triton.sample_triton`, imported when it is first asked for; errors as above."""
+    """Imports :func:`.sampling_triton.sample_triton`."""
     if device.type != "cuda":
         raise ValueError(f"MODEL.BOX.SAMPLING triton runs on CUDA, not on {device.type}; set it to plain")
     try:
@@ -51,17 +47,17 @@ def _levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tens
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     maps = value.permute(0, 2, 3, 1).reshape(b * heads, d, -1).split([h * w for h, w in shapes], dim=2)
     grids = (2.0 * locations - 1.0).permute(3, 0, 2, 1, 4, 5).reshape(levels, b * heads, queries, points, 2)
-    shares = weights.permute(3, 0, 2, 1, 4).reshape(levels, b * heads, 1, queries, points)
-    for level, (h, w), grid, share in zip(maps, shapes, grids, shares, strict=True):
-        yield level.reshape(b * heads, d, h, w), grid, share
+    weights = weights.permute(3, 0, 2, 1, 4).reshape(levels, b * heads, 1, queries, points)
+    for level, (h, w), grid, weight in zip(maps, shapes, grids, weights, strict=True):
+        yield level.reshape(b * heads, d, h, w), grid, weight
 
 
 def sample_levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """By ``grid_sample``, level by level."""
+    """``grid_sample``, level by level."""
     b, _, heads, d = value.shape
     sums = [
-        (F.grid_sample(level, grid, align_corners=False) * share).sum(-1)  # (B * heads, D, Q)
-        for level, grid, share in _levels(value, shapes, locations, weights)
+        (F.grid_sample(level, grid, align_corners=False) * weight).sum(-1)  # (B * heads, D, Q)
+        for level, grid, weight in _levels(value, shapes, locations, weights)
     ]
     return torch.stack(sums).sum(0).reshape(b, heads * d, -1).transpose(1, 2)
 
@@ -69,30 +65,27 @@ def sample_levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights
 def level_gradients(
     gradient: Tensor, value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of value, locations and weights, from that of the result: samples again, one level at a time."""
+    """As :func:`.token_gradients`; samples again, one level at a time."""
     b, tokens, heads, d = value.shape
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     gradient = gradient.view(b, queries, heads, d).permute(0, 2, 3, 1).reshape(b * heads, d, queries, 1)
-    maps, grids, shares = [], [], []
-    for level, grid, share in _levels(value, shapes, locations, weights):
+    maps, grids, dots = [], [], []
+    for level, grid, weight in _levels(value, shapes, locations, weights):
         sampled = F.grid_sample(level, grid, align_corners=False)
-        shares.append(sampled.mul_(gradient).sum(1))
-        torch.mul(gradient, share, out=sampled)
+        dots.append(sampled.mul_(gradient).sum(1))
+        torch.mul(gradient, weight, out=sampled)
         # bilinear, zeros outside, corners not aligned, both gradients
         of_map, of_grid = torch.ops.aten.grid_sampler_2d_backward(sampled, level, grid, 0, 0, False, (True, True))
         maps.append(of_map.flatten(2))
         grids.append(of_grid)
     of_value = torch.cat(maps, dim=2).view(b, heads, d, tokens).permute(0, 3, 1, 2)
     of_locations = 2.0 * torch.stack(grids).view(levels, b, heads, queries, points, 2).permute(1, 3, 2, 0, 4, 5)
-    of_weights = torch.stack(shares).view(levels, b, heads, queries, points).permute(1, 3, 2, 0, 4)
+    of_weights = torch.stack(dots).view(levels, b, heads, queries, points).permute(1, 3, 2, 0, 4)
     return of_value, of_locations, of_weights
 
 
 class _Sampling(torch.autograd.Function):
-    """Keeps its inputs alone: by tokens on a CPU, by levels on other devices.
-
-    What :func:`sample_levels` would keep for autograd, D numbers for every sample, is most of a box step's memory.
-    """
+    """Saves only its inputs: autograd of :func:`sample_levels` saves D numbers for every sample, most of a box step."""
 
     @staticmethod
     def forward(ctx, value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:

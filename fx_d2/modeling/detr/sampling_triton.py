@@ -1,17 +1,12 @@
 """Multi-scale deformable sampling as two Triton kernels, forward and backward; shapes as in :mod:`.sampling`.
 
-Imported only where it is asked for (``MODEL.BOX.SAMPLING triton``) and compiled by Triton at the first call. ``value``
-is read in its own type (float32, bfloat16, float16); all arithmetic is float32.
+``value`` is read in its own type (float32, bfloat16, float16); all arithmetic is float32. Heads, levels, points and D
+are fixed when a kernel is compiled, the sizes of the maps are not.
 
 One program computes a block of queries of one head of one image: a head's D numbers of a token are one row of memory,
-and neighbouring queries read tokens that lie close together. A block is 4 warps with 4 numbers a thread: a thread
-reads 16 bytes of a float32 row at once, 8 lanes read a row of D = 32, a sum over D stays within a warp, and 1,045
-queries, 8 heads and 4 images make 2,112 programs, 16 for each of an H100's 132 multiprocessors. The points of a level
-are unrolled, so that 4 reads for each of them are under way at once; the levels are a loop. Compiled for sm_90 the
-kernels take 44 and 56 registers a thread (float32, D = 32) and spill none, and backward adds 16 bytes in one atomic
-operation (sm_80: 4). All this is reasoned and read from the compiled code: no time was measured on a GPU.
-
-Heads, levels, points and D are fixed when a kernel is compiled, the sizes of the maps are not.
+and neighbouring queries read tokens that lie close together. A block is 4 warps with 4 numbers per thread: a thread
+reads 16 bytes of a float32 row at once, 8 lanes read a row of D = 32, and a sum over D stays within a warp. The points
+of a level are unrolled, so that 4 reads for each of them overlap; the levels are a loop. No time was measured on a GPU.
 """
 
 from __future__ import annotations
@@ -28,8 +23,8 @@ from .sampling_tokens import LevelShapes
 
 WARPS = 4
 _NUMBERS = 4  # a thread
-# A fused product would round otherwise than the CPU does and, where a place is a cell's centre, could take the cell
-# before it; the gradients of the two sides differ there. The sums ask for fused products themselves.
+# Fused products round differently from the CPU: at the centre of a cell they could take the cell before it, whose
+# gradient differs. The sums fuse explicitly.
 COMPILER = {"num_warps": WARPS, "enable_fp_fusion": False}
 
 
@@ -40,22 +35,19 @@ def _level(levels, level):
 
 
 @triton.jit
-def _place(locations, sample, axis: tl.constexpr, side, there):
-    """On one axis: the cell before a location, and the share of the cell after it.
-
-    Rounded as :func:`.sampling_tokens.axis_cells` rounds it, see ``COMPILER``.
-    """
-    location = tl.load(locations + 2 * sample + axis, mask=there, other=0.0)
-    place = ((2.0 * location - 1.0 + 1.0) * side - 1.0) * 0.5
-    before = tl.floor(place)
-    return before.to(tl.int32), place - before
+def _place(locations, sample, axis: tl.constexpr, side, in_range):
+    """On one axis: the cell before a location and the bilinear weight of the cell after it, rounded as on the CPU."""
+    location = tl.load(locations + 2 * sample + axis, mask=in_range, other=0.0)
+    position = ((2.0 * location - 1.0 + 1.0) * side - 1.0) * 0.5
+    before = tl.floor(position)
+    return before.to(tl.int32), position - before
 
 
 @triton.jit
-def _corner(left, top, width, height, first, there, CORNER: tl.constexpr):
+def _corner(left, top, width, height, first, in_range, CORNER: tl.constexpr):
     """Number of the token at one of four corners (0, 1 above; 2, 3 below), and whether it is on the map."""
     x, y = left + CORNER % 2, top + CORNER // 2
-    return first + y * width + x, there & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return first + y * width + x, in_range & (x >= 0) & (x < width) & (y >= 0) & (y < height)
 
 
 @triton.jit(do_not_specialize=["tokens", "queries"])  # they differ from batch to batch
@@ -76,7 +68,7 @@ def forward_kernel(
 ):
     query, column = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q), tl.arange(0, BLOCK_D)[None, :]
     head, image = tl.program_id(1), tl.program_id(2).to(tl.int64)
-    there = query < queries
+    in_range = query < queries
     row = (image * queries + query) * HEADS + head
     value += (image * tokens * HEADS + head) * D
     total = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
@@ -84,17 +76,17 @@ def forward_kernel(
         width, height, first = _level(levels, level)
         for point in tl.static_range(POINTS):
             sample = (row * LEVELS + level) * POINTS + point
-            weight = tl.load(weights + sample, mask=there, other=0.0)
-            left, right_share = _place(locations, sample, 0, width, there)
-            top, lower_share = _place(locations, sample, 1, height, there)
+            weight = tl.load(weights + sample, mask=in_range, other=0.0)
+            left, right_weight = _place(locations, sample, 0, width, in_range)
+            top, low_weight = _place(locations, sample, 1, height, in_range)
             for corner in tl.static_range(4):
-                share_x = right_share if corner % 2 else 1.0 - right_share
-                share_y = lower_share if corner // 2 else 1.0 - lower_share
-                token, inside = _corner(left, top, width, height, first, there, corner)
-                spot, mask = token[:, None] * (HEADS * D) + column, inside[:, None] & (column < D)
-                read = tl.load(value + spot, mask=mask, other=0.0).to(tl.float32)
-                total = tl.fma(read, (share_y * share_x * weight)[:, None], total)
-    tl.store(out + row[:, None] * D + column, total, mask=there[:, None] & (column < D))
+                weight_x = right_weight if corner % 2 else 1.0 - right_weight
+                weight_y = low_weight if corner // 2 else 1.0 - low_weight
+                token, inside = _corner(left, top, width, height, first, in_range, corner)
+                offset, mask = token[:, None] * (HEADS * D) + column, inside[:, None] & (column < D)
+                read = tl.load(value + offset, mask=mask, other=0.0).to(tl.float32)
+                total = tl.fma(read, (weight_y * weight_x * weight)[:, None], total)
+    tl.store(out + row[:, None] * D + column, total, mask=in_range[:, None] & (column < D))
 
 
 @triton.jit(do_not_specialize=["tokens", "queries"])  # they differ from batch to batch
@@ -104,9 +96,9 @@ def backward_kernel(
     weights,
     levels,
     gradient,
-    of_value,  # float32, zero at the start
-    of_locations,
-    of_weights,
+    grad_value,  # float32, zero at the start
+    grad_locations,
+    grad_weights,
     tokens,
     queries,
     HEADS: tl.constexpr,
@@ -118,36 +110,37 @@ def backward_kernel(
 ):
     query, column = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q), tl.arange(0, BLOCK_D)[None, :]
     head, image = tl.program_id(1), tl.program_id(2).to(tl.int64)
-    there = query < queries
+    in_range = query < queries
     row = (image * queries + query) * HEADS + head
     value += (image * tokens * HEADS + head) * D
-    of_value += (image * tokens * HEADS + head) * D
-    above = tl.load(gradient + row[:, None] * D + column, mask=there[:, None] & (column < D), other=0.0)
+    grad_value += (image * tokens * HEADS + head) * D
+    grad_rows = tl.load(gradient + row[:, None] * D + column, mask=in_range[:, None] & (column < D), other=0.0)
     for level in range(LEVELS):
         width, height, first = _level(levels, level)
         for point in tl.static_range(POINTS):
             sample = (row * LEVELS + level) * POINTS + point
-            weight = tl.load(weights + sample, mask=there, other=0.0)
-            left, right_share = _place(locations, sample, 0, width, there)
-            top, lower_share = _place(locations, sample, 1, height, there)
-            of_weight = tl.zeros([BLOCK_Q], tl.float32)
-            of_x = tl.zeros([BLOCK_Q], tl.float32)
-            of_y = tl.zeros([BLOCK_Q], tl.float32)
+            weight = tl.load(weights + sample, mask=in_range, other=0.0)
+            left, right_weight = _place(locations, sample, 0, width, in_range)
+            top, low_weight = _place(locations, sample, 1, height, in_range)
+            grad_weight = tl.zeros([BLOCK_Q], tl.float32)
+            grad_x = tl.zeros([BLOCK_Q], tl.float32)
+            grad_y = tl.zeros([BLOCK_Q], tl.float32)
             for corner in tl.static_range(4):
-                share_x = right_share if corner % 2 else 1.0 - right_share
-                share_y = lower_share if corner // 2 else 1.0 - lower_share
-                token, inside = _corner(left, top, width, height, first, there, corner)
-                spot, mask = token[:, None] * (HEADS * D) + column, inside[:, None] & (column < D)
+                weight_x = right_weight if corner % 2 else 1.0 - right_weight
+                weight_y = low_weight if corner // 2 else 1.0 - low_weight
+                token, inside = _corner(left, top, width, height, first, in_range, corner)
+                offset, mask = token[:, None] * (HEADS * D) + column, inside[:, None] & (column < D)
                 # Programs that run at the same time add to a token: the order of its sum varies from run to run.
-                tl.atomic_add(of_value + spot, above * (share_y * share_x * weight)[:, None], mask=mask, sem="relaxed")
-                read = tl.load(value + spot, mask=mask, other=0.0).to(tl.float32)
-                dot = tl.sum(read * above, axis=1)
-                of_weight += share_y * share_x * dot
-                of_x += share_y * dot if corner % 2 else -share_y * dot
-                of_y += share_x * dot if corner // 2 else -share_x * dot
-            tl.store(of_weights + sample, of_weight, mask=there)
-            tl.store(of_locations + 2 * sample, of_x * weight * width, mask=there)
-            tl.store(of_locations + 2 * sample + 1, of_y * weight * height, mask=there)
+                entry = (weight_y * weight_x * weight)[:, None]
+                tl.atomic_add(grad_value + offset, grad_rows * entry, mask=mask, sem="relaxed")
+                read = tl.load(value + offset, mask=mask, other=0.0).to(tl.float32)
+                dot = tl.sum(read * grad_rows, axis=1)
+                grad_weight += weight_y * weight_x * dot
+                grad_x += weight_y * dot if corner % 2 else -weight_y * dot
+                grad_y += weight_x * dot if corner // 2 else -weight_x * dot
+            tl.store(grad_weights + sample, grad_weight, mask=in_range)
+            tl.store(grad_locations + 2 * sample, grad_x * weight * width, mask=in_range)
+            tl.store(grad_locations + 2 * sample + 1, grad_y * weight * height, mask=in_range)
 
 
 def blocks(d: int) -> dict[str, int]:
@@ -158,7 +151,7 @@ def blocks(d: int) -> dict[str, int]:
 
 @lru_cache(maxsize=64)
 def _level_table(shapes: LevelShapes, device: torch.device) -> Tensor:
-    """Width, height and first token of each level; kept, since a copy to the GPU would hold up each call."""
+    """Width, height and first token of each level; cached, since the host would wait for a copy to the GPU."""
     starts = accumulate((h * w for h, w in shapes), initial=0)
     rows = [(w, h, start) for (h, w), start in zip(shapes, starts, strict=False)]
     return torch.tensor(rows, dtype=torch.int32, device=device)
@@ -180,7 +173,7 @@ def launch(kernel, value: Tensor, locations: Tensor, weights: Tensor, shapes: Le
 
 
 class _Sampling(torch.autograd.Function):
-    """Keeps its inputs alone."""
+    """Saves only its inputs."""
 
     @staticmethod
     def forward(ctx, value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
@@ -196,14 +189,13 @@ class _Sampling(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor):
         value, locations, weights = ctx.saved_tensors
-        of_value = torch.zeros_like(value, dtype=torch.float32)
-        of_locations, of_weights = torch.empty_like(locations), torch.empty_like(weights)
-        others = gradient.contiguous(), of_value, of_locations, of_weights
+        grad_value = torch.zeros_like(value, dtype=torch.float32)
+        grad_locations, grad_weights = torch.empty_like(locations), torch.empty_like(weights)
+        others = gradient.contiguous(), grad_value, grad_locations, grad_weights
         launch(backward_kernel, value, locations, weights, ctx.shapes, *others)
-        return of_value.to(value.dtype), of_locations, of_weights, None
+        return grad_value.to(value.dtype), grad_locations, grad_weights, None
 
 
 def sample_triton(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """As :func:`.sampling.ms_deform_attn`: ``value`` float32, bfloat16 or float16, which its gradient is in, too;
-    the result float32."""
+    """As :func:`.sampling.ms_deform_attn`; ``value`` and its gradient float32, bfloat16 or float16, result float32."""
     return _Sampling.apply(value, locations.float(), weights.float(), shapes)

@@ -14,30 +14,22 @@ from .padding import Padding
 from .sampling import LevelShapes
 
 
+@cache_tensors
 def grid_proposals(
     shapes: LevelShapes, anchor_size: float, device: torch.device, padding: Padding | None = None
 ) -> tuple[Tensor, Tensor]:
-    """A square box round each cell centre, its side doubling at every level.
+    """A square box at each cell centre, whose side doubles from level to level.
 
     Returns:
         boxes in logit space (1 or B, S, 4), infinite where a box leaves (0.01, 0.99) or its cell is padding, and the
         mask (1 or B, S, 1) of the others.
     """
-    if padding is None:
-        return _unpadded_proposals(shapes, anchor_size, device)
-    return _proposals(shapes, anchor_size, cell_centres(shapes, device, padding), ~padding.tokens[..., None])
-
-
-@cache_tensors
-def _unpadded_proposals(shapes: LevelShapes, anchor_size: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    return _proposals(shapes, anchor_size, cell_centres(shapes, device), torch.tensor(True, device=device))
-
-
-def _proposals(shapes: LevelShapes, anchor_size: float, centres: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    device = centres.device
+    centres = cell_centres(shapes, device, padding)
     sides = torch.cat([torch.full((h * w, 2), 2.0**level, device=device) for level, (h, w) in enumerate(shapes)])
     boxes = torch.cat([centres, (anchor_size * sides).expand(len(centres), -1, -1)], dim=-1)
-    inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1, keepdim=True) & real
+    inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1, keepdim=True)
+    if padding is not None:
+        inside = inside & ~padding.tokens[..., None]
     return torch.logit(boxes).masked_fill(~inside, float("inf")), inside
 
 
@@ -59,11 +51,7 @@ class Selection:
 
 
 class QuerySelector(nn.Module):
-    """Projects the memory and picks the tokens with the highest class logit.
-
-    Args:
-        layer: False leaves the linear layer and its norm out, as Foundation X+ does.
-    """
+    """Projects the memory and picks the tokens with the highest class logit; no ``layer`` in Foundation X+."""
 
     def __init__(self, dim: int, anchor_size: float, layer: bool = True) -> None:
         super().__init__()

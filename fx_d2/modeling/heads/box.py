@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from ..detr.attention import DeformableAttention
 from ..detr.boxes import to_centre, to_corners
-from ..detr.decoder import Decoded, Decoder
+from ..detr.decoder import Decoder, DecoderOutput
 from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
 from ..detr.encoder import Encoder
-from ..detr.layers import Sizes, box_layers, class_layer, level_positions, map_positions, xavier_init
+from ..detr.layers import Sizes, box_layers, class_layer, inverse_sigmoid, level_positions, map_positions
 from ..detr.matcher import match
 from ..detr.padding import Padding
 from ..detr.sampling import LevelShapes
 from ..detr.selection import QuerySelector, Selection
-from ..losses.box import Assignment, set_losses
+from ..losses.box import set_losses
 from ..reduce import boxes_per_process
 from .box_options import SHARED, BoxOptions
 from .contract import Batch, TaskHead, UnitClasses
@@ -30,10 +30,7 @@ LEVELS = ("stage2", "stage3", "stage4")
 
 
 class BoxBranch(nn.Module):
-    """What belongs to one dataset in both layouts: content queries, label embedding of the denoising, heads.
-
-    ``refine_head`` is there where the boxes handed from layer to layer have a head of their own (Foundation X).
-    """
+    """The parameters of one dataset in both layouts; Foundation X refines references by their own ``refine_head``."""
 
     def __init__(self, num_logits: int, options: BoxOptions) -> None:
         super().__init__()
@@ -48,7 +45,7 @@ class BoxBranch(nn.Module):
 
 @dataclass
 class Encoded:
-    """Memory (B, S, C) of all levels, coarsest last, the levels' sizes, and the padding of images of several sizes."""
+    """Memory (B, S, C) of all levels, coarsest last."""
 
     memory: Tensor
     shapes: LevelShapes
@@ -57,18 +54,16 @@ class Encoded:
 
 @dataclass
 class BoxOutput:
-    """Class ``logits`` (layers, B, Q, K) of the decoder, noised queries first, and what lies before them."""
-
-    logits: Tensor
-    decoded: Decoded
+    logits: Tensor  # (layers, B, Q, K), noised queries first
+    decoded: DecoderOutput
     selection: Selection
 
 
 class BoxHead(TaskHead):
     """See :mod:`.contract`. Consistency feature: the encoder's output, token by token.
 
-    ``per_dataset`` (Foundation X): selector and decoder per dataset. ``shared`` (Foundation X+): one selector and one
-    decoder for all; a dataset owns only its branch.
+    Layout ``per_dataset`` (Foundation X): each dataset has a selector and a decoder; ``shared`` (Foundation X+): one
+    selector and one decoder for all.
     """
 
     def __init__(self, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses], options: BoxOptions) -> None:
@@ -96,17 +91,16 @@ class BoxHead(TaskHead):
         )
         self.decoders: Any = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
         self.branches: Any = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
-        self._init_transformer()
-
-    def _init_transformer(self) -> None:
         for stack in (self.encoder, self.decoders):
-            for module in stack.modules():
+            for module in stack.modules():  # Xavier-uniform matrices, as in DETR
                 if isinstance(module, nn.Linear | nn.MultiheadAttention):
-                    xavier_init(module)
-            for module in stack.modules():  # the deformable attention has an initialisation of its own
+                    for parameter in module.parameters():
+                        if parameter.dim() > 1:
+                            nn.init.xavier_uniform_(parameter)
+            for module in stack.modules():
                 if isinstance(module, DeformableAttention):
-                    module._init_weights()
-                    module.sampling = self.options.sampling
+                    module.reset_parameters()
+                    module.sampling = o.sampling
 
     @classmethod
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> BoxHead:
@@ -126,8 +120,8 @@ class BoxHead(TaskHead):
         (path if o.layout == SHARED else head).extend(transformer)
         return {"head": head, "path": path}
 
-    def normed(self, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """The maps of stages 2 to 4, each after its own LayerNorm.
+    def normalize(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """LayerNorm of the maps of stages 2 to 4.
 
         Contiguous: on the CPU the convolution of a channels-last map is four times less exact (1e-5 against 2.6e-6).
         """
@@ -137,22 +131,21 @@ class BoxHead(TaskHead):
         ]
 
     def project(self, maps: list[Tensor]) -> list[Tensor]:
-        """Normed maps -> the four levels, each (B, C, h, w); the fourth is made from the last map, too."""
+        """Normalized maps -> the four levels, each (B, C, h, w); the last map gives two of them."""
         return [project(x) for project, x in zip(self.input_proj, [*maps, maps[-1]], strict=True)]
 
     def encode(self, features: Mapping[str, Tensor], pixels: Tensor | None = None) -> Encoded:
         """``pixels``: bool (B, H, W), True where the input is padding (images of several sizes in a batch)."""
-        maps = self.project(self.normed(features))
+        maps = self.project(self.normalize(features))
         shapes = tuple((x.shape[2], x.shape[3]) for x in maps)
         padding = None if pixels is None else Padding.from_pixels(pixels, shapes)
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
-        positions = torch.cat(
-            [x + embed for x, embed in zip(self.positions(shapes, padding), self.level_embed, strict=True)], dim=1
-        )
-        return Encoded(self.encoder(tokens, positions.to(tokens.dtype), shapes, padding), shapes, padding)
+        levels = zip(self.positions(shapes, padding), self.level_embed, strict=True)
+        positions = torch.cat([position + embed for position, embed in levels], dim=1).to(tokens.dtype)
+        return Encoded(self.encoder(tokens, positions, shapes, padding), shapes, padding)
 
     def positions(self, shapes: LevelShapes, padding: Padding | None = None) -> list[Tensor]:
-        """Sine encoding of every level, without the level embedding: each (1 or B, h * w, C)."""
+        """Sine encoding of each level, without the level embedding: (1 or B, h * w, C)."""
         dim, temperature = self.options.dim, self.options.temperature
         if padding is None:
             return [level_positions(shape, dim, temperature, self.level_embed.device) for shape in shapes]
@@ -165,7 +158,7 @@ class BoxHead(TaskHead):
         return (encoded.memory,)
 
     def penalty(self) -> dict[str, Tensor]:
-        """Reference switch: the encoder's squared weights, on top of all weighted losses."""
+        """Reference switch: the encoder's squared weights."""
         if not self.options.encoder_l2:
             return {}
         squares = torch.stack([parameter.square().sum() for parameter in self.encoder.parameters()]).sum()
@@ -174,59 +167,58 @@ class BoxHead(TaskHead):
     def decode(self, encoded: Encoded, dataset: str, noise: Denoising | None = None) -> BoxOutput:
         """Selects the queries and runs the decoder of one dataset."""
         o, branch, owner = self.options, self.branches[dataset], self._owner(dataset)
-        memory = encoded.memory
-        if o.memory_projection:
-            memory = self.memory_projections[owner](memory)
+        memory = self.memory_projections[owner](encoded.memory) if o.memory_projection else encoded.memory
         selection = self.selectors[owner](
             memory, encoded.shapes, branch.proposal_class, branch.proposal_box, o.num_queries, encoded.padding
         )
         boxes = selection.boxes.detach()
         content = branch.content_queries.weight[: boxes.shape[1]].expand(boxes.shape[0], -1, -1)
-        blocked = None
+        attn_mask = None
         if noise is not None:
             content = torch.cat([noise.content(branch.label_embed), content], dim=1)
-            blocked = noise.attention_mask(boxes.shape[1])[: noise.labels.shape[1]]
-            boxes = torch.cat([noise.logits().sigmoid(), boxes], dim=1)
+            attn_mask = noise.attention_mask(boxes.shape[1])[: noise.labels.shape[1]]
+            # Clamped away from 0 and 1, as in DINO.
+            boxes = torch.cat([inverse_sigmoid(noise.boxes).sigmoid(), boxes], dim=1)
         refine = branch.refine_head if o.refine_heads else branch.box_head
         decoded = self.decoders[owner](
-            content, boxes, memory, encoded.shapes, branch.box_head, refine, blocked, encoded.padding
+            content, boxes, memory, encoded.shapes, branch.box_head, refine, attn_mask, encoded.padding
         )
         return BoxOutput(branch.class_head(decoded.states).float(), decoded, selection)
 
     def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
-        """Losses of all decoder layers, of the proposals and of the denoising, weighted and named apart."""
+        """Losses of all decoder layers, of the proposals and of the denoising, each with its own names."""
         o = self.options
         targets = to_device([self.targets(entry) for entry in batch], encoded.memory.device)
-        num_logits = self.branches[dataset].class_head.out_features
-        noise = make_denoising(targets, num_logits, o.denoising_queries, o.label_noise, o.box_noise, o.denoising_groups)
+        noise = self.denoising(dataset, targets)
         out = self.decode(encoded, dataset, noise)
         split = 0 if noise is None else noise.labels.shape[1]
         count = boxes_per_process(sum(len(truth.labels) for truth in targets), encoded.memory.device)
-        logits, boxes, proposals = out.logits, out.decoded.boxes, out.selection
-        # The noised queries come first; the assignment of theirs is known and needs no matching.
+        logits, boxes = out.logits, out.decoded.boxes
         with torch.autocast(encoded.memory.device.type, enabled=False):
-            losses = self._matched(logits[:, :, split:], boxes[:, :, split:], targets, count, "")
-            if o.proposal_weight:
-                raw = self._matched(proposals.logits[None], proposals.boxes[None], targets, count, "_proposal")
-                losses |= {name: o.proposal_weight * value for name, value in raw.items()}
+            queries = logits[:, :, split:], boxes[:, :, split:]
+            losses = self._weighted(set_losses(*queries, targets, match(*queries, targets, *o.costs), count), "")
+            if o.proposal_loss:
+                queries = out.selection.logits[None], out.selection.boxes[None]
+                raw = set_losses(*queries, targets, match(*queries, targets, *o.costs), count)
+                raw = self._weighted(raw, "_proposal")
+                losses |= {name: o.proposal_loss * value for name, value in raw.items()}
             if noise is not None:
-                assignment = _known_assignment(noise, targets, len(logits))
-                noised = logits[:, :, :split], boxes[:, :, :split]
-                losses |= self._weighted(set_losses(*noised, targets, assignment, count * noise.groups), "_denoising")
+                queries, positives = (logits[:, :, :split], boxes[:, :, :split]), noise.positives(targets, len(logits))
+                raw = set_losses(*queries, targets, positives, count * noise.groups)
+                losses |= self._weighted(raw, "_denoising")
         return losses
 
-    def _matched(
-        self, logits: Tensor, boxes: Tensor, targets: list[BoxTargets], count: float | Tensor, suffix: str
-    ) -> dict[str, Tensor]:
-        assignment = match(logits, boxes, targets, *self.options.costs)
-        return self._weighted(set_losses(logits, boxes, targets, assignment, count), suffix)
-
     def _weighted(self, losses: dict[str, Tensor], suffix: str) -> dict[str, Tensor]:
-        weights = dict(zip(("class", "box", "giou"), self.options.weights, strict=True))
-        return {f"loss_{name}{suffix}": weights[name] * value for name, value in losses.items()}
+        weights = zip(losses, self.options.weights, strict=True)
+        return {f"loss_{name}{suffix}": weight * losses[name] for name, weight in weights}
+
+    def denoising(self, dataset: str, targets: list[BoxTargets]) -> Denoising | None:
+        o, num_logits = self.options, self.branches[dataset].class_head.out_features
+        noise = o.denoising_label_noise, o.denoising_box_noise
+        return make_denoising(targets, num_logits, o.denoising_queries, *noise, o.denoising_groups)
 
     def targets(self, entry: dict) -> BoxTargets:
-        """``instances`` of the mapper (corners in input pixels) -> targets in 0..1, where the instances are."""
+        """The mapper's ``instances``, corners in input pixels, as targets in 0..1."""
         instances = entry["instances"]
         height, width = entry["image"].shape[-2:]
         corners = instances.gt_boxes.tensor.float()
@@ -234,7 +226,7 @@ class BoxHead(TaskHead):
         return BoxTargets(instances.gt_classes + self.options.first_class, to_centre(corners))
 
     def tensors(self, encoded: Encoded, dataset: str, size: int) -> dict[str, Tensor]:
-        """The N best (query, class) pairs, best first, no suppression.
+        """The N best (query, class) pairs, best first, without suppression.
 
         Returns:
             ``scores`` (B, N), ``classes`` (B, N) int64, ``boxes`` (B, N, 4) as x0, y0, x1, y1 in 0..1 of the input.
@@ -246,20 +238,17 @@ class BoxHead(TaskHead):
         return {"scores": scores, "classes": classes, "boxes": boxes}
 
     def inference(self, encoded: Encoded, dataset: str, batch: Batch) -> list[dict]:
-        """-> ``instances``: what :meth:`tensors` gives, boxes in original pixels."""
-        found = self.tensors(encoded, dataset, batch[0]["image"].shape[-1])
+        """-> ``instances``: those of :meth:`tensors`, boxes in original pixels."""
+        predictions = self.tensors(encoded, dataset, batch[0]["image"].shape[-1])
         results = []
-        for row, entry in enumerate(batch):
-            instances = Instances((entry["height"], entry["width"]))
-            instances.pred_boxes = boxes_to_original(found["boxes"][row], entry)
-            instances.scores = found["scores"][row]
-            instances.pred_classes = found["classes"][row]
-            results.append({"instances": instances})
+        for entry, scores, classes, boxes in zip(batch, *predictions.values(), strict=True):
+            fields = {"pred_boxes": boxes_to_original(boxes, entry), "scores": scores, "pred_classes": classes}
+            results.append({"instances": Instances((entry["height"], entry["width"]), **fields)})
         return results
 
 
 def best_detections(logits: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The best (query, class) pairs of every image, best first; a query may come with several classes.
+    """The best (query, class) pairs of every image, best first; a query may appear with several classes.
 
     Shapes:
         logits (B, Q, K), boxes (B, Q, 4) cx, cy, w, h -> scores (B, N), classes (B, N), corners (B, N, 4), with
@@ -267,12 +256,5 @@ def best_detections(logits: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, 
     """
     queries, num_classes = logits.shape[1:]
     scores, index = logits.sigmoid().flatten(1).topk(min(count, queries * num_classes))
-    chosen = boxes.gather(1, (index // num_classes)[..., None].expand(-1, -1, 4))
-    return scores, index % num_classes, to_corners(chosen)
-
-
-def _known_assignment(noise: Denoising, targets: list[BoxTargets], layers: int) -> Assignment:
-    """Layer, image, query and target of every positive noised query."""
-    image, query, target = noise.positives(targets)
-    layer = torch.arange(layers, device=image.device).repeat_interleave(len(image))
-    return layer, image.repeat(layers), query.repeat(layers), target.repeat(layers)
+    selected = boxes.gather(1, (index // num_classes)[..., None].expand(-1, -1, 4))
+    return scores, index % num_classes, to_corners(selected)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from ...config.node import flatten
 
 SHARED = "shared"
 
 
 @dataclass(frozen=True)
 class BoxOptions:
-    """The fields are the keys of ``MODEL.BOX`` (explained in config/defaults.py), and ``FX.REFERENCE_LOCK``."""
+    """The keys of ``MODEL.BOX`` (explained in config/defaults.py), and ``FX.REFERENCE_LOCK``."""
 
     layout: str = "per_dataset"
     dim: int = 256
@@ -23,11 +25,11 @@ class BoxOptions:
     anchor_size: float = 0.05
     denoising_queries: int = 100
     denoising_groups: int = 0
-    label_noise: float = 0.5
-    box_noise: float = 1.0
+    denoising_label_noise: float = 0.5
+    denoising_box_noise: float = 1.0
     costs: tuple[float, float, float] = (2.0, 5.0, 2.0)
     weights: tuple[float, float, float] = (1.0, 5.0, 2.0)
-    proposal_weight: float = 1.0
+    proposal_loss: float = 1.0
     topk: int = 300
     sampling: str = "plain"
     class_logits: int = 0
@@ -47,25 +49,13 @@ class BoxOptions:
 
     @classmethod
     def from_config(cls, cfg) -> BoxOptions:
-        box = cfg.MODEL.BOX
-        nested = {
-            "denoising_queries": box.DENOISING.QUERIES,
-            "denoising_groups": box.DENOISING.GROUPS,
-            "label_noise": box.DENOISING.LABEL_NOISE,
-            "box_noise": box.DENOISING.BOX_NOISE,
-            "costs": (box.COST.CLASS, box.COST.BOX, box.COST.GIOU),
-            "weights": (box.LOSS.CLASS, box.LOSS.BOX, box.LOSS.GIOU),
-            "proposal_weight": box.PROPOSAL_LOSS,
-            "reference_lock": cfg.FX.REFERENCE_LOCK,
-        }
-        return cls(**{f.name: box[f.name.upper()] for f in fields(cls) if f.name not in nested}, **nested)
+        values = {key.lower().replace(".", "_"): value for key, value in flatten(cfg.MODEL.BOX).items()}
+        parts = "class", "box", "giou"
+        costs, weights = (tuple(values.pop(f"{kind}_{part}") for part in parts) for kind in ("cost", "loss"))
+        return cls(**values, costs=costs, weights=weights, reference_lock=cfg.FX.REFERENCE_LOCK)
 
     def logits(self, num_classes: int) -> int:
-        """Outputs of a class layer.
-
-        Raises:
-            ValueError: ``class_logits`` does not leave room for the classes and the unused index 0.
-        """
+        """Outputs of a class layer; ValueError if ``class_logits`` leaves no room for the classes and index 0."""
         if self.class_logits and self.class_logits <= num_classes:
             raise ValueError(
                 f"MODEL.BOX.CLASS_LOGITS ({self.class_logits}) must be larger than the {num_classes} classes of every "
@@ -75,5 +65,5 @@ class BoxOptions:
 
     @property
     def first_class(self) -> int:
-        """Index of the logit of a dataset's first class: its COCO category id where the width is fixed."""
+        """Logit of a dataset's first class: its COCO category id where the number of logits is fixed."""
         return 1 if self.class_logits else 0

@@ -7,20 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..detr.boxes import giou
-from ..detr.denoising import BoxTargets
+from ..detr.denoising import Assignment, BoxTargets
 from ..detr.matcher import ALPHA, GAMMA
-
-# Layer, image, query and target of every matched pair.
-Assignment = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def sigmoid_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Element-wise focal loss (Lin et al. 2017, equation 5), alpha 0.25, gamma 2."""
+    """Element-wise focal loss (Lin et al. 2017, equation 5)."""
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     probability = logits.sigmoid()
-    wrong = probability * (1 - truth) + (1 - probability) * truth
-    weight = ALPHA * truth + (1 - ALPHA) * (1 - truth)
-    return weight * entropy * wrong**GAMMA
+    error = probability * (1 - truth) + (1 - probability) * truth
+    return (ALPHA * truth + (1 - ALPHA) * (1 - truth)) * entropy * error**GAMMA
 
 
 def set_losses(

@@ -100,11 +100,11 @@ def plain_parts() -> Iterator[None]:
         yield
 
 
-def _attention_with_weights(self: QueryAttention, query: Tensor, content: Tensor, blocked: Tensor | None = None):
+def _attention_with_weights(self: QueryAttention, query: Tensor, content: Tensor, attn_mask: Tensor | None = None):
     """PyTorch's own, as DETR and DINO call it: all pairs under one mask, weights returned and thrown away."""
     whole = None
-    if blocked is not None:
-        whole = blocked.new_zeros(blocked.shape[1], blocked.shape[1])
-        whole[: len(blocked)] = blocked
-        whole[len(blocked) :, : len(blocked)] = True
+    if attn_mask is not None:
+        whole = attn_mask.new_zeros(attn_mask.shape[1], attn_mask.shape[1])
+        whole[: len(attn_mask)] = attn_mask
+        whole[len(attn_mask) :, : len(attn_mask)] = True
     return nn.MultiheadAttention.forward(self, query, query, content, attn_mask=whole)[0]

@@ -107,8 +107,7 @@ def _denoising_losses(recording: Recording, name: str, layer: str, targets: list
     logits, boxes = recording.given(prefix + "logits"), recording.given(prefix + "boxes")
     groups = meta["num_dn_group"]
     noise = make_denoising(targets, logits.shape[-1], 1, 0.0, 0.0, groups=groups)
-    image, query, target = noise.positives(targets)
-    found = layer_losses(logits, boxes, targets, (torch.zeros_like(image), image, query, target), count * groups)
+    found = layer_losses(logits, boxes, targets, noise.positives(targets, layers=1), count * groups)
     return {key + suffix: value for key, value in found.items() if key in _NOISED}
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising
+from fx_d2.modeling.detr.layers import inverse_sigmoid
 
 from .criterion import recorded_targets
 from .recording import Recording
@@ -50,7 +51,7 @@ def _compare_set(
     changed = samples.label[image, slot] < 0.5 * facts["label_noise_ratio"]
     ours = {
         "input_query_label": noise.content(embedding),
-        "input_query_bbox": noise.logits(),
+        "input_query_bbox": inverse_sigmoid(noise.boxes),
         "attn_mask": noise.attention_mask(facts["num_queries"]),
         "known_image": image,
         "known_slot": slot,

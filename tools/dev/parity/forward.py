@@ -32,7 +32,7 @@ def compare_forward(recording: Recording, model: FoundationX) -> None:
 
 
 def _compare_backbone(recording: Recording, model: FoundationX, case: str, features: dict[str, Tensor]) -> None:
-    normed = model.heads["box"].normed(features)
+    normed = model.heads["box"].normalize(features)
     for name in recording.names(f"backbone/{case}/"):
         stage, kind = re.match(r"stage(\d)_(\w+)", name).groups()
         ours = features[f"stage{int(stage) + 1}"] if kind == "raw" else normed[int(stage) - 1]
@@ -68,7 +68,7 @@ def _compare_boxes(
     recording: Recording, model: FoundationX, case: str, features: dict[str, Tensor], padded: Tensor | None
 ) -> None:
     head = model.heads["box"]
-    levels = head.project(head.normed(features))
+    levels = head.project(head.normalize(features))
     encoded = head.encode(features, padded)
     positions = head.positions(encoded.shapes, encoded.padding)
     sides = torch.tensor(encoded.shapes)

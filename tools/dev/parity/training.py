@@ -12,7 +12,7 @@ from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import build_optimizer
 from fx_d2.modeling import FoundationX, ModelEMA
 from fx_d2.modeling.detr.boxes import to_corners
-from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising
+from fx_d2.modeling.detr.denoising import BoxTargets
 from fx_d2.modeling.detr.matcher import match
 from fx_d2.schedule import Unit
 
@@ -49,7 +49,7 @@ def compare_train_forward(recording: Recording, model: FoundationX) -> None:
     dataset = DATASETS[facts["dataset_index"]]
     targets = recorded_targets(recording, "training/train/")
     encoded = head.encode(model.backbone(recording.given("inputs/square")))
-    noise = _noise(head, dataset, targets)
+    noise = head.denoising(dataset, targets)
     out = head.decode(encoded, dataset, noise)
     split = noise.labels.shape[1]
     layers = len(out.logits)
@@ -77,17 +77,10 @@ def compare_train_forward(recording: Recording, model: FoundationX) -> None:
     _compare_norms(recording, label, model, facts["gradient_norm_per_component"])
 
 
-def _noise(head: nn.Module, dataset: str, targets: list[BoxTargets]):
-    o = head.options
-    width = head.branches[dataset].class_head.out_features
-    return make_denoising(targets, width, o.denoising_queries, o.label_noise, o.box_noise, o.denoising_groups)
-
-
 def all_losses(recording: Recording, head: nn.Module, out, noise, targets: list[BoxTargets]) -> dict[str, float]:
     """Every published loss and logged value of one batch, unweighted."""
     count, split, layers = box_count(targets), noise.labels.shape[1], len(out.logits)
-    image, query, target = noise.positives(targets)
-    known = (torch.zeros_like(image), image, query, target)
+    known = noise.positives(targets, layers=1)
     values: dict[str, float] = {}
     with torch.no_grad():
         for layer in range(layers):
@@ -215,7 +208,7 @@ class Pass:
     def _compare_parts(self, batch: list[dict]) -> None:
         head = self.student.heads["box"]
         targets = [head.targets(entry) for entry in batch]
-        noise = _noise(head, self.dataset, targets)
+        noise = head.denoising(self.dataset, targets)
         with torch.no_grad():
             out = head.decode(self.student.encode(batch, Unit(self.dataset, "box")), self.dataset, noise)
         values = all_losses(self.recording, head, out, noise, targets)
