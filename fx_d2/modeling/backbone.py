@@ -222,18 +222,15 @@ class FXSwin(Backbone):
         self._out_features = [f"stage{i + 1}" for i in range(len(depths))]
         self._out_feature_channels = {name: embed_dim * 2**i for i, name in enumerate(self._out_features)}
         self._out_feature_strides = {name: patch_size * 2**i for i, name in enumerate(self._out_features)}
-        self.apply(self._init_weights)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     @classmethod
     def from_config(cls, cfg, input_shape: ShapeSpec | None = None) -> dict:
         return {key.lower(): value for key, value in cfg.MODEL.SWIN.items()}
-
-    @staticmethod
-    def _init_weights(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = self.patch_embed(images)

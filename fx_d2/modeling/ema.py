@@ -23,7 +23,6 @@ class ModelEMA(nn.Module):
         self.register_buffer("initialised", torch.tensor(False))
 
     def train(self, mode: bool = True) -> ModelEMA:
-        """Stays in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()

@@ -14,10 +14,20 @@ from ..config import cycle_units, unit_metadata
 from ..schedule import Unit
 from .detr.padding import pad_images
 from .heads import HEADS
-from .heads.contract import TaskHead, UnitClasses
-from .losses.consistency import consistency_loss
+from .heads.contract import UnitClasses
+from .reduce import global_sum
 
 Batch = Sequence[dict]
+
+
+def consistency_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Mean over the pairs of their mean squared difference (all processes); no gradient to the teacher."""
+    losses = []
+    for s, t in zip(student, teacher, strict=True):
+        square = (s.float() - t.detach().float()).square()
+        total = global_sum(torch.stack([square.sum(), square.new_full((), square.numel())]))
+        losses.append(total[0] / total[1])
+    return torch.stack(losses).mean()
 
 
 @META_ARCH_REGISTRY.register()
@@ -49,15 +59,14 @@ class FoundationX(nn.Module):
         self.heads: Any = nn.ModuleDict(heads)
         self.classes = dict(classes)
         self.consistency_weight = consistency_weight
-        for task, (mean, std) in pixels.items():
-            for name, values in (("mean", mean), ("std", std)):
-                # On the scale of the uint8 images.
-                value = 255.0 * torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
+        for task, statistics in pixels.items():
+            for name, values in zip(("mean", "std"), statistics, strict=True):
+                value = 255.0 * torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)  # of uint8 images
                 self.register_buffer(f"pixel_{name}_{task}", value, persistent=False)
 
     @classmethod
     def from_config(cls, cfg, classes: Mapping[Unit, UnitClasses] | None = None) -> dict:
-        """``classes``: default: of the units of the cycle, from the registered datasets."""
+        """``classes``: by default of the units of the cycle, from the registered datasets."""
         if classes is None:
             metadata = {unit: unit_metadata(unit) for unit in cycle_units(cfg)}
             classes = {unit: UnitClasses(tuple(m.thing_classes), m.exclusive) for unit, m in metadata.items()}
@@ -87,8 +96,8 @@ class FoundationX(nn.Module):
             raise ValueError(f"a batch must hold one unit, this one holds {sorted(names)}")
         unit = Unit.parse(names.pop())
         if unit not in self.classes:
-            known = ", ".join(map(str, self.classes))
-            raise ValueError(f"the model has no branch for unit {unit}; it was built for {known}")
+            units = ", ".join(map(str, self.classes))
+            raise ValueError(f"the model has no branch for unit {unit}; it was built for {units}")
         return unit
 
     def trainable_parts(self, unit: Unit, train: str) -> list[str]:
@@ -129,10 +138,7 @@ class FoundationX(nn.Module):
         unit = self.unit_of(batch)
         return self.heads[unit.task].consistency(self.encode(batch, unit, view), unit.dataset)
 
-    def _student_features(self, head: TaskHead, encoded, batch: Batch) -> tuple[Tensor, ...]:
-        """Features to compare with the teacher's."""
-        if not head.detached_consistency:
-            return head.consistency(encoded, self.unit_of(batch).dataset)
+    def _evaluated_features(self, batch: Batch) -> tuple[Tensor, ...]:
         modes = [(module, module.training) for module in self.modules()]
         try:
             return self.eval().consistency_features(batch, "image")
@@ -149,6 +155,7 @@ class FoundationX(nn.Module):
         weight = self.consistency_weight
         losses = {name: (1 - weight) * loss for name, loss in head.losses(encoded, unit.dataset, batch).items()}
         if teacher is not None and weight:
-            features = self._student_features(head, encoded, batch)
-            losses["loss_consistency"] = weight * consistency_loss(features, teacher)
+            detached = head.detached_consistency
+            own = self._evaluated_features(batch) if detached else head.consistency(encoded, unit.dataset)
+            losses["loss_consistency"] = weight * consistency_loss(own, teacher)
         return losses | head.penalty()

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-import torch.distributed as dist
 from detectron2.utils import comm
 from fvcore.nn.distributed import differentiable_all_reduce
 from torch import Tensor
@@ -65,12 +64,8 @@ def boxes_per_process(count: int, device: torch.device) -> float | Tensor:
 
     A sum over the local boxes divided by this is, after the averaging of gradients, the mean over all boxes.
     """
-    processes = comm.get_world_size()
-    if processes == 1 and _micro_batches is None:
+    shares = comm.get_world_size() * (1 if _micro_batches is None else _micro_batches.parts)
+    if shares == 1:
         return float(max(1, count))
-    total = torch.full((), float(count), device=device)  # stays on the device: the host does not wait for it
-    if processes > 1:
-        dist.all_reduce(total)
-    if _micro_batches is None:
-        return total.clamp(min=1.0) / processes
-    return _micro_batches.complete(total).clamp(min=1.0) / (processes * _micro_batches.parts)
+    total = global_sum(torch.full((), float(count), device=device))  # on the device: the host does not wait for it
+    return total.clamp(min=1.0) / shares

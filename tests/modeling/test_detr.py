@@ -12,6 +12,7 @@ from fx_d2.modeling.detr.decoder import Decoder
 from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising, noise_boxes
 from fx_d2.modeling.detr.layers import Sizes, box_layers, box_positions, inverse_sigmoid, map_positions
 from fx_d2.modeling.detr.matcher import match
+from fx_d2.modeling.detr.padding import Levels
 from fx_d2.modeling.detr.sampling import ms_deform_attn
 from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
 
@@ -174,14 +175,14 @@ def test_inverse_sigmoid():
 def test_selection_takes_the_best_tokens():
     torch.manual_seed(0)
     shapes = ((4, 4), (2, 2))
-    proposals, inside = (x[0] for x in grid_proposals(shapes, 0.05, torch.device("cpu")))
+    proposals, inside = (x[0] for x in grid_proposals(shapes, None, 0.05, torch.device("cpu")))
     assert inside.all()
     torch.testing.assert_close(proposals.sigmoid()[5], torch.tensor([1.5 / 4, 1.5 / 4, 0.05, 0.05]))
     torch.testing.assert_close(proposals.sigmoid()[17], torch.tensor([0.75, 0.25, 0.1, 0.1]))
     selector = QuerySelector(8, 0.05)
     memory = torch.randn(2, 20, 8)
     score = torch.nn.Linear(8, 3)
-    selection = selector(memory, shapes, score, box_layers(8), 6)
+    selection = selector(memory, Levels(shapes), score, box_layers(8), 6)
     everything = score(selector.norm(selector.linear(memory)))
     for image in range(2):
         best = everything[image].max(1).values.argsort(descending=True)[:6]
@@ -189,7 +190,7 @@ def test_selection_takes_the_best_tokens():
         # The box head starts at zero.
         torch.testing.assert_close(selection.boxes[image], proposals.sigmoid()[best])
         assert selection.index[image].tolist() == best.tolist()
-    assert selector(memory, shapes, score, box_layers(8), 900).logits.shape == (2, 20, 3)
+    assert selector(memory, Levels(shapes), score, box_layers(8), 900).logits.shape == (2, 20, 3)
 
 
 def test_decoder_looks_forward_twice():
@@ -199,13 +200,9 @@ def test_decoder_looks_forward_twice():
     head = box_layers(16)
     torch.nn.init.normal_(head.layers[-1].weight, std=0.1)
     content, boxes = torch.randn(1, 3, 16), torch.rand(1, 3, 4) * 0.5 + 0.2
-    out = decoder(content, boxes, torch.randn(1, 4, 16), ((2, 2),), head, head)
+    out = decoder(content, boxes, torch.randn(1, 4, 16), Levels(((2, 2),)), head, head)
     states, predictions = out.states, out.boxes
     assert states.shape == (2, 1, 3, 16) and predictions.shape == (2, 1, 3, 4)
-    first = decoder.layers[0](
-        content, decoder.ref_point_head(box_positions(boxes, 16)), boxes, torch.zeros(1, 4, 16), ((2, 2),), None
-    )
-    assert first.shape == content.shape
     # Prediction l = sigmoid(head(state_l) + logit(reference_{l-1})).
     torch.testing.assert_close(predictions[0], (head(states[0]) + inverse_sigmoid(boxes)).sigmoid())
     gradient = torch.autograd.grad(predictions[1].sum(), decoder.layers[0].ffn.linear2.weight)[0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fx_d2.modeling import ModelEMA
-from fx_d2.modeling.losses.consistency import consistency_loss
+from fx_d2.modeling.foundation_x import consistency_loss
 from tests.tiny import make_batch, make_model
 
 UNITS = ["one/cls", "one/box", "two/mask"]

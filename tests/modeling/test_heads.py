@@ -6,7 +6,7 @@ from torch import nn
 
 from fx_d2.modeling.heads.box import BoxOptions
 from fx_d2.modeling.heads.instances import boxes_to_original, masks_to_original, present_instances
-from fx_d2.modeling.heads.mask import grid_means
+from fx_d2.modeling.heads.mask import adaptive_avg_pool2d
 from fx_d2.modeling.norm import BatchNorm2d
 from tests.tiny import CLASSES, SIDE, make_batch, make_model
 
@@ -143,7 +143,7 @@ def test_tensors_are_the_outputs_on_the_input_square(task):
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (2, 5), (12, 12), (1, 3)])
-def test_grid_means_equal_adaptive_pooling(shape):
+def test_adaptive_avg_pool2d_equals_that_of_pytorch(shape):
     x = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
     for side in (1, 2, 4, 6):
-        torch.testing.assert_close(grid_means(x, side), nn.functional.adaptive_avg_pool2d(x, side))
+        torch.testing.assert_close(adaptive_avg_pool2d(x, side), nn.functional.adaptive_avg_pool2d(x, side))

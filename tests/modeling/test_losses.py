@@ -7,9 +7,9 @@ import torch
 
 from fx_d2.modeling.detr.boxes import giou
 from fx_d2.modeling.detr.denoising import BoxTargets
+from fx_d2.modeling.foundation_x import consistency_loss
 from fx_d2.modeling.losses.box import set_losses
 from fx_d2.modeling.losses.classification import binary_cross_entropy, exclusive_cross_entropy
-from fx_d2.modeling.losses.consistency import consistency_loss
 from fx_d2.modeling.losses.mask import mask_losses
 
 NAN = float("nan")

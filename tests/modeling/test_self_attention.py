@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from fx_d2.modeling.detr.attention import QueryAttention
 from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising
-from fx_d2.modeling.detr.self_attention import QueryAttention
 
 
 @pytest.mark.parametrize("noised", [False, True])

@@ -1,14 +1,15 @@
-"""Multi-scale deformable attention (Zhu et al., Deformable DETR, ICLR 2021): where to sample, and with what weight."""
+"""Attention: multi-scale deformable (Zhu et al., Deformable DETR, ICLR 2021), and between the queries of an image."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..tensor_cache import cache_tensors
-from .padding import Padding
+from .padding import Levels
 from .sampling import LevelShapes, ms_deform_attn
 
 
@@ -21,7 +22,7 @@ def level_sides(shapes: LevelShapes, device: torch.device) -> Tensor:
 class DeformableAttention(nn.Module):
     """Each head of a query samples ``num_points`` locations near its reference on each level."""
 
-    sampling = "plain"  # the implementation, see ms_deform_attn
+    sampling = "plain"  # implementation of ms_deform_attn
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
@@ -49,24 +50,23 @@ class DeformableAttention(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
                 layer.bias.zero_()
 
-    def forward(
-        self, query: Tensor, reference: Tensor, memory: Tensor, shapes: LevelShapes, padding: Padding | None = None
-    ) -> Tensor:
+    def forward(self, query: Tensor, reference: Tensor, memory: Tensor, levels: Levels) -> Tensor:
         """query (B, Q, C); reference (B, Q, 2) points or (B, Q, 4) boxes as cx, cy, w, h in 0..1; memory (B, S, C).
 
-        With ``padding`` the reference is relative to each image's own extent, and padded tokens read as zero.
+        With padding the reference is relative to each image's own extent, and padded tokens read as zero.
         """
+        shapes, padding = levels
         b, queries, _ = query.shape
         grid = (b, queries, self.num_heads, self.num_levels, self.num_points)
         value = self.value_proj(memory)
         if padding is not None:
-            value = value.masked_fill(padding.tokens[..., None], 0.0)
+            value = value.masked_fill(padding.token_mask[..., None], 0.0)
         value = value.view(b, memory.shape[1], self.num_heads, -1)
         offsets = self.sampling_offsets(query).view(*grid, 2).float()
         weights = self.attention_weights(query).float().view(*grid[:3], -1).softmax(-1).view(grid)
         reference = reference.float()[:, :, None, None, None]  # (B, Q, 1, 1, 1, 2 or 4)
         if padding is not None:
-            ratios = padding.ratios.repeat(1, 1, reference.shape[-1] // 2)
+            ratios = padding.valid_ratios.repeat(1, 1, reference.shape[-1] // 2)
             reference = reference * ratios[:, None, None, :, None]  # per level
         if reference.shape[-1] == 2:
             locations = reference + offsets / level_sides(shapes, query.device)[:, None]
@@ -74,3 +74,31 @@ class DeformableAttention(nn.Module):
             locations = reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5
         sampled = ms_deform_attn(value, shapes, locations, weights, self.sampling)
         return self.output_proj(sampled.to(query.dtype))
+
+
+class QueryAttention(nn.MultiheadAttention):
+    """``nn.MultiheadAttention`` (parameters, names, initialisation) without copies and without a mask over all pairs.
+
+    Noised queries come first. The others attend to no noised query, so they need neither the noised keys nor a mask,
+    and PyTorch can use its fastest kernels.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__(dim, num_heads, batch_first=True)
+
+    def forward(self, query: Tensor, content: Tensor, attn_mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """query (content and position) and content (B, N + Q, C) -> (B, N + Q, C).
+
+        ``attn_mask``: bool (N, N + Q), True where a noised query (row) may not attend; None without noised queries.
+        """
+        b, count, c = query.shape
+        weight, bias = self.in_proj_weight.split([2 * c, c]), self.in_proj_bias.split([2 * c, c])
+        pair = F.linear(query, weight[0], bias[0]).view(b, count, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k = pair.unbind(0)
+        v = F.linear(content, weight[1], bias[1]).view(b, count, self.num_heads, -1).transpose(1, 2)
+        n = 0 if attn_mask is None else len(attn_mask)
+        mixed = F.scaled_dot_product_attention(q[:, :, n:], k[:, :, n:], v[:, :, n:])
+        if attn_mask is not None:
+            noised = F.scaled_dot_product_attention(q[:, :, :n], k, v, attn_mask=~attn_mask)
+            mixed = torch.cat([noised, mixed], dim=2)
+        return self.out_proj(mixed.transpose(1, 2).reshape(b, count, c))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..checkpointing import run_checkpointed
-from .attention import DeformableAttention
+from .attention import DeformableAttention, QueryAttention
 from .layers import MLP, FeedForward, Sizes, box_positions, inverse_sigmoid
-from .padding import Padding
-from .sampling import LevelShapes
-from .self_attention import QueryAttention
+from .padding import Levels
 
 
 class DecoderLayer(nn.Module):
@@ -28,17 +25,10 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(sizes.dim, sizes.ffn_dim)
 
     def forward(
-        self,
-        content: Tensor,
-        position: Tensor,
-        boxes: Tensor,
-        memory: Tensor,
-        shapes: LevelShapes,
-        attn_mask: Tensor | None,
-        padding: Padding | None = None,
+        self, content: Tensor, position: Tensor, boxes: Tensor, memory: Tensor, levels: Levels, attn_mask: Tensor | None
     ) -> Tensor:
         content = self.self_norm(content + self.self_attn(content + position, content, attn_mask))
-        content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, shapes, padding))
+        content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, levels))
         return self.ffn(content)
 
 
@@ -71,26 +61,25 @@ class Decoder(nn.Module):
         content: Tensor,
         boxes: Tensor,
         memory: Tensor,
-        shapes: LevelShapes,
-        box_head: Callable[[Tensor], Tensor],
-        refine_head: Callable[[Tensor], Tensor],
+        levels: Levels,
+        box_head: nn.Module,
+        refine_head: nn.Module,
         attn_mask: Tensor | None = None,
-        padding: Padding | None = None,
     ) -> DecoderOutput:
-        """Runs all layers.
-
+        """
         Args:
             content: (B, Q, C) queries. boxes: (B, Q, 4) their initial boxes, cx, cy, w, h in 0..1. memory: (B, S, C).
             box_head, refine_head: C -> 4 offsets in logit space, for the predicted boxes and for the next layer's
                 references; the same head except in Foundation X. attn_mask: see :class:`.QueryAttention`.
         """
         states, predictions, references = [], [], [boxes]
+        padding = levels.padding
         for layer in self.layers:
             reference = references[-1]  # keeps its gradient for the prediction
             detached = reference.detach()
-            scaled = detached if padding is None else detached * padding.ratios[:, :1].repeat(1, 1, 2)
+            scaled = detached if padding is None else detached * padding.valid_ratios[:, :1].repeat(1, 1, 2)
             position = self.ref_point_head(box_positions(scaled, content.shape[-1]).to(content.dtype))
-            inputs = content, position, detached, memory, shapes, attn_mask, padding
+            inputs = content, position, detached, memory, levels, attn_mask
             content = run_checkpointed(layer, *inputs, enabled=self.use_checkpoint)
             state = self.norm(content)
             states.append(state)

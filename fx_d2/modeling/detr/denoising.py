@@ -101,8 +101,7 @@ class NoiseSamples:
 def noise_boxes(boxes: Tensor, negative: Tensor, samples: NoiseSamples, scale: float) -> Tensor:
     """Moves each corner by up to half a side (positives) or half to a whole side (negatives), times ``scale``.
 
-    Shapes:
-        boxes (B, N, 4) cx, cy, w, h; negative (B, N) of 0 or 1.
+    boxes (B, N, 4) cx, cy, w, h; negative (B, N) of 0 or 1.
     """
     half = boxes[..., 2:].repeat(1, 1, 2) / 2
     moved = to_corners(boxes) + samples.sign * (samples.corner + negative[..., None]) * half * scale
@@ -118,11 +117,11 @@ def make_denoising(
     groups: int = 0,
     samples: NoiseSamples | None = None,
 ) -> Denoising | None:
-    """The noised queries of a batch; None where it has no box.
+    """The noised queries of a batch; None if it has no box.
 
     Args:
-        queries: target number of noised pairs, from which ``groups`` follows where it is 0.
-        label_noise: a random class replaces a label with half this probability. box_noise: see :func:`noise_boxes`.
+        queries: about the number of noised pairs, if ``groups`` is 0.
+        label_noise: a random class replaces a label with half this probability. box_noise: scale of the box noise.
     """
     width = max((len(truth.labels) for truth in targets), default=0)
     if width == 0 or queries == 0:

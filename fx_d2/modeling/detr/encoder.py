@@ -9,18 +9,18 @@ from ..checkpointing import run_checkpointed
 from ..tensor_cache import cache_tensors
 from .attention import DeformableAttention
 from .layers import FeedForward, Sizes
-from .padding import Padding, extent
+from .padding import Levels, Padding, extent
 from .sampling import LevelShapes
 
 
 @cache_tensors
-def cell_centres(shapes: LevelShapes, device: torch.device, padding: Padding | None = None) -> Tensor:
+def cell_centres(shapes: LevelShapes, padding: Padding | None, device: torch.device) -> Tensor:
     """Centres of all levels' cells as x, y in 0..1 of the image, row by row: (1, S, 2), or (B, S, 2) if padded."""
     centres = []
     for level, (h, w) in enumerate(shapes):
         y, x = (torch.arange(side, dtype=torch.float32, device=device) + 0.5 for side in (h, w))
         cells = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1).reshape(1, -1, 2)
-        size = torch.tensor([[w, h]], device=device) if padding is None else extent(padding.levels[level])[:, None]
+        size = torch.tensor([[w, h]], device=device) if padding is None else extent(padding.level_masks[level])[:, None]
         centres.append(cells / size)
     return torch.cat(centres, dim=1)
 
@@ -34,11 +34,8 @@ class EncoderLayer(nn.Module):
         self.norm = nn.LayerNorm(sizes.dim)
         self.ffn = FeedForward(sizes.dim, sizes.ffn_dim)
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor, centres: Tensor, shapes: LevelShapes, padding: Padding | None
-    ) -> Tensor:
-        tokens = self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, shapes, padding))
-        return self.ffn(tokens)
+    def forward(self, tokens: Tensor, positions: Tensor, centres: Tensor, levels: Levels) -> Tensor:
+        return self.ffn(self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, levels)))
 
 
 class Encoder(nn.Module):
@@ -49,9 +46,8 @@ class Encoder(nn.Module):
         self.use_checkpoint = use_checkpoint
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(num_layers))
 
-    def forward(self, tokens: Tensor, positions: Tensor, shapes: LevelShapes, padding: Padding | None = None) -> Tensor:
-        centres = cell_centres(shapes, tokens.device, padding).expand(tokens.shape[0], -1, -1)
+    def forward(self, tokens: Tensor, positions: Tensor, levels: Levels) -> Tensor:
+        centres = cell_centres(*levels, tokens.device).expand(tokens.shape[0], -1, -1)
         for layer in self.layers:
-            inputs = tokens, positions, centres, shapes, padding
-            tokens = run_checkpointed(layer, *inputs, enabled=self.use_checkpoint)
+            tokens = run_checkpointed(layer, tokens, positions, centres, levels, enabled=self.use_checkpoint)
         return tokens

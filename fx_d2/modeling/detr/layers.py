@@ -38,8 +38,7 @@ def sine_waves(position: Tensor, channels: int, temperature: float) -> Tensor:
 def map_positions(padded: Tensor, dim: int, temperature: float) -> Tensor:
     """Sine encoding of a map (DETR, normalised to 2 pi over the image): row first, then column.
 
-    Shapes:
-        padded: bool (B, h, w), True where a cell is padding -> (B, h * w, dim).
+    ``padded``: bool (B, h, w), True where a cell is padding -> (B, h * w, dim).
     """
     inside = (~padded).float()
     axes = []

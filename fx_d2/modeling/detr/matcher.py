@@ -18,8 +18,7 @@ def match_costs(
 ) -> Tensor:
     """Cost of every query for every true box of one image.
 
-    Shapes:
-        logits (L, Q, K), boxes (L, Q, 4) cx, cy, w, h in 0..1 -> (L, Q, T).
+    logits (L, Q, K), boxes (L, Q, 4) cx, cy, w, h in 0..1 -> (L, Q, T).
     """
     probability = logits.sigmoid()
     positive = ALPHA * (1 - probability) ** GAMMA * -(probability + 1e-8).log()
@@ -33,11 +32,7 @@ def match_costs(
 def match(logits: Tensor, boxes: Tensor, targets: list[BoxTargets], *costs: float) -> Assignment:
     """One-to-one assignment of least cost, for every layer and image.
 
-    Shapes:
-        logits (L, B, Q, K), boxes (L, B, Q, 4) cx, cy, w, h in 0..1.
-
-    Args:
-        costs: class, box and GIoU, see :func:`match_costs`.
+    logits (L, B, Q, K), boxes (L, B, Q, 4) cx, cy, w, h in 0..1; ``costs``: class, box and GIoU.
     """
     matrices = [match_costs(logits[:, i], boxes[:, i], truth, *costs) for i, truth in enumerate(targets)]
     # One transfer for all images: the host waits for a GPU once.

@@ -55,10 +55,8 @@ def _levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tens
 def sample_levels(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:
     """``grid_sample``, level by level."""
     b, _, heads, d = value.shape
-    sums = [
-        (F.grid_sample(level, grid, align_corners=False) * weight).sum(-1)  # (B * heads, D, Q)
-        for level, grid, weight in _levels(value, shapes, locations, weights)
-    ]
+    levels = _levels(value, shapes, locations, weights)
+    sums = [(F.grid_sample(level, grid, align_corners=False) * weight).sum(-1) for level, grid, weight in levels]
     return torch.stack(sums).sum(0).reshape(b, heads * d, -1).transpose(1, 2)
 
 

@@ -3,10 +3,9 @@
 ``value`` is read in its own type (float32, bfloat16, float16); all arithmetic is float32. Heads, levels, points and D
 are fixed when a kernel is compiled, the sizes of the maps are not.
 
-One program computes a block of queries of one head of one image: a head's D numbers of a token are one row of memory,
-and neighbouring queries read tokens that lie close together. A block is 4 warps with 4 numbers per thread: a thread
+One program computes a block of queries of one head of one image. A block is 4 warps with 4 numbers per thread: a thread
 reads 16 bytes of a float32 row at once, 8 lanes read a row of D = 32, and a sum over D stays within a warp. The points
-of a level are unrolled, so that 4 reads for each of them overlap; the levels are a loop. No time was measured on a GPU.
+of a level are unrolled, so that their reads overlap; the levels are a loop. No time was measured on a GPU.
 """
 
 from __future__ import annotations
@@ -163,13 +162,11 @@ def launch(kernel, value: Tensor, locations: Tensor, weights: Tensor, shapes: Le
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     if len(shapes) != levels or sum(h * w for h, w in shapes) != tokens:
         raise ValueError(f"levels {shapes} do not fit {tokens} tokens and locations of {levels} levels")
-    sides = blocks(d)
-    sizes = {"HEADS": heads, "LEVELS": levels, "POINTS": points, "D": d, **sides}
+    sizes = {"HEADS": heads, "LEVELS": levels, "POINTS": points, "D": d, **blocks(d)}
     inputs = value, locations, weights, _level_table(tuple(shapes), value.device)
+    grid = triton.cdiv(queries, sizes["BLOCK_Q"]), heads, b
     with torch.cuda.device_of(value):
-        kernel[(triton.cdiv(queries, sides["BLOCK_Q"]), heads, b)](
-            *inputs, *others, tokens, queries, **sizes, **COMPILER
-        )
+        kernel[grid](*inputs, *others, tokens, queries, **sizes, **COMPILER)
 
 
 class _Sampling(torch.autograd.Function):

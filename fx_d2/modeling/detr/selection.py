@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,26 +9,24 @@ from torch import Tensor, nn
 
 from ..tensor_cache import cache_tensors
 from .encoder import cell_centres
-from .padding import Padding
+from .padding import Levels, Padding
 from .sampling import LevelShapes
 
 
 @cache_tensors
 def grid_proposals(
-    shapes: LevelShapes, anchor_size: float, device: torch.device, padding: Padding | None = None
+    shapes: LevelShapes, padding: Padding | None, anchor_size: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """A square box at each cell centre, whose side doubles from level to level.
+    """A square box at each cell centre, whose side doubles from level to level: in logit space (1 or B, S, 4).
 
-    Returns:
-        boxes in logit space (1 or B, S, 4), infinite where a box leaves (0.01, 0.99) or its cell is padding, and the
-        mask (1 or B, S, 1) of the others.
+    Infinite where a box leaves (0.01, 0.99) or its cell is padding; the second result (1 or B, S, 1) is False there.
     """
-    centres = cell_centres(shapes, device, padding)
+    centres = cell_centres(shapes, padding, device)
     sides = torch.cat([torch.full((h * w, 2), 2.0**level, device=device) for level, (h, w) in enumerate(shapes)])
     boxes = torch.cat([centres, (anchor_size * sides).expand(len(centres), -1, -1)], dim=-1)
     inside = ((boxes > 0.01) & (boxes < 0.99)).all(-1, keepdim=True)
     if padding is not None:
-        inside = inside & ~padding.tokens[..., None]
+        inside = inside & ~padding.token_mask[..., None]
     return torch.logit(boxes).masked_fill(~inside, float("inf")), inside
 
 
@@ -60,24 +57,18 @@ class QuerySelector(nn.Module):
         self.norm = nn.LayerNorm(dim) if layer else nn.Identity()
 
     def forward(
-        self,
-        memory: Tensor,
-        shapes: LevelShapes,
-        class_head: Callable[[Tensor], Tensor],
-        box_head: Callable[[Tensor], Tensor],
-        count: int,
-        padding: Padding | None = None,
+        self, memory: Tensor, levels: Levels, class_head: nn.Module, box_head: nn.Module, count: int
     ) -> Selection:
         """memory (B, S, C) -> the min(count, S) best tokens."""
-        proposals, inside = grid_proposals(shapes, self.anchor_size, memory.device, padding)
+        proposals, inside = grid_proposals(*levels, self.anchor_size, memory.device)
         tokens = self.norm(self.linear(memory * inside.to(memory.dtype)))
         logits = class_head(tokens).float()
         scores = logits.max(-1).values
         index = scores.topk(min(count, memory.shape[1]), dim=1).indices
 
-        def chosen(x: Tensor) -> Tensor:
+        def select(x: Tensor) -> Tensor:
             return x.expand(memory.shape[0], -1, -1).gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
 
-        best, anchors = chosen(tokens), chosen(proposals)
+        best, anchors = select(tokens), select(proposals)
         boxes = (box_head(best).float() + anchors).sigmoid()
-        return Selection(best, chosen(logits), boxes, anchors.sigmoid(), index, scores)
+        return Selection(best, select(logits), boxes, anchors.sigmoid(), index, scores)

@@ -17,8 +17,7 @@ from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
 from ..detr.encoder import Encoder
 from ..detr.layers import Sizes, box_layers, class_layer, inverse_sigmoid, level_positions, map_positions
 from ..detr.matcher import match
-from ..detr.padding import Padding
-from ..detr.sampling import LevelShapes
+from ..detr.padding import Levels, Padding
 from ..detr.selection import QuerySelector, Selection
 from ..losses.box import set_losses
 from ..reduce import boxes_per_process
@@ -45,11 +44,8 @@ class BoxBranch(nn.Module):
 
 @dataclass
 class Encoded:
-    """Memory (B, S, C) of all levels, coarsest last."""
-
-    memory: Tensor
-    shapes: LevelShapes
-    padding: Padding | None = None
+    memory: Tensor  # (B, S, C)
+    levels: Levels
 
 
 @dataclass
@@ -83,12 +79,12 @@ class BoxHead(TaskHead):
         sizes = Sizes(o.dim, o.num_heads, len(projections), o.num_points, o.ffn_dim)
         self.level_embed = nn.Parameter(torch.randn(len(projections), o.dim))
         self.encoder = Encoder(o.encoder_layers, sizes, o.checkpoint)
-        owners = [SHARED] if o.layout == SHARED else list(datasets)
+        self.owners = {name: SHARED if o.layout == SHARED else name for name in datasets}
+        owners = list(dict.fromkeys(self.owners.values()))
         if o.memory_projection:
             self.memory_projections: Any = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
-        self.selectors: Any = nn.ModuleDict(
-            {name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners}
-        )
+        selectors = {name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners}
+        self.selectors: Any = nn.ModuleDict(selectors)
         self.decoders: Any = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
         self.branches: Any = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
         for stack in (self.encoder, self.decoders):
@@ -106,11 +102,8 @@ class BoxHead(TaskHead):
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> BoxHead:
         return cls(channels, datasets, BoxOptions.from_config(cfg))
 
-    def _owner(self, dataset: str) -> str:
-        return SHARED if self.options.layout == SHARED else dataset
-
     def trainable_parts(self, dataset: str) -> dict[str, list[str]]:
-        owner, o = self._owner(dataset), self.options
+        owner, o = self.owners[dataset], self.options
         transformer = [f"decoders.{owner}"]
         transformer += [f"selectors.{owner}"] if o.selector_layer else []
         transformer += [f"memory_projections.{owner}"] if o.memory_projection else []
@@ -121,14 +114,10 @@ class BoxHead(TaskHead):
         return {"head": head, "path": path}
 
     def normalize(self, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """LayerNorm of the maps of stages 2 to 4.
-
-        Contiguous: on the CPU the convolution of a channels-last map is four times less exact (1e-5 against 2.6e-6).
-        """
-        return [
-            norm(features[name].permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
-            for name, norm in zip(LEVELS, self.norms, strict=True)
-        ]
+        """LayerNorm of the maps of stages 2 to 4."""
+        maps = [norm(features[name].permute(0, 2, 3, 1)) for name, norm in zip(LEVELS, self.norms, strict=True)]
+        # On the CPU the convolution of a channels-last map is four times less exact (1e-5 against 2.6e-6).
+        return [x.permute(0, 3, 1, 2).contiguous() for x in maps]
 
     def project(self, maps: list[Tensor]) -> list[Tensor]:
         """Normalized maps -> the four levels, each (B, C, h, w); the last map gives two of them."""
@@ -138,18 +127,18 @@ class BoxHead(TaskHead):
         """``pixels``: bool (B, H, W), True where the input is padding (images of several sizes in a batch)."""
         maps = self.project(self.normalize(features))
         shapes = tuple((x.shape[2], x.shape[3]) for x in maps)
-        padding = None if pixels is None else Padding.from_pixels(pixels, shapes)
+        levels = Levels(shapes, None if pixels is None else Padding.from_pixels(pixels, shapes))
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
-        levels = zip(self.positions(shapes, padding), self.level_embed, strict=True)
-        positions = torch.cat([position + embed for position, embed in levels], dim=1).to(tokens.dtype)
-        return Encoded(self.encoder(tokens, positions, shapes, padding), shapes, padding)
+        pairs = zip(self.positions(levels), self.level_embed, strict=True)
+        positions = torch.cat([position + embed for position, embed in pairs], dim=1).to(tokens.dtype)
+        return Encoded(self.encoder(tokens, positions, levels), levels)
 
-    def positions(self, shapes: LevelShapes, padding: Padding | None = None) -> list[Tensor]:
+    def positions(self, levels: Levels) -> list[Tensor]:
         """Sine encoding of each level, without the level embedding: (1 or B, h * w, C)."""
         dim, temperature = self.options.dim, self.options.temperature
-        if padding is None:
-            return [level_positions(shape, dim, temperature, self.level_embed.device) for shape in shapes]
-        return [map_positions(level, dim, temperature) for level in padding.levels]
+        if levels.padding is None:
+            return [level_positions(shape, dim, temperature, self.level_embed.device) for shape in levels.shapes]
+        return [map_positions(level, dim, temperature) for level in levels.padding.level_masks]
 
     def consistency(self, encoded: Encoded, dataset: str) -> tuple[Tensor, ...]:
         if self.options.compare_decoder:
@@ -165,12 +154,10 @@ class BoxHead(TaskHead):
         return {"loss_encoder_l2": self.options.encoder_l2 * squares}
 
     def decode(self, encoded: Encoded, dataset: str, noise: Denoising | None = None) -> BoxOutput:
-        """Selects the queries and runs the decoder of one dataset."""
-        o, branch, owner = self.options, self.branches[dataset], self._owner(dataset)
+        o, branch, owner, levels = self.options, self.branches[dataset], self.owners[dataset], encoded.levels
         memory = self.memory_projections[owner](encoded.memory) if o.memory_projection else encoded.memory
-        selection = self.selectors[owner](
-            memory, encoded.shapes, branch.proposal_class, branch.proposal_box, o.num_queries, encoded.padding
-        )
+        proposal_heads = branch.proposal_class, branch.proposal_box
+        selection = self.selectors[owner](memory, levels, *proposal_heads, o.num_queries)
         boxes = selection.boxes.detach()
         content = branch.content_queries.weight[: boxes.shape[1]].expand(boxes.shape[0], -1, -1)
         attn_mask = None
@@ -180,9 +167,7 @@ class BoxHead(TaskHead):
             # Clamped away from 0 and 1, as in DINO.
             boxes = torch.cat([inverse_sigmoid(noise.boxes).sigmoid(), boxes], dim=1)
         refine = branch.refine_head if o.refine_heads else branch.box_head
-        decoded = self.decoders[owner](
-            content, boxes, memory, encoded.shapes, branch.box_head, refine, attn_mask, encoded.padding
-        )
+        decoded = self.decoders[owner](content, boxes, memory, levels, branch.box_head, refine, attn_mask)
         return BoxOutput(branch.class_head(decoded.states).float(), decoded, selection)
 
     def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
@@ -203,8 +188,8 @@ class BoxHead(TaskHead):
                 raw = self._weighted(raw, "_proposal")
                 losses |= {name: o.proposal_loss * value for name, value in raw.items()}
             if noise is not None:
-                queries, positives = (logits[:, :, :split], boxes[:, :, :split]), noise.positives(targets, len(logits))
-                raw = set_losses(*queries, targets, positives, count * noise.groups)
+                queries = logits[:, :, :split], boxes[:, :, :split]
+                raw = set_losses(*queries, targets, noise.positives(targets, len(logits)), count * noise.groups)
                 losses |= self._weighted(raw, "_denoising")
         return losses
 
@@ -214,8 +199,8 @@ class BoxHead(TaskHead):
 
     def denoising(self, dataset: str, targets: list[BoxTargets]) -> Denoising | None:
         o, num_logits = self.options, self.branches[dataset].class_head.out_features
-        noise = o.denoising_label_noise, o.denoising_box_noise
-        return make_denoising(targets, num_logits, o.denoising_queries, *noise, o.denoising_groups)
+        scales = o.denoising_label_noise, o.denoising_box_noise
+        return make_denoising(targets, num_logits, o.denoising_queries, *scales, o.denoising_groups)
 
     def targets(self, entry: dict) -> BoxTargets:
         """The mapper's ``instances``, corners in input pixels, as targets in 0..1."""
@@ -226,10 +211,9 @@ class BoxHead(TaskHead):
         return BoxTargets(instances.gt_classes + self.options.first_class, to_centre(corners))
 
     def tensors(self, encoded: Encoded, dataset: str, size: int) -> dict[str, Tensor]:
-        """The N best (query, class) pairs, best first, without suppression.
+        """The N best (query, class) pairs, without suppression: ``scores``, ``classes`` (B, N), ``boxes`` (B, N, 4).
 
-        Returns:
-            ``scores`` (B, N), ``classes`` (B, N) int64, ``boxes`` (B, N, 4) as x0, y0, x1, y1 in 0..1 of the input.
+        Boxes are x0, y0, x1, y1 in 0..1 of the input.
         """
         out = self.decode(encoded, dataset)
         first = self.options.first_class
@@ -248,11 +232,9 @@ class BoxHead(TaskHead):
 
 
 def best_detections(logits: Tensor, boxes: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The best (query, class) pairs of every image, best first; a query may appear with several classes.
+    """The N = min(count, Q * K) best (query, class) pairs of every image, best first.
 
-    Shapes:
-        logits (B, Q, K), boxes (B, Q, 4) cx, cy, w, h -> scores (B, N), classes (B, N), corners (B, N, 4), with
-        N = min(count, Q * K).
+    logits (B, Q, K), boxes (B, Q, 4) cx, cy, w, h -> scores (B, N), classes (B, N), corners (B, N, 4).
     """
     queries, num_classes = logits.shape[1:]
     scores, index = logits.sigmoid().flatten(1).topk(min(count, queries * num_classes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...config.node import flatten
+from .contract import keyword_arguments
 
 SHARED = "shared"
 
@@ -49,7 +49,7 @@ class BoxOptions:
 
     @classmethod
     def from_config(cls, cfg) -> BoxOptions:
-        values = {key.lower().replace(".", "_"): value for key, value in flatten(cfg.MODEL.BOX).items()}
+        values = keyword_arguments(cfg.MODEL.BOX)
         parts = "class", "box", "giou"
         costs, weights = (tuple(values.pop(f"{kind}_{part}") for part in parts) for kind in ("cost", "loss"))
         return cls(**values, costs=costs, weights=weights, reference_lock=cfg.FX.REFERENCE_LOCK)

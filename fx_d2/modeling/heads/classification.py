@@ -11,16 +11,14 @@ from .contract import Batch, TaskHead, UnitClasses, stack_targets
 
 
 class ClassificationHead(TaskHead):
-    """See :mod:`.contract`. Consistency feature: the pooled vector."""
+    """See :mod:`.contract`. Consistency feature: the pooled vector.
+
+    Args:
+        channels: width of stage 4.
+        exclusive_as_binary: reference switch, per-class cross-entropy also for exclusive classes (scores by softmax).
+    """
 
     def __init__(self, channels: int, datasets: Mapping[str, UnitClasses], exclusive_as_binary: bool = False) -> None:
-        """
-        Args:
-            channels: width of stage 4.
-            datasets: classes of each dataset that has image-level labels.
-            exclusive_as_binary: reference switch, per-class cross-entropy also where classes exclude each other
-                (scored by softmax all the same).
-        """
         super().__init__()
         self.datasets = dict(datasets)
         self.exclusive_as_binary = exclusive_as_binary
@@ -44,15 +42,13 @@ class ClassificationHead(TaskHead):
     def losses(self, pooled: Tensor, dataset: str, batch: Batch) -> dict[str, Tensor]:
         logits = self.branches[dataset](pooled).float()
         labels = stack_targets(batch, "labels", logits.device)
-        if self.datasets[dataset].exclusive and not self.exclusive_as_binary:
-            return {"loss_class": exclusive_cross_entropy(logits, labels)}
-        return {"loss_class": binary_cross_entropy(logits, labels)}
+        exclusive = self.datasets[dataset].exclusive and not self.exclusive_as_binary
+        return {"loss_class": (exclusive_cross_entropy if exclusive else binary_cross_entropy)(logits, labels)}
 
     def tensors(self, pooled: Tensor, dataset: str, size: int) -> dict[str, Tensor]:
-        """-> ``scores`` (B, K): probabilities, which sum to 1 where classes exclude each other."""
+        """-> ``scores`` (B, K): probabilities, which sum to 1 for exclusive classes."""
         logits = self.branches[dataset](pooled).float()
         return {"scores": logits.softmax(1) if self.datasets[dataset].exclusive else logits.sigmoid()}
 
     def inference(self, pooled: Tensor, dataset: str, batch: Batch) -> list[dict]:
-        """-> ``scores`` (K,), as :meth:`tensors`."""
         return [{"scores": row} for row in self.tensors(pooled, dataset, 0)["scores"]]

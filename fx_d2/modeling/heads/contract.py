@@ -4,23 +4,24 @@ A head serves one task for all datasets that have it. It is a module with::
 
     encode(features) -> encoded          the part shared by the datasets, from the backbone's maps
     consistency(encoded, dataset)        tensors that student and teacher compare
-    tensors(encoded, dataset, size)      named tensors of a batch on the network's square input of ``size`` pixels:
-                                         the outputs of an exported network
+    tensors(encoded, dataset, size)      outputs of an exported network, on its square input of ``size`` pixels
     losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
     penalty()                            named losses that the consistency weight does not scale
     inference(encoded, dataset, batch)   one dict per image, in original pixels
-    trainable_parts(dataset)             names of its submodules and parameters: "head" is new to the shared network
-                                         and trains in a Locked pass, "path" is the rest between the backbone
-                                         and the dataset's output
+    trainable_parts(dataset)             names of submodules and parameters: "head" trains in a Locked pass, "path" is
+                                         the rest between the backbone and the dataset's output
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ...config.node import flatten
 
 Batch = Sequence[dict]
 
@@ -47,6 +48,10 @@ class TaskHead(nn.Module):
         return {}
 
 
+def keyword_arguments(node: Mapping) -> dict[str, Any]:
+    """The values of a configuration node; ``LOSS.DICE`` becomes ``loss_dice``."""
+    return {key.lower().replace(".", "_"): value for key, value in flatten(node).items()}
+
+
 def stack_targets(batch: Batch, key: str, device: torch.device) -> Tensor:
-    """Stacks one entry of every image on the model's device."""
     return torch.stack([entry[key].to(device, non_blocking=True) for entry in batch])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..losses.mask import mask_losses
 from ..norm import BatchNorm2d
-from .contract import Batch, TaskHead, UnitClasses, stack_targets
+from .contract import Batch, TaskHead, UnitClasses, keyword_arguments, stack_targets
 from .instances import masks_to_original, present_instances
 
 
@@ -23,26 +23,25 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
-def grid_means(x: Tensor, side: int) -> Tensor:
-    """Adaptive average pooling (B, C, H, W) -> (B, C, side, side) as two matrix products.
+def adaptive_avg_pool2d(x: Tensor, side: int) -> Tensor:
+    """(B, C, H, W) -> (B, C, side, side) as two matrix products.
 
     PyTorch's own has no deterministic gradient on CUDA, and no ONNX form where H or W is not a multiple of ``side``.
     """
-    rows, columns = (_averages(int(extent), side, x) for extent in x.shape[-2:])
-    return rows @ x @ columns.T
 
+    def averages(extent: int) -> Tensor:
+        """(side, extent): row i averages the cells from floor(i * extent / side) to ceil((i + 1) * extent / side)."""
+        position, cell = torch.arange(extent, device=x.device), torch.arange(side, device=x.device)[:, None]
+        inside = (position >= cell * extent // side) & (position < -(-(cell + 1) * extent // side))
+        return (inside / inside.sum(1, keepdim=True)).to(x.dtype)
 
-def _averages(extent: int, side: int, like: Tensor) -> Tensor:
-    """(side, extent): row i averages the cells from floor(i * extent / side) to ceil((i + 1) * extent / side)."""
-    position, cell = torch.arange(extent, device=like.device), torch.arange(side, device=like.device)[:, None]
-    inside = (position >= cell * extent // side) & (position < -(-(cell + 1) * extent // side))
-    return (inside / inside.sum(1, keepdim=True)).to(like.dtype)
+    return averages(int(x.shape[-2])) @ x @ averages(int(x.shape[-1])).T
 
 
 class PyramidPooling(nn.Module):
     """Context at several grid sizes, concatenated with the map and fused: (B, C, H, W) -> (B, C, H, W)."""
 
-    def __init__(self, channels: int, bins: tuple[int, ...], dropout: float) -> None:
+    def __init__(self, channels: int, bins: Sequence[int], dropout: float) -> None:
         super().__init__()
         self.bins = bins
         self.stages = nn.ModuleList(conv_norm_relu(channels, channels // len(bins), 1) for _ in bins)
@@ -50,18 +49,15 @@ class PyramidPooling(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = [
-            upsample(stage(grid_means(x, side)), x.shape[-2:])
-            for side, stage in zip(self.bins, self.stages, strict=True)
-        ]
+        pairs = zip(self.bins, self.stages, strict=True)
+        pooled = [upsample(stage(adaptive_avg_pool2d(x, side)), x.shape[-2:]) for side, stage in pairs]
         return self.dropout(self.bottleneck(torch.cat([x, *pooled], dim=1)))
 
 
 class FeaturePyramid(nn.Module):
-    """Fuses the four levels at stage-1 resolution.
+    """Fuses the four levels at the resolution and width of stage 1.
 
-    Only neighbouring levels are added (no running top-down sum) and one 3x3 convolution smooths them all: the
-    published layout, kept so that its weights import. The pyramid is as wide as stage 1, which enters raw.
+    As published: only neighbouring levels are added (no running top-down sum), and one 3x3 convolution smooths all.
     """
 
     def __init__(self, channels: list[int]) -> None:
@@ -72,15 +68,14 @@ class FeaturePyramid(nn.Module):
         self.fusion = conv_norm_relu(len(channels) * width, width, 3)
 
     def laterals(self, maps: list[Tensor]) -> list[Tensor]:
-        """The maps of the four stages, finest first -> all of the pyramid's width."""
+        """The maps of the four stages, finest first, at the pyramid's width."""
         return [maps[0], *(lateral(x) for lateral, x in zip(self.lateral, maps[1:], strict=True))]
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Laterals, finest first -> (B, width, H / 4, W / 4)."""
         size = maps[0].shape[-2:]
-        levels = [
-            self.smooth(upsample(coarse, fine.shape[-2:]) + fine) for fine, coarse in zip(maps, maps[1:], strict=False)
-        ]
+        pairs = zip(maps, maps[1:], strict=False)
+        levels = [self.smooth(upsample(coarse, fine.shape[-2:]) + fine) for fine, coarse in pairs]
         return self.fusion(torch.cat([upsample(level, size) for level in (*levels, maps[-1])], dim=1))
 
 
@@ -88,12 +83,7 @@ class MaskHead(TaskHead):
     """See :mod:`.contract`. Consistency features: L2-normalised stage-4 (raw) and fused maps.
 
     Args:
-        channels: widths of stages 1-4.
-        datasets: classes of each dataset that has masks.
-        bins, dropout: pyramid pooling. dice_weight, bce_weight, flat_dice: losses.
-        threshold: probability from which a pixel is inside. components: one instance per connected component
-            instead of one per class.
-        compare_lateral: reference switch, compare the pyramid's lateral of stage 4 instead of stage 4.
+        channels: widths of stages 1-4. The keyword arguments are the keys of ``MODEL.MASK``.
     """
 
     def __init__(
@@ -101,40 +91,27 @@ class MaskHead(TaskHead):
         channels: list[int],
         datasets: Mapping[str, UnitClasses],
         *,
-        bins: tuple[int, ...] = (1, 2, 4, 6),
+        pool_bins: Sequence[int] = (1, 2, 4, 6),
         dropout: float = 0.1,
-        dice_weight: float = 1.0,
-        bce_weight: float = 1.0,
+        loss_dice: float = 1.0,
+        loss_bce: float = 1.0,
         flat_dice: bool = False,
         threshold: float = 0.5,
         components: bool = False,
         compare_lateral: bool = False,
     ) -> None:
         super().__init__()
-        self.dice_weight, self.bce_weight, self.flat_dice = dice_weight, bce_weight, flat_dice
+        self.dice_weight, self.bce_weight, self.flat_dice = loss_dice, loss_bce, flat_dice
         self.threshold, self.components = threshold, components
         self.compare_lateral = compare_lateral
-        self.pooling = PyramidPooling(channels[-1], bins, dropout)
+        self.pooling = PyramidPooling(channels[-1], pool_bins, dropout)
         self.pyramid = FeaturePyramid(channels)
-        self.branches = nn.ModuleDict(
-            {name: nn.Conv2d(channels[0], len(c.names), 3, padding=1) for name, c in datasets.items()}
-        )
+        branches = {name: nn.Conv2d(channels[0], len(c.names), 3, padding=1) for name, c in datasets.items()}
+        self.branches = nn.ModuleDict(branches)
 
     @classmethod
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> MaskHead:
-        mask = cfg.MODEL.MASK
-        return cls(
-            list(channels.values()),
-            datasets,
-            bins=tuple(mask.POOL_BINS),
-            dropout=mask.DROPOUT,
-            dice_weight=mask.LOSS.DICE,
-            bce_weight=mask.LOSS.BCE,
-            flat_dice=mask.FLAT_DICE,
-            threshold=mask.THRESHOLD,
-            components=mask.COMPONENTS,
-            compare_lateral=mask.COMPARE_LATERAL,
-        )
+        return cls(list(channels.values()), datasets, **keyword_arguments(cfg.MODEL.MASK))
 
     def trainable_parts(self, dataset: str) -> dict[str, list[str]]:
         return {"head": [f"branches.{dataset}"], "path": ["pooling", "pyramid"]}
@@ -150,10 +127,9 @@ class MaskHead(TaskHead):
         return tuple(F.normalize(encoded[key].float(), dim=1) for key in ("deep", "fused"))
 
     def logits(self, encoded: dict[str, Tensor], dataset: str, size: Sequence[int]) -> Tensor:
-        """-> (B, K, *size), the size being that of the network's input."""
-        return F.interpolate(
-            self.branches[dataset](encoded["fused"]).float(), tuple(size), mode="bilinear", align_corners=False
-        )
+        """-> (B, K, *size), the size of the network's input."""
+        logits = self.branches[dataset](encoded["fused"]).float()
+        return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)
 
     def losses(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> dict[str, Tensor]:
         masks = stack_targets(batch, "masks", encoded["fused"].device)

@@ -22,15 +22,10 @@ def sigmoid_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
 def set_losses(
     logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment: Assignment, normaliser: float | Tensor
 ) -> dict[str, Tensor]:
-    """Sums over layers, images and queries, divided by ``normaliser`` (the number of boxes).
+    """``class``, ``box`` and ``giou``: sums over layers, images and queries, divided by ``normaliser``.
 
-    Unmatched queries learn "no class"; only matched ones have box losses.
-
-    Shapes:
-        logits (L, B, Q, K); boxes (L, B, Q, 4) cx, cy, w, h in 0..1.
-
-    Returns:
-        ``class``, ``box`` and ``giou``: scalars, unweighted.
+    logits (L, B, Q, K); boxes (L, B, Q, 4) cx, cy, w, h in 0..1. Unmatched queries learn "no class"; only matched ones
+    have box losses.
     """
     layer, image, query, target = assignment
     offsets = torch.tensor([0] + [len(truth.labels) for truth in targets]).cumsum(0)

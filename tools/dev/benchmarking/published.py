@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import parameter_groups
 from fx_d2.modeling.detr import attention, sampling
-from fx_d2.modeling.detr.self_attention import QueryAttention
+from fx_d2.modeling.detr.attention import QueryAttention
 
 from .steps import Bench, Kind
 

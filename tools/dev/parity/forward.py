@@ -70,22 +70,23 @@ def _compare_boxes(
     head = model.heads["box"]
     levels = head.project(head.normalize(features))
     encoded = head.encode(features, padded)
-    positions = head.positions(encoded.shapes, encoded.padding)
-    sides = torch.tensor(encoded.shapes)
+    shapes, padding = encoded.levels
+    positions = head.positions(encoded.levels)
+    sides = torch.tensor(shapes)
     areas = sides.prod(1)
     shared = {
         "spatial_shapes": sides,
         "level_start_index": areas.cumsum(0) - areas,
         "encoder_memory": encoded.memory,
     }
-    for level, (h, w) in enumerate(encoded.shapes):
+    for level, (h, w) in enumerate(shapes):
         grid = positions[level].transpose(1, 2).reshape(-1, head.options.dim, h, w)
         for name, ours in ((f"position_l{level}", grid), (f"input_proj_l{level}", levels[level])):
             # Without padding one image stands for all.
             shared[name] = ours if padded is not None else ours[:1]
     if padded is not None:
-        shared["valid_ratios_wh"] = encoded.padding.ratios
-        shared["token_padding_mask"] = encoded.padding.tokens
+        shared["valid_ratios_wh"] = padding.valid_ratios
+        shared["token_padding_mask"] = padding.token_mask
         shared["pixel_padding_mask"] = padded
     prefix = f"localization/{case}/"
     datasets = set()
