@@ -38,10 +38,10 @@ def test_walk_matches_a_literal_loop():
     assert [schedule.at(i).last_of_pass for i in range(6)] == [False, False, True, True, False, True]
 
 
-def test_any_order_of_asking_gives_the_same_slots():
-    one, other = make(), make()
-    forward = [one.at(i) for i in range(len(one))]
-    backward = [other.at(i) for i in reversed(range(len(other)))][::-1]
+def test_slots_do_not_depend_on_the_order_of_calls():
+    first, second = make(), make()
+    forward = [first.at(i) for i in range(len(first))]
+    backward = [second.at(i) for i in reversed(range(len(second)))][::-1]
     assert forward == backward
 
 
@@ -80,17 +80,15 @@ def test_bad_unit(text):
 
 
 def test_bad_passes_and_schedules():
-    with pytest.raises(ValueError, match="did you mean 'fraction'"):
-        Pass.from_dict({"fractoin": 0.5})
-    with pytest.raises(ValueError, match="fraction"):
-        Pass(fraction=0.0)
-    with pytest.raises(ValueError, match="max_images"):
-        Pass(max_images=-1)
-    with pytest.raises(ValueError, match="no unit"):
-        CycleSchedule([], PASSES, {}, 1, 1)
-    with pytest.raises(ValueError, match="more than once"):
-        CycleSchedule([A, A], PASSES, {A: 1}, 1, 1)
-    with pytest.raises(ValueError, match="no training image"):
-        make(sizes=(0, 1))
+    for message, build in (
+        ("did you mean 'fraction'", lambda: Pass.from_dict({"fractoin": 0.5})),
+        ("fraction", lambda: Pass(fraction=0.0)),
+        ("max_images", lambda: Pass(max_images=-1)),
+        ("no unit", lambda: CycleSchedule([], PASSES, {}, 1, 1)),
+        ("more than once", lambda: CycleSchedule([A, A], PASSES, {A: 1}, 1, 1)),
+        ("no training image", lambda: make(sizes=(0, 1))),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build()
     with pytest.raises(IndexError):
         make().at(18)

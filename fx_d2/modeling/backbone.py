@@ -22,55 +22,55 @@ from .tensor_cache import cache_tensors
 def drop_path_scales(rates: Tensor, samples: int) -> Tensor:
     """Stochastic depth (Huang et al., ECCV 2016): rates (blocks,) -> factors (blocks, 2, samples, 1, 1, 1).
 
-    The factor of a residual branch is 0 with the block's rate, else what keeps the expectation. One draw for all blocks
-    takes a tenth of the operators of a draw in every block.
+    The factor of a residual branch is 0 with the block's rate, else 1 / (1 - rate). One draw for all blocks takes a
+    tenth of the operators of a draw in every block.
     """
     rates = rates.view(-1, 1, 1, 1, 1, 1)
     keep = torch.rand(len(rates), 2, samples, 1, 1, 1, device=rates.device) >= rates
     return keep / (1.0 - rates)
 
 
-def to_windows(x: Tensor, side: int) -> Tensor:
-    """(B, H, W, C) -> (B * windows, side * side, C); H and W are multiples of ``side``."""
+def window_partition(x: Tensor, window_size: int) -> Tensor:
+    """(B, H, W, C) -> (B * windows, window_size * window_size, C); H and W are multiples of ``window_size``."""
     b, h, w, c = x.shape
-    x = x.view(b, h // side, side, w // side, side, c)
-    return x.transpose(2, 3).reshape(-1, side * side, c)
+    x = x.view(b, h // window_size, window_size, w // window_size, window_size, c)
+    return x.transpose(2, 3).reshape(-1, window_size * window_size, c)
 
 
-def from_windows(windows: Tensor, side: int, h: int, w: int) -> Tensor:
-    """Inverse of :func:`to_windows`."""
-    x = windows.view(-1, h // side, w // side, side, side, windows.shape[-1])
+def window_reverse(windows: Tensor, window_size: int, h: int, w: int) -> Tensor:
+    """Inverse of :func:`window_partition`."""
+    x = windows.view(-1, h // window_size, w // window_size, window_size, window_size, windows.shape[-1])
     return x.transpose(2, 3).reshape(-1, h, w, windows.shape[-1])
 
 
 @cache_tensors
-def shift_mask(h: int, w: int, side: int, shift: tuple[int, int], device: torch.device) -> Tensor:
-    """True where two tokens of a shifted window come from one region of the image: (windows, side^2, side^2)."""
+def shift_mask(h: int, w: int, window_size: int, shift: tuple[int, int], device: torch.device) -> Tensor:
+    """True where two of a shifted window's N tokens come from one region of the image: (windows, N, N)."""
     rows, columns = torch.arange(h, device=device)[:, None], torch.arange(w, device=device)
     # What the shift moved to the end of an axis is a region of its own.
     regions = 2 * (rows >= h - shift[0]).int() + (columns >= w - shift[1]).int()
-    regions = to_windows(regions[None, :, :, None], side).squeeze(-1)
+    regions = window_partition(regions[None, :, :, None], window_size).squeeze(-1)
     return regions[:, :, None] == regions[:, None, :]
 
 
-def relative_position_index(side: int) -> Tensor:
-    """Row of the bias table for each pair of tokens of a window: (side^2, side^2), values 0 .. (2 side - 1)^2 - 1."""
-    grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")).flatten(1)
-    offset = grid[:, :, None] - grid[:, None, :] + side - 1
-    return offset[0] * (2 * side - 1) + offset[1]
+def relative_position_index(window_size: int) -> Tensor:
+    """Row of the bias table, 0 .. (2 window_size - 1)^2 - 1, for each pair of tokens of a window: (N, N)."""
+    grid = torch.stack(torch.meshgrid(torch.arange(window_size), torch.arange(window_size), indexing="ij")).flatten(1)
+    offset = grid[:, :, None] - grid[:, None, :] + window_size - 1
+    return offset[0] * (2 * window_size - 1) + offset[1]
 
 
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside windows, with a learned relative position bias."""
 
-    def __init__(self, dim: int, side: int, num_heads: int) -> None:
+    def __init__(self, dim: int, window_size: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * side - 1) ** 2, num_heads))
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
         self.relative_position_index: Tensor
-        self.register_buffer("relative_position_index", relative_position_index(side), persistent=False)
+        self.register_buffer("relative_position_index", relative_position_index(window_size), persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -101,7 +101,7 @@ class SwinBlock(nn.Module):
     def __init__(
         self,
         dim: int,
-        side: int,
+        window_size: int,
         num_heads: int,
         shifted: bool,
         mlp_ratio: float,
@@ -109,11 +109,11 @@ class SwinBlock(nn.Module):
         shift_before_padding: bool = False,
     ) -> None:
         super().__init__()
-        self.side = side
-        self.shift = side // 2 if shifted else 0
+        self.window_size = window_size
+        self.shift = window_size // 2 if shifted else 0
         self.shift_single_window, self.shift_before_padding = shift_single_window, shift_before_padding
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, side, num_heads)
+        self.attn = WindowAttention(dim, window_size, num_heads)
         self.norm2 = nn.LayerNorm(dim)
         hidden = int(dim * mlp_ratio)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(dim, hidden), "fc2": nn.Linear(hidden, dim)})
@@ -123,18 +123,18 @@ class SwinBlock(nn.Module):
         if torch.is_autocast_enabled(x.device.type):  # a GPU's LayerNorm gives float32: twice the bytes to move
             x = x.to(torch.get_autocast_dtype(x.device.type))
         _, h, w, _ = x.shape
-        below, right = -h % self.side, -w % self.side
+        below, right = -h % self.window_size, -w % self.window_size
         height, width = h + below, w + right
-        # A side of one window or less is not shifted, as in the original.
-        shift = [self.shift if self.shift_single_window or side > self.side else 0 for side in (height, width)]
+        # An axis of one window or less is not shifted, as in the original.
+        shift = [self.shift if self.shift_single_window or size > self.window_size else 0 for size in (height, width)]
         back = [-offset for offset in shift]
         before = any(shift) and self.shift_before_padding
         after = any(shift) and not self.shift_before_padding
         x = torch.roll(x, back, (1, 2)) if before else x
         x = F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x
         x = torch.roll(x, back, (1, 2)) if after else x
-        mask = shift_mask(height, width, self.side, tuple(shift), x.device) if any(shift) else None
-        x = from_windows(self.attn(to_windows(x, self.side), mask), self.side, height, width)
+        mask = shift_mask(height, width, self.window_size, tuple(shift), x.device) if any(shift) else None
+        x = window_reverse(self.attn(window_partition(x, self.window_size), mask), self.window_size, height, width)
         x = torch.roll(x, shift, (1, 2)) if after else x
         x = x[:, :h, :w]
         return torch.roll(x, shift, (1, 2)) if before else x
@@ -148,7 +148,7 @@ class SwinBlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Halves the map and doubles the channels; odd sides are padded by one."""
+    """Halves the map and doubles the channels; odd sizes are padded by one."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

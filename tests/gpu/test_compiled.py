@@ -16,7 +16,7 @@ from tests.tiny import make_batch, make_model
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_compiled_trunks_give_the_same_losses_and_gradients(mode):
     """FX.COMPILE: teacher and student, over steps enough for CUDA graphs to be recorded and replayed."""
-    exact, found = Precision("cuda", False, "bfloat16"), []
+    exact, results = Precision("cuda", False, "bfloat16"), []
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     for compiled in (False, True):
@@ -25,8 +25,8 @@ def test_compiled_trunks_give_the_same_losses_and_gradients(mode):
             compile_trunks([student, teacher], len(make_batch("two/cls")), mode=mode)
         for _ in range(4):
             targets = teacher.consistency_features(make_batch("two/cls"))
-            found.append(gradients(student, "two/cls", exact, lambda b, s=student, t=targets: s(b, teacher=t)))
-    for (loss, gradient), (expected, plain) in zip(found[4:], found[:4], strict=True):
+            results.append(gradients(student, "two/cls", exact, lambda b, s=student, t=targets: s(b, teacher=t)))
+    for (loss, gradient), (expected, plain) in zip(results[4:], results[:4], strict=True):
         assert loss == pytest.approx(expected, rel=1e-3)
         torch.testing.assert_close(gradient, plain, atol=1e-4, rtol=1e-2)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2  # of student and teacher: it was compiled

@@ -35,15 +35,15 @@ def test_bfloat16_stays_near_float32(unit, device):
         if isinstance(module, torch.nn.Dropout2d):
             module.p = 0.0
     loss, plain = gradients(model, unit, Precision(device, False, "bfloat16"), side=128)
-    other, rough = gradients(model, unit, Precision(device, True, "bfloat16"), side=128)
-    assert other == pytest.approx(loss, rel=0.02)
+    rough_loss, rough = gradients(model, unit, Precision(device, True, "bfloat16"), side=128)
+    assert rough_loss == pytest.approx(loss, rel=0.02)
     assert torch.nn.functional.cosine_similarity(plain, rough, dim=0) > 0.95
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("unit", ("two/box", "two/mask"))
 def test_a_locked_pass_builds_no_graph_below_its_head(unit, device):
-    """Nothing of backbone and shared parts is kept for a backward pass: their output wants no gradient."""
+    """Nothing of backbone and shared parts is saved for a backward pass: their output has no gradient."""
     model = make_model().to(device).train()
     apply_lock(model, model.trainable_parts(Unit.parse(unit), "head"))
     encoded = model.encode(make_batch(unit), Unit.parse(unit))
@@ -87,23 +87,23 @@ def test_one_ddp_process_is_the_bare_network(tmp_path, monkeypatch):
             apply_lock(model, model.trainable_parts(Unit.parse("two/box"), train))
             _, plain = gradients(model, "two/box", exact)
             model.zero_grad(set_to_none=True)
-            _, found = gradients(model, "two/box", exact, processes.wrap_distributed(model))
-            torch.testing.assert_close(found, plain, atol=1e-4, rtol=1e-3)
+            _, actual = gradients(model, "two/box", exact, processes.wrap_distributed(model))
+            torch.testing.assert_close(actual, plain, atol=1e-4, rtol=1e-3)
     finally:
         torch.distributed.destroy_process_group()
 
 
 @needs_gpu
-def test_sampling_needs_less_memory_than_the_plain_way():
+def test_sampling_needs_less_memory_than_grid_sample():
     shapes, b, queries, heads, d, points = ((28, 28), (14, 14)), 2, 300, 8, 32, 4
     tokens, levels = sum(h * w for h, w in shapes), len(shapes)
     value = torch.randn(b, tokens, heads, d, device="cuda", requires_grad=True)
     locations = torch.rand(b, queries, heads, levels, points, 2, device="cuda", requires_grad=True)
     weights = torch.rand(b, queries, heads, levels, points, device="cuda", requires_grad=True)
-    kept = []
+    allocated = []
     for sample in (ms_deform_attn, sample_levels):
         before = torch.cuda.memory_allocated()
         out = sample(value, shapes, locations, weights)
-        kept.append(torch.cuda.memory_allocated() - before)
+        allocated.append(torch.cuda.memory_allocated() - before)
         del out
-    assert kept[0] < kept[1] / 4
+    assert allocated[0] < allocated[1] / 4

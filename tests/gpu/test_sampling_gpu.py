@@ -40,21 +40,20 @@ def run(tensors: list[torch.Tensor], implementation: str) -> list[torch.Tensor]:
 @pytest.mark.parametrize(("queries", "d"), [(1045, 32), (1100, 32), (37, 20), (1, 64)])
 def test_values_and_gradients_of_the_cpu(queries, d):
     """Places are rounded alike, so the gradients agree at the centres of cells, too, where they jump."""
-    found, expected = run(case("cuda", queries, d), "triton"), run(case("cpu", queries, d), "plain")
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    actual, expected = run(case("cuda", queries, d), "triton"), run(case("cpu", queries, d), "plain")
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_half_value_is_rounded_at_the_ends_alone(dtype):
     """The result is as close as in float32; the gradient of the value is rounded once (bfloat16: 8 bits)."""
-    found, expected = (run(case("cuda", 300, dtype=dtype), implementation) for implementation in ("triton", "plain"))
-    assert found[1].dtype == dtype
-    torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found[1].float(), expected[1].float(), atol=1e-3, rtol=2**-7)
+    actual, expected = (run(case("cuda", 300, dtype=dtype), implementation) for implementation in ("triton", "plain"))
+    assert actual[1].dtype == dtype
+    torch.testing.assert_close(actual[0], expected[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual[1].float(), expected[1].float(), atol=1e-3, rtol=2**-7)
 
 
-def test_nothing_but_the_inputs_is_kept():
+def test_nothing_but_the_inputs_is_saved():
     tensors = case("cuda", 1045)
     ms_deform_attn(tensors[0], SHAPES, *tensors[1:], "triton")  # compiles, and puts the sizes of the levels on the GPU
     before = torch.cuda.memory_allocated()
@@ -65,7 +64,7 @@ def test_nothing_but_the_inputs_is_kept():
 def test_a_step_of_the_network():
     """Loss and gradients of a box step, all other parts being the same; no offset leads to a cell's centre, where
     PyTorch's own kernel may take the gradient of the other side."""
-    found = []
+    results = []
     for implementation in ("plain", "triton"):
         model = make_model().cuda().train()
         for module in model.modules():
@@ -75,7 +74,9 @@ def test_a_step_of_the_network():
         torch.manual_seed(0)
         total = sum(model(make_batch("two/box")).values())
         total.backward()
-        found.append((total.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
-    (loss, plain), (other_loss, other) = found
+        results.append(
+            (total.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+        )
+    (loss, expected), (other_loss, actual) = results
     torch.testing.assert_close(other_loss, loss, atol=1e-4, rtol=1e-4)
-    assert (other - plain).norm() < 1e-3 * plain.norm()
+    assert (actual - expected).norm() < 1e-3 * expected.norm()

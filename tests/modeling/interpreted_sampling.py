@@ -1,7 +1,7 @@
 """The Triton kernels under Triton's interpreter, values and gradients against ``grid_sample``.
 
-The interpreter must be chosen before Triton is imported, so ``test_sampling_triton.py`` runs this file in a process of
-its own; pytest does not collect it by its name.
+The interpreter is chosen when Triton is imported, so ``test_sampling_triton.py`` runs this file in its own process; the
+file's name keeps pytest from collecting it.
 """
 
 import pytest
@@ -29,14 +29,13 @@ def case(heads: int, d: int, points: int, shapes: tuple[tuple[int, int], ...], q
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"D{sizes[1]}")
-def test_values_and_gradients_of_the_plain_way(sizes):
+def test_values_and_gradients_equal_grid_sample(sizes):
     tensors = case(*sizes)
-    plain, other = (sample(tensors[0], sizes[3], *tensors[1:]) for sample in (sample_levels, sample_triton))
-    torch.testing.assert_close(other, plain, atol=1e-6, rtol=1e-5)
+    plain, out = (sample(tensors[0], sizes[3], *tensors[1:]) for sample in (sample_levels, sample_triton))
+    torch.testing.assert_close(out, plain, atol=1e-6, rtol=1e-5)
     gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(1))
-    expected, found = (torch.autograd.grad(out, tensors, gradient) for out in (plain, other))
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-5)
+    expected, actual = (torch.autograd.grad(x, tensors, gradient) for x in (plain, out))
+    torch.testing.assert_close(actual, expected, atol=2e-5, rtol=1e-5)
 
 
 def test_bfloat16_is_rounded_at_the_ends_alone():
@@ -49,15 +48,15 @@ def test_bfloat16_is_rounded_at_the_ends_alone():
     )
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, plain, atol=1e-6, rtol=1e-5)
-    (found,), (expected,) = (torch.autograd.grad(x.square().sum(), rough) for x in (out, plain))
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=2**-7)
+    (actual,), (expected,) = (torch.autograd.grad(x.square().sum(), rough) for x in (out, plain))
+    assert actual.dtype == torch.bfloat16
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=2**-7)
 
 
-def test_only_the_inputs_are_kept():
-    tensors, kept = case(*SIZES[0]), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.data_ptr()) or x, lambda x: x):
+def test_only_the_inputs_are_saved():
+    tensors, saved = case(*SIZES[0]), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.data_ptr()) or x, lambda x: x):
         sample_triton(tensors[0], LEVELS, *tensors[1:])
-    assert kept == [tensor.data_ptr() for tensor in tensors]
+    assert saved == [tensor.data_ptr() for tensor in tensors]
     with pytest.raises(ValueError, match="do not fit"):
         sample_triton(tensors[0], LEVELS[:2], *tensors[1:])

@@ -12,19 +12,19 @@ from fx_d2.modeling.backbone import (
     SwinBlock,
     WindowAttention,
     drop_path_scales,
-    from_windows,
     relative_position_index,
     shift_mask,
-    to_windows,
+    window_partition,
+    window_reverse,
 )
 
 
 def test_windows_by_slicing():
     x = torch.arange(2 * 4 * 6 * 3.0).view(2, 4, 6, 3)
-    windows = to_windows(x, 2)
+    windows = window_partition(x, 2)
     expected = [x[b, r : r + 2, c : c + 2].reshape(4, 3) for b in range(2) for r in (0, 2) for c in (0, 2, 4)]
     assert torch.equal(windows, torch.stack(expected))
-    assert torch.equal(from_windows(windows, 2, 4, 6), x)
+    assert torch.equal(window_reverse(windows, 2, 4, 6), x)
 
 
 def test_relative_position_index_by_loop():
@@ -73,11 +73,11 @@ def test_attention_by_loop():
         torch.testing.assert_close(out[window], expected)
 
 
-def test_a_single_window_is_not_shifted_unless_asked():
+def test_a_single_window_is_shifted_only_by_the_switch():
     torch.manual_seed(0)
     x = torch.randn(1, 4, 4, 8)
-    plain = SwinBlock(8, 4, 2, shifted=False, mlp_ratio=2, shift_single_window=False)
-    shifted = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, shift_single_window=False)
+    plain = SwinBlock(8, 4, 2, shifted=False, mlp_ratio=2)
+    shifted = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2)
     reference = SwinBlock(8, 4, 2, shifted=True, mlp_ratio=2, shift_single_window=True)
     shifted.load_state_dict(plain.state_dict())
     reference.load_state_dict(plain.state_dict())
@@ -94,9 +94,13 @@ def test_patch_merging_order():
     torch.testing.assert_close(merge(x).flatten(), expected)
 
 
+def tiny_swin(**options) -> FXSwin:
+    return FXSwin(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), window_size=4, **options)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (60, 50), (33, 97)])
 def test_any_input_size(size):
-    swin = FXSwin(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), window_size=4).eval()
+    swin = tiny_swin().eval()
     features = swin(torch.randn(2, 3, *size))
     h, w = (math.ceil(s / 4) for s in size)
     for i, name in enumerate(("stage1", "stage2", "stage3", "stage4")):
@@ -111,11 +115,10 @@ def test_checkpointing_changes_no_gradient():
     gradients = []
     for use in (False, True):
         torch.manual_seed(1)
-        swin = FXSwin(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=4, checkpoint=use)
+        swin = tiny_swin(checkpoint=use)
         sum(f.square().mean() for f in swin(images).values()).backward()
         gradients.append([p.grad for p in swin.parameters()])
-    for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(*gradients)
 
 
 def test_path_scales_keep_the_expectation():
@@ -141,9 +144,8 @@ def test_a_dropped_branch_leaves_the_sample_as_it_was():
 
 
 def test_paths_are_dropped_in_training_alone():
-    swin = FXSwin(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=4, drop_path_rate=0.5)
-    images = torch.randn(4, 3, 32, 32)
-    torch.testing.assert_close(swin.drop_rates, torch.tensor([0.0, 1 / 6, 1 / 3, 0.5]))
+    swin, images = tiny_swin(drop_path_rate=0.5), torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(swin.drop_rates, torch.tensor([0.0, 1 / 8, 1 / 4, 3 / 8, 0.5]))
     first, second = (swin(images)["stage4"] for _ in range(2))
     assert not torch.equal(first, second)
     swin.eval()

@@ -77,7 +77,7 @@ def test_matcher_by_brute_force():
         BoxTargets(torch.tensor([1]), torch.rand(1, 4)),
     ]
     logits, boxes = torch.randn(layers, 3, queries, classes), torch.rand(layers, 3, queries, 4)
-    found = torch.stack(match(logits, boxes, targets, 2.0, 5.0, 2.0), 1).tolist()
+    matches = torch.stack(match(logits, boxes, targets, 2.0, 5.0, 2.0), 1).tolist()
     for layer, (image, truth) in itertools.product(range(layers), enumerate(targets)):
         count = len(truth.labels)
 
@@ -91,7 +91,7 @@ def test_matcher_by_brute_force():
             itertools.permutations(range(queries), count), key=lambda qs: sum(cost(q, t) for t, q in enumerate(qs))
         )
         assert sorted((q, t) for t, q in enumerate(best)) == sorted(
-            (q, t) for lay, img, q, t in found if (lay, img) == (layer, image)
+            (q, t) for lay, img, q, t in matches if (lay, img) == (layer, image)
         )
 
 

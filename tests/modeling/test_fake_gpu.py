@@ -1,9 +1,8 @@
 """A training forward on a GPU that is not there: PyTorch's fake tensors have a device and a shape, and no numbers.
 
-An operation between tensors of two devices fails, and so does one whose result's size or value the processor would have
-to wait for. So does a copy to the device that the processor
-would wait for, which stands behind everything that the GPU still has to do. Left out is the place that does wait: the
-assignment.
+An operation between tensors of two devices fails, and so does one whose result's size or value the host would wait for,
+and a copy to the device that waits for everything that the GPU still has to do. The assignment, which does wait, is
+left out.
 """
 
 import pytest
@@ -21,7 +20,7 @@ from tests.tiny import make_batch, make_model
 
 @pytest.fixture
 def overwritten_parameters():
-    """Fake weights in place of a network's; what it keeps of them must not meet a later test's GPU."""
+    """Fake weights in place of a network's; a later test must not meet cached fake tensors."""
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     yield
@@ -53,7 +52,7 @@ def test_everything_is_on_the_gpu_and_nothing_waits(unit, overwritten_parameters
     model, batch = make_model(drop_path=0.1).train(), make_batch(unit)
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         model._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
-        model(batch)  # makes what is kept
+        model(batch)  # fills the caches
         with NoBlockingCopies():
             losses = model(batch, teacher=model.consistency_features(batch))
     assert all(loss.device.type == "cuda" and loss.shape == () for loss in losses.values())
@@ -63,18 +62,17 @@ def test_everything_is_on_the_gpu_and_nothing_waits(unit, overwritten_parameters
 @pytest.mark.parametrize("shifted", [False, True])
 def test_attention_gets_a_bias_that_fused_kernels_take(shifted, overwritten_parameters, monkeypatch):
     """Dense rows, a multiple of eight numbers apart: windows of 7 have rows of 49."""
-    found = []
-    fused = torch.nn.functional.scaled_dot_product_attention
+    masks, fused = [], torch.nn.functional.scaled_dot_product_attention
     monkeypatch.setattr(
         torch.nn.functional,
         "scaled_dot_product_attention",
-        lambda *args, attn_mask: found.append(attn_mask) or fused(*args, attn_mask=attn_mask),
+        lambda *args, attn_mask: masks.append(attn_mask) or fused(*args, attn_mask=attn_mask),
     )
     block = backbone.SwinBlock(32, 7, 4, shifted, 4.0)
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         block._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
         block(torch.empty(2, 14, 14, 32, device="cuda"))
-    (bias,) = found
+    (bias,) = masks
     assert bias.shape == ((8, 4, 49, 49) if shifted else (1, 4, 49, 49))
     assert bias.stride() == (4 * 49 * 56, 49 * 56, 56, 1)
 
@@ -84,7 +82,7 @@ def test_windows_are_cut_in_the_type_of_the_products(overwritten_parameters, mon
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
     block, seen = backbone.SwinBlock(32, 7, 4, True, 4.0), []
-    block.norm1.register_forward_hook(lambda *found: seen.append(found[-1].dtype))
+    block.norm1.register_forward_hook(lambda *arguments: seen.append(arguments[-1].dtype))
     block.attn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         block._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))

@@ -70,15 +70,15 @@ def test_detections_are_the_best_pairs_of_query_and_class():
     with torch.no_grad():
         encoded = model.encode(batch, model.unit_of(batch))
         out = head.decode(encoded, "two")
-        found = head.inference(encoded, "two", batch)[1]["instances"]
+        actual = head.inference(encoded, "two", batch)[1]["instances"]
     pairs = sorted(
         ((out.logits[-1, 1, q, k].sigmoid().item(), q, k) for q in range(12) for k in range(3)), reverse=True
     )
-    assert found.pred_classes.tolist() == [k for _, _, k in pairs]
+    assert actual.pred_classes.tolist() == [k for _, _, k in pairs]
     cx, cy, w, h = out.decoded.boxes[-1, 1, pairs[0][1]].tolist()
     expected = [(cx - w / 2) * 80, (cy - h / 2) * 100, (cx + w / 2) * 80, (cy + h / 2) * 100]
     expected = [min(max(v, 0), limit) for v, limit in zip(expected, (80, 100, 80, 100), strict=True)]
-    assert found.pred_boxes.tensor[0].tolist() == pytest.approx(expected, abs=1e-3)
+    assert actual.pred_boxes.tensor[0].tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_encoder_memory_does_not_depend_on_the_denoising():
@@ -118,10 +118,6 @@ def test_bad_options():
         BoxOptions(dim=100)
 
 
-def test_side_is_the_input_of_the_batches():
-    assert make_batch("one/box")[0]["image"].shape == (1, SIDE, SIDE)
-
-
 @pytest.mark.parametrize("task", ["cls", "box", "mask"])
 def test_tensors_are_the_outputs_on_the_input_square(task):
     """An image as large as the input: what is exported equals what comes back in original pixels."""
@@ -129,17 +125,17 @@ def test_tensors_are_the_outputs_on_the_input_square(task):
     batch = [{**entry, "height": SIDE, "width": SIDE} for entry in make_batch(f"two/{task}")]
     head = model.heads[task]
     with torch.no_grad():
-        found = head.tensors(model.encode(batch, model.unit_of(batch)), "two", SIDE)
+        actual = head.tensors(model.encode(batch, model.unit_of(batch)), "two", SIDE)
         outputs = model(batch)
     for row, output in enumerate(outputs):
         if task == "box":
             instances = output["instances"]
-            torch.testing.assert_close(instances.pred_boxes.tensor, (found["boxes"][row] * SIDE).clamp(0, SIDE))
-            assert instances.scores.equal(found["scores"][row])
-            assert instances.pred_classes.equal(found["classes"][row])
+            torch.testing.assert_close(instances.pred_boxes.tensor, (actual["boxes"][row] * SIDE).clamp(0, SIDE))
+            assert instances.scores.equal(actual["scores"][row])
+            assert instances.pred_classes.equal(actual["classes"][row])
         else:
             key = {"cls": "scores", "mask": "masks"}[task]
-            torch.testing.assert_close(output[key], found[key][row])
+            torch.testing.assert_close(output[key], actual[key][row])
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (2, 5), (12, 12), (1, 3)])

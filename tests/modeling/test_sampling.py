@@ -15,7 +15,7 @@ SHAPES = ((5, 7), (3, 4), (2, 2))
 
 
 def case(device: str = "cpu"):
-    """Value, locations (a third outside) and weights that want gradients; locations on whole cells and edges, too."""
+    """Value, locations (a third outside) and weights that have gradients; locations on whole cells and edges, too."""
     generator = torch.Generator().manual_seed(0)
     b, queries, heads, d, points = 2, 9, 3, 4, 2
     value = torch.randn(b, sum(h * w for h, w in SHAPES), heads, d, generator=generator)
@@ -26,22 +26,21 @@ def case(device: str = "cpu"):
     return [tensor.to(device).requires_grad_() for tensor in tensors]
 
 
-def test_values_of_the_plain_way():
+def test_values_equal_grid_sample():
     value, locations, weights = case()
-    plain, other = (f(value, SHAPES, locations, weights) for f in (sample_levels, ms_deform_attn))
-    torch.testing.assert_close(other, plain, atol=1e-6, rtol=1e-5)
+    expected, actual = (f(value, SHAPES, locations, weights) for f in (sample_levels, ms_deform_attn))
+    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("gradients", [token_gradients, level_gradients])
-def test_gradients_of_the_plain_way(gradients):
+def test_gradients_equal_grid_sample(gradients):
     value, locations, weights = case()
     plain = sample_levels(value, SHAPES, locations, weights)
     gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(1))
     expected = torch.autograd.grad(plain, (value, locations, weights), gradient)
     with torch.no_grad():
-        found = gradients(gradient, value, SHAPES, locations, weights)
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+        actual = gradients(gradient, value, SHAPES, locations, weights)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_at_the_centres_of_cells():
@@ -50,17 +49,17 @@ def test_gradients_at_the_centres_of_cells():
     cell = torch.randint(-1, 8, (2, 9, 3, len(SHAPES), 2, 2), generator=torch.Generator().manual_seed(0))
     locations = ((cell + 0.5) / torch.tensor([(w, h) for h, w in SHAPES])[:, None]).requires_grad_()
     implementations = [f(value, SHAPES, locations, weights).square().sum() for f in (sample_levels, ms_deform_attn)]
-    expected, found = (torch.autograd.grad(total, locations)[0] for total in implementations)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    expected, actual = (torch.autograd.grad(total, locations)[0] for total in implementations)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-5)
 
 
 def test_the_corners_of_one_location_by_hand():
     """Second of two heads on the second of two levels (2 x 3 after 1 x 1): x = 0.6 * 3 - 0.5 = 1.3, y = 0.1 * 2 - 0.5 =
     -0.3, so the row above is outside; tokens 1 + (0, 1, 2), two rows of value each."""
     locations = torch.tensor([0.6, 0.1]).expand(1, 1, 2, 2, 1, 2)
-    found = corners(((1, 1), (2, 3)), locations)
-    assert found.rows[1, :, 1].tolist() == [2 * (1 + 1) + 1, 2 * (1 + 2) + 1] * 2
-    torch.testing.assert_close(found.weights[1, :, 1], torch.tensor([0.0, 0.0, 0.7 * 0.7, 0.3 * 0.7]))
+    actual = corners(((1, 1), (2, 3)), locations)
+    assert actual.rows[1, :, 1].tolist() == [2 * (1 + 1) + 1, 2 * (1 + 2) + 1] * 2
+    torch.testing.assert_close(actual.weights[1, :, 1], torch.tensor([0.0, 0.0, 0.7 * 0.7, 0.3 * 0.7]))
 
 
 def test_bfloat16_is_sampled_in_float32():
@@ -76,27 +75,25 @@ def test_a_frozen_memory_needs_no_gradient():
     value, locations, weights = case()
     out = ms_deform_attn(value.detach(), SHAPES, locations, weights)
     plain = sample_levels(value.detach(), SHAPES, locations, weights)
-    for a, b in zip(*(torch.autograd.grad(x.sum(), (locations, weights)) for x in (out, plain)), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    actual, expected = (torch.autograd.grad(x.sum(), (locations, weights)) for x in (out, plain))
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_only_the_inputs_are_kept():
+def test_only_the_inputs_are_saved():
     """The graph holds value, locations and weights, and nothing that grows with samples times D."""
     value, locations, weights = case()
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.numel()) or x, lambda x: x):
         ms_deform_attn(value, SHAPES, locations, weights)
-    assert sorted(kept) == sorted([value.numel(), locations.numel(), weights.numel()])
+    assert sorted(saved) == sorted([value.numel(), locations.numel(), weights.numel()])
 
 
-def test_each_model_has_its_own_way():
+def test_each_model_has_its_own_implementation():
     channels = {f"stage{i}": 8 for i in (1, 2, 3, 4)}
     for implementation in ("triton", "plain"):
         head = BoxHead(channels, CLASSES, BoxOptions(sampling=implementation, **OPTIONS))
-        layers = [module for module in head.modules() if isinstance(module, DeformableAttention)]
-        assert [layer.sampling for layer in layers] == [implementation] * (
-            2 + 2 * 3
-        )  # encoder; a decoder for each dataset
+        used = [module.sampling for module in head.modules() if isinstance(module, DeformableAttention)]
+        assert used == [implementation] * (2 + 2 * 3)  # encoder; a decoder for each dataset
 
 
 def test_triton_without_a_gpu_or_the_package_is_refused(monkeypatch):
@@ -115,5 +112,4 @@ def test_the_gpu_gives_what_the_cpu_gives():
         tensors = case(device)
         out = ms_deform_attn(tensors[0], SHAPES, *tensors[1:])
         results.append([x.cpu() for x in (out, *torch.autograd.grad(out.square().sum(), tensors))])
-    for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)

@@ -22,12 +22,12 @@ def test_values_and_gradients_of_multi_head_attention(noised):
         assert n == 12
     query, content = (torch.randn(3, n + queries, 16, requires_grad=True) for _ in range(2))
     expected, _ = nn.MultiheadAttention.forward(attention, query, query, content, attn_mask=whole)
-    found = attention(query, content, None if whole is None else whole[:n])
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    actual = attention(query, content, None if whole is None else whole[:n])
+    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
     upstream = torch.randn_like(expected)
-    wanted = [query, content, *attention.parameters()]
-    for a, b in zip(*(torch.autograd.grad(x, wanted, upstream) for x in (found, expected)), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    inputs = [query, content, *attention.parameters()]
+    gradients = (torch.autograd.grad(x, inputs, upstream) for x in (actual, expected))
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
 
 
 def test_parameters_are_those_of_multi_head_attention():

@@ -8,8 +8,8 @@ from torch import Tensor
 
 def to_corners(boxes: Tensor) -> Tensor:
     """(..., 4) cx, cy, w, h -> x0, y0, x1, y1."""
-    centre, side = boxes.split(2, dim=-1)
-    return torch.cat([centre - side / 2, centre + side / 2], dim=-1)
+    centre, size = boxes.split(2, dim=-1)
+    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
 def to_centre(corners: Tensor) -> Tensor:

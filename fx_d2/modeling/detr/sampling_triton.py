@@ -34,10 +34,10 @@ def _level(levels, level):
 
 
 @triton.jit
-def _place(locations, sample, axis: tl.constexpr, side, in_range):
+def _axis_cell(locations, sample, axis: tl.constexpr, size, in_range):
     """On one axis: the cell before a location and the bilinear weight of the cell after it, rounded as on the CPU."""
     location = tl.load(locations + 2 * sample + axis, mask=in_range, other=0.0)
-    position = ((2.0 * location - 1.0 + 1.0) * side - 1.0) * 0.5
+    position = ((2.0 * location - 1.0 + 1.0) * size - 1.0) * 0.5
     before = tl.floor(position)
     return before.to(tl.int32), position - before
 
@@ -76,8 +76,8 @@ def forward_kernel(
         for point in tl.static_range(POINTS):
             sample = (row * LEVELS + level) * POINTS + point
             weight = tl.load(weights + sample, mask=in_range, other=0.0)
-            left, right_weight = _place(locations, sample, 0, width, in_range)
-            top, low_weight = _place(locations, sample, 1, height, in_range)
+            left, right_weight = _axis_cell(locations, sample, 0, width, in_range)
+            top, low_weight = _axis_cell(locations, sample, 1, height, in_range)
             for corner in tl.static_range(4):
                 weight_x = right_weight if corner % 2 else 1.0 - right_weight
                 weight_y = low_weight if corner // 2 else 1.0 - low_weight
@@ -119,8 +119,8 @@ def backward_kernel(
         for point in tl.static_range(POINTS):
             sample = (row * LEVELS + level) * POINTS + point
             weight = tl.load(weights + sample, mask=in_range, other=0.0)
-            left, right_weight = _place(locations, sample, 0, width, in_range)
-            top, low_weight = _place(locations, sample, 1, height, in_range)
+            left, right_weight = _axis_cell(locations, sample, 0, width, in_range)
+            top, low_weight = _axis_cell(locations, sample, 1, height, in_range)
             grad_weight = tl.zeros([BLOCK_Q], tl.float32)
             grad_x = tl.zeros([BLOCK_Q], tl.float32)
             grad_y = tl.zeros([BLOCK_Q], tl.float32)

@@ -31,9 +31,9 @@ LEVELS = ("stage2", "stage3", "stage4")
 class BoxBranch(nn.Module):
     """The parameters of one dataset in both layouts; Foundation X refines references by their own ``refine_head``."""
 
-    def __init__(self, num_logits: int, options: BoxOptions) -> None:
+    def __init__(self, num_classes: int, options: BoxOptions) -> None:
         super().__init__()
-        dim = options.dim
+        dim, num_logits = options.dim, options.num_logits(num_classes)
         self.content_queries = nn.Embedding(options.num_queries, dim)
         self.label_embed = nn.Embedding(num_logits, dim)
         self.class_head, self.box_head = class_layer(dim, num_logits), box_layers(dim)
@@ -86,7 +86,7 @@ class BoxHead(TaskHead):
         selectors = {name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners}
         self.selectors: Any = nn.ModuleDict(selectors)
         self.decoders: Any = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
-        self.branches: Any = nn.ModuleDict({name: BoxBranch(o.logits(k), o) for name, k in self.num_classes.items()})
+        self.branches: Any = nn.ModuleDict({name: BoxBranch(k, o) for name, k in self.num_classes.items()})
         for stack in (self.encoder, self.decoders):
             for module in stack.modules():  # Xavier-uniform matrices, as in DETR
                 if isinstance(module, nn.Linear | nn.MultiheadAttention):

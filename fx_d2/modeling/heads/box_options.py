@@ -54,7 +54,7 @@ class BoxOptions:
         costs, weights = (tuple(values.pop(f"{kind}_{part}") for part in parts) for kind in ("cost", "loss"))
         return cls(**values, costs=costs, weights=weights, reference_lock=cfg.FX.REFERENCE_LOCK)
 
-    def logits(self, num_classes: int) -> int:
+    def num_logits(self, num_classes: int) -> int:
         """Outputs of a class layer; ValueError if ``class_logits`` leaves no room for the classes and index 0."""
         if self.class_logits and self.class_logits <= num_classes:
             raise ValueError(

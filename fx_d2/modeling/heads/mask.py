@@ -73,10 +73,9 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Laterals, finest first -> (B, width, H / 4, W / 4)."""
-        size = maps[0].shape[-2:]
         pairs = zip(maps, maps[1:], strict=False)
         levels = [self.smooth(upsample(coarse, fine.shape[-2:]) + fine) for fine, coarse in pairs]
-        return self.fusion(torch.cat([upsample(level, size) for level in (*levels, maps[-1])], dim=1))
+        return self.fusion(torch.cat([upsample(x, maps[0].shape[-2:]) for x in (*levels, maps[-1])], dim=1))
 
 
 class MaskHead(TaskHead):
