@@ -16,6 +16,7 @@ SIGTERM, SIGINT or SIGUSR1 and saved, --resume goes on; 130 interrupted by a sec
 from __future__ import annotations
 
 import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
+import contextlib
 from pathlib import Path
 
 from detectron2.engine import default_argument_parser, default_setup
@@ -25,6 +26,7 @@ from detectron2.utils.logger import setup_logger
 from fx_d2.checkpoint import load_configured
 from fx_d2.engine.build import build_networks, build_precision, build_trainer, prepare
 from fx_d2.engine.final_evaluation import evaluate_and_report
+from fx_d2.engine.folder_lock import locked
 from fx_d2.engine.hooks.heartbeat import last_evaluation
 from fx_d2.engine.launch import launch_run
 from fx_d2.engine.output_folder import check_writable, rotate
@@ -32,21 +34,31 @@ from fx_d2.engine.preemption import StopRequest
 from fx_d2.tooling import config_from_args, run_tool
 
 
-def setup(args):
-    """Configuration from file and command line; logging, output folder and seeds as Detectron2 sets them up."""
-    cfg = config_from_args(args)
-    if comm.is_main_process():
-        check_writable(Path(cfg.OUTPUT_DIR))
-        rotate(Path(cfg.OUTPUT_DIR) / "log.txt")
+@contextlib.contextmanager
+def output_folder(cfg):
+    """The main process holds the folder for all processes of the run, before anything is written there."""
+    if not comm.is_main_process():
+        yield
+        return
+    folder = Path(cfg.OUTPUT_DIR)
+    check_writable(folder)
+    with locked(folder, cfg.FX.TAKE_OVER_SECONDS):
+        rotate(folder / "log.txt")
+        yield
+
+
+def setup(cfg, args) -> None:
+    """Logging, output folder and seeds as Detectron2 sets them up."""
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fx_d2")
     prepare(cfg)
     default_setup(cfg, args)  # writes config.yaml: only of a configuration that holds
-    return cfg
 
 
 def main(args):
-    with StopRequest().listening() as stop:
-        cfg = setup(args)
+    cfg = config_from_args(args)
+    with StopRequest().listening() as stop, output_folder(cfg):
+        comm.synchronize()  # the others write nothing before the folder is held
+        setup(cfg, args)
         if args.eval_only:
             student, teacher = build_networks(cfg)
             load_configured(cfg, student, teacher)

@@ -195,6 +195,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.NONFINITE = CfgNode({"POLICY": "stop", "LIMIT": 10})
     # heartbeat.json is written anew when it is older than this many seconds.
     cfg.FX.HEARTBEAT_SECONDS = 10.0
+    # An OUTPUT_DIR whose run on another host or in another container gave no sign of life for so many seconds is taken
+    # over (15 or more; the new run waits for it); 0: never. On the same host a run that is gone is seen at once.
+    cfg.FX.TAKE_OVER_SECONDS = 0.0
     # Write losses every so many iterations.
     cfg.FX.LOG_PERIOD = 20
     # Save every so many cycles; checkpoints kept (0: all). The best and the final one are kept, too.
