@@ -269,7 +269,10 @@ def group_tasks(network: FoundationX, units: Sequence[Unit]) -> list[list[str]]:
 
 
 def _check_finite(name: str, outputs: Mapping[Unit, dict]) -> None:
+    """Of masks the probabilities count: no pixel of NaN reaches a threshold, so they leave no instance behind."""
     for unit, output in outputs.items():
-        scores = output["scores"] if "scores" in output else output["instances"].scores
-        if not torch.isfinite(scores).all():
+        values = [output[key] for key in ("scores", "masks") if key in output]
+        if unit.task == "box":
+            values = [output["instances"].scores, output["instances"].pred_boxes.tensor]
+        if not torch.stack([bound for value in values if value.numel() for bound in value.aminmax()]).isfinite().all():
             raise DataError(f"{name}: {unit} gives scores that are not numbers; check the weights, or switch AMP off")

@@ -63,9 +63,23 @@ def test_stop_names_everything_and_keeps_the_batch(cohort, tmp_path):
     assert replay_batch.replay(cfg, stored)["module"] is None
 
 
+@pytest.mark.parametrize(("iteration", "place"), [(3, "locked 2/2"), (4, "released 1/2")])
+def test_a_box_step_with_numbers_that_no_matching_takes(cohort, tmp_path, iteration, place):
+    """The Hungarian matching refuses costs that are not finite, and knows neither unit nor image."""
+    cfg, trainer = build(cohort, tmp_path)
+    poison(trainer, {iteration})
+    with pytest.raises(FloatingPointError) as error:
+        trainer.train(0, trainer.max_iter)
+    path = tmp_path / "nonfinite" / f"iteration_{iteration:07d}_process_0.pth"
+    unit = f"iteration {iteration} (cycle 1/1 phantom_heart/box {place})"
+    assert unit in str(error.value) and ".png" in str(error.value) and str(path) in str(error.value)
+    stored = safe_load(path)
+    assert replay_batch.replay(cfg, stored)["module"] == "backbone.patch_embed.proj"
+
+
 def test_skip_leaves_no_trace_and_counts(cohort, tmp_path):
     cfg, trainer = build(
-        cohort, tmp_path, **{"FX.NONFINITE.POLICY": "skip", "FX.NONFINITE.LIMIT": 2, "FX.LOG_PERIOD": 1}
+        cohort, tmp_path, **{"FX.NONFINITE.POLICY": "skip", "FX.NONFINITE.LIMIT": 3, "FX.LOG_PERIOD": 1}
     )
     before = {}
 
@@ -75,12 +89,13 @@ def test_skip_leaves_no_trace_and_counts(cohort, tmp_path):
 
     step = trainer.run_step
     trainer.run_step = lambda: (step(), remember())
-    poison(trainer, {7, 8})
+    poison(trainer, {4, 7, 8})
     trainer.train(0, trainer.max_iter)
+    assert_same(before[3], before[4])
     assert_same(before[6], before[7])
     assert_same(before[6], before[8])
-    assert trainer.skipped == 2
-    assert [line["skipped_steps"] for line in read_metrics(tmp_path) if "skipped_steps" in line] == [1, 2]
+    assert trainer.skipped == 3
+    assert [line["skipped_steps"] for line in read_metrics(tmp_path) if "skipped_steps" in line] == [1, 2, 3]
     cfg.FX.NONFINITE.LIMIT = 1
     trainer = build_trainer(cfg, resume=False)
     poison(trainer, {7, 8})

@@ -4,6 +4,7 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from fx_d2.modeling.detr.attention import DeformableAttention
@@ -11,7 +12,7 @@ from fx_d2.modeling.detr.boxes import giou, to_centre, to_corners
 from fx_d2.modeling.detr.decoder import Decoder
 from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising, noise_boxes
 from fx_d2.modeling.detr.layers import Sizes, box_layers, box_positions, inverse_sigmoid, map_positions
-from fx_d2.modeling.detr.matcher import match
+from fx_d2.modeling.detr.matcher import match, match_costs
 from fx_d2.modeling.detr.padding import Levels
 from fx_d2.modeling.detr.sampling import ms_deform_attn
 from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
@@ -93,6 +94,33 @@ def test_matcher_by_brute_force():
         assert sorted((q, t) for t, q in enumerate(best)) == sorted(
             (q, t) for lay, img, q, t in matches if (lay, img) == (layer, image)
         )
+
+
+def test_matching_costs_in_numbers():
+    """Focal cost of the true class: a query that is sure of it (p = 0.75) costs less than one that is not (0.5)."""
+    logits = torch.tensor([[0.0, 5.0], [math.log(3), 5.0]])[None]
+    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.4]])[None]
+    truth = BoxTargets(torch.tensor([0]), torch.tensor([[0.5, 0.5, 0.2, 0.2]]))
+    # 0.25 (1 - p)^2 (-ln p) - 0.75 p^2 (-ln (1 - p)): 0.0433217 - 0.1299650, 0.0044950 - 0.5848429
+    expected = torch.tensor([[-0.0866434], [-0.5803478]])[None]
+    torch.testing.assert_close(match_costs(logits, boxes, truth, 1.0, 0.0, 0.0), expected, atol=1e-6, rtol=0)
+    # |0.4 - 0.2| of the heights, then 1 - half of the area
+    expected = torch.tensor([[0.0], [0.2]])[None]
+    torch.testing.assert_close(match_costs(logits, boxes, truth, 0.0, 1.0, 0.0), expected, atol=1e-6, rtol=0)
+    expected = torch.tensor([[-1.0], [-0.5]])[None]
+    torch.testing.assert_close(match_costs(logits, boxes, truth, 0.0, 0.0, 1.0), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_query_that_is_not_finite_is_matched_so_that_the_losses_say_so(value):
+    targets = [BoxTargets(torch.tensor([0, 1]), torch.rand(2, 4)), BoxTargets(torch.tensor([1]), torch.rand(1, 4))]
+    boxes = torch.rand(1, 2, 4, 4)
+    boxes[0, 1, 2] = float(value)
+    logits = torch.zeros(1, 2, 4, 2)
+    logits[0, 0, 3] = float("nan")
+    found = match(logits, boxes, targets, 2.0, 5.0, 2.0)
+    queries = {(int(image), int(query)) for image, query in zip(found.image, found.query, strict=True)}
+    assert {(0, 3), (1, 2)} <= queries and len(queries) == 3
 
 
 def test_denoising_layout():

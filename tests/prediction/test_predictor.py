@@ -167,10 +167,12 @@ def test_a_file_that_may_not_be_read_is_one_failure(trained, predictor, monkeypa
     assert len(good) == 2 and len(failed) == 1 and "Permission denied" in failed[0]
 
 
-def test_scores_that_are_no_numbers_are_an_error(trained, predictor):
+@pytest.mark.parametrize("task", ["cls", "box", "mask"])
+def test_scores_that_are_no_numbers_are_an_error(trained, predictor, task):
     with torch.no_grad():
-        predictor.network.heads["cls"].branches["phantom_heart"].bias.fill_(float("nan"))
-    with pytest.raises(DataError, match="phantom_heart/cls gives scores that are not numbers"):
+        for parameter in predictor.network.heads[task].parameters():
+            parameter.fill_(float("nan"))
+    with pytest.raises(DataError, match=rf"{trained.images[0].name}: phantom_\w+/{task} gives scores that are not"):
         predictor(trained.images[0])
 
 

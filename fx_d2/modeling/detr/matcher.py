@@ -11,6 +11,9 @@ from .boxes import giou
 from .denoising import Assignment, BoxTargets
 
 ALPHA, GAMMA = 0.25, 2.0
+# Stands for a cost that is not finite, which scipy refuses. Such a pair is taken first, so that the losses are not
+# finite either and the trainer's policy decides.
+_NOT_FINITE = -1e30
 
 
 def match_costs(
@@ -36,7 +39,9 @@ def match(logits: Tensor, boxes: Tensor, targets: list[BoxTargets], *costs: floa
     """
     matrices = [match_costs(logits[:, i], boxes[:, i], truth, *costs) for i, truth in enumerate(targets)]
     # One transfer for all images: the host waits for a GPU once.
-    parts = torch.cat([matrix.flatten() for matrix in matrices]).cpu().split([matrix.numel() for matrix in matrices])
+    values = torch.cat([matrix.flatten() for matrix in matrices]).cpu()
+    values = torch.where(values.isfinite(), values, _NOT_FINITE)
+    parts = values.split([matrix.numel() for matrix in matrices])
     pairs = [np.zeros((4, 0), dtype=np.int64)]
     for image, (matrix, part) in enumerate(zip(matrices, parts, strict=True)):
         for layer, cost in enumerate(part.view(matrix.shape).numpy()):

@@ -21,9 +21,9 @@ def boxes_to_original(boxes: Tensor, entry: dict) -> Boxes:
     x0, y0, x1, y1 = content_rectangle(entry)
     (rows, columns), height, width = entry["image"].shape[-2:], entry["height"], entry["width"]
     scale = boxes.new_tensor([width / (x1 - x0), height / (y1 - y0)] * 2)
-    result = Boxes((boxes * boxes.new_tensor([columns, rows] * 2) - boxes.new_tensor([x0, y0] * 2)) * scale)
-    result.clip((height, width))
-    return result
+    original = (boxes * boxes.new_tensor([columns, rows] * 2) - boxes.new_tensor([x0, y0] * 2)) * scale
+    # Not Boxes.clip: it stops at numbers that are not finite without saying in which image.
+    return Boxes(original.clamp(min=0).minimum(boxes.new_tensor([width, height] * 2)))
 
 
 def masks_to_original(logits: Tensor, entry: dict) -> Tensor:
