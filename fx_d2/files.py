@@ -1,16 +1,19 @@
-"""Files that are complete or absent: written under a temporary name, flushed, renamed."""
+"""Files that are complete or absent: written under a temporary name, flushed, renamed. And cells of CSV files."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 # Ending of a file that is being written.
 PARTIAL = ".partial"
+# What spreadsheets take for a formula (OWASP, CSV injection), after any number of the marks that switch it off.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @contextlib.contextmanager
@@ -57,3 +60,13 @@ def write_json(path: str | Path, value: Any, sort_keys: bool = False) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def safe_cell(value: Any) -> Any:
+    """A value for a CSV file: text that a spreadsheet would run as a formula gets ``'`` in front, all else stays."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def original_cell(text: str) -> str:
+    """The reverse of :func:`safe_cell`."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

@@ -25,13 +25,13 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from fx_d2 import Predictor
-from fx_d2.data.errors import DataError
 from fx_d2.evaluation.recorder import THRESHOLDS
+from fx_d2.files import replacing
 from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.operating_points import describe
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
-from fx_d2.prediction.sources import find_images, summary
+from fx_d2.prediction.sources import failure, find_images, summary
 from fx_d2.prediction.writers import PredictionWriter
 from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
 
@@ -109,7 +109,8 @@ class Results:
         if not args.no_overlays or (wants_dicom and args.dicom_sc):
             picture = draw_prediction(prediction, self.namer, self.palette, self.model, args.threshold)
         if not args.no_overlays:
-            Image.fromarray(picture).save(self._path("overlays", f"{stem}.png"))
+            with replacing(self._path("overlays", f"{stem}.png"), flush=False) as stream:
+                Image.fromarray(picture).save(stream, format="png")
         if wants_dicom and args.dicom_seg:
             path = self._path("dicom", f"{stem}_seg.dcm")
             dicom.write_segmentation(prediction, path, self.model, fx_d2.__version__, args.threshold)
@@ -129,19 +130,20 @@ def predict(args: argparse.Namespace, predictor: Predictor, images: list[Path], 
     with PredictionWriter(args.output, predictor.classes, about) as writer, tqdm(total=len(images), unit="img") as bar:
 
         def report(name: str, error: Exception) -> None:
-            writer.fail(name, str(error))
-            bar.write(f"failed: {error}", file=sys.stderr)
+            reason = failure(name, error)
+            writer.fail(name, reason)
+            bar.write(f"failed: {reason}", file=sys.stderr)
 
         def missing(name: str, error: Exception) -> None:
             report(name, error)
             bar.update()
 
         for prediction in predictor.stream(images, missing):
-            writer.add(image_record(prediction, args.threshold))
             done += 1
             try:
+                writer.add(image_record(prediction, args.threshold))
                 results.write(prediction)
-            except DataError as error:
+            except Exception as error:  # whatever a full disk or a library raises: the other images go on
                 report(prediction.name, error)
             bar.update()
     seconds = time.perf_counter() - start

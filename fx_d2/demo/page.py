@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from nicegui import events, run, ui
+from nicegui import app, events, run, ui
 from PIL import Image
 
 from ..data.errors import DataError
@@ -17,6 +17,7 @@ from ..prediction.pictures import Palette
 from ..schedule import Unit
 from ..visualization.palette import to_css
 from ..visualization.panels import displayed
+from .address import HostCheck
 from .layers import layer
 from .tables import finding_rows, score_rows
 
@@ -214,6 +215,7 @@ def serve(predictors: Mapping[str, Predictor], about: str, host: str, port: int,
     def root() -> None:
         Page(predictors, about).build()
 
+    app.add_middleware(HostCheck, host=host)
     ui.run(
         root,
         host=host,

@@ -16,7 +16,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..data.errors import DataError
-from ..files import write_json
+from ..files import original_cell, safe_cell, write_json
 from .tables import BoxTable, FindingTable, ImageRow, Manifest, MaskRow, MaskTable, Options, Table, as_rows
 
 FOLDER = "predictions"
@@ -102,7 +102,8 @@ def _write_scores(path: Path, table: FindingTable) -> None:
         for image, labels, scores in zip(table.images, table.labels.tolist(), table.scores.tolist(), strict=True):
             # An unknown label is blank, as in the published sets.
             cells = ["" if value != value else f"{value:.17g}" for value in labels]
-            writer.writerow([image.image_id, image.patient_id or "", *cells, *map(repr, scores)])
+            names = safe_cell(image.image_id), safe_cell(image.patient_id or "")
+            writer.writerow([*names, *cells, *map(repr, scores)])
 
 
 def _read_scores(path: Path, exclusive: bool) -> FindingTable:
@@ -118,7 +119,7 @@ def _read_scores(path: Path, exclusive: bool) -> FindingTable:
         for line, row in enumerate(rows, start=2):
             try:
                 numbers.append([float(cell) if cell else np.nan for cell in row[2:]])
-                images.append(ImageRow(row[0], row[1] or None))
+                images.append(ImageRow(original_cell(row[0]), original_cell(row[1]) or None))
             except (ValueError, IndexError) as error:
                 raise DataError(f"{path}, line {line}: {error}") from None
             if len(row) != len(header):

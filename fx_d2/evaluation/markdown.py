@@ -21,6 +21,13 @@ TITLES = {"cls": "Findings", "box": "Boxes", "mask": "Masks"}
 _LENGTHS = ("HD95", "ASSD")
 
 
+def markdown_text(text: str) -> str:
+    """Text of others, such as the name of a class, for a Markdown page or table: no HTML, no link, no end of a cell."""
+    for mark, harmless in {"&": "&amp;", "<": "&lt;", "|": "\\|", "](": "]\\("}.items():
+        text = text.replace(mark, harmless)
+    return " ".join(text.splitlines())
+
+
 def results_markdown(
     split: str,
     options: Options,
@@ -47,7 +54,7 @@ def results_markdown(
             estimates = next(iter(models.values())).estimates
             labels = [key.removeprefix(prefix) for key in estimates if key.startswith(prefix)]
             rows = [[label, *row] for label in labels for row in _rows(models, metrics, f"/{label}")]
-            parts += [f"### {unit}", _table(["class", "model", *metrics], rows)]
+            parts += [f"### {markdown_text(unit)}", _table(["class", "model", *metrics], rows)]
     if comparisons:
         parts += ["## Comparison of the models", _comparison_table(comparisons)]
     return "\n\n".join(parts) + "\n"
@@ -82,6 +89,5 @@ def _cell(estimate: Estimate | None, metric: str) -> str:
 
 
 def _table(headers: list[str], rows: list[list[str]]) -> str:
-    # A bar in the name of a class would end its cell.
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    escaped = [[markdown_text(cell) for cell in row] for row in rows]
     return tabulate(escaped, headers, tablefmt="github", disable_numparse=True)

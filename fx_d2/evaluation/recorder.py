@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..files import write_json
+from ..files import safe_cell, write_json
 from .coco import back_end_name
 from .compare import compare
 from .estimates import Metrics, UnitScore
@@ -135,7 +135,7 @@ class Recorder:
         with (folder / "results.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(self._rows())
+            writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in self._rows())
         text = results_markdown(self.split, self.options, self.scores, self.comparisons)
         (folder / "results.md").write_text(text, encoding="utf-8")
         return results

@@ -11,17 +11,24 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from ..data.errors import DataError
+from ..data.formats.dicom import read_dataset
 from ..data.formats.signatures import recognise
+from ..files import replacing
 from .predictor import Prediction
 
 SCHEME = "99FXD2"
 _MAKER = "fx_d2"
 # Series numbers far from those of modalities.
 _SEG_SERIES, _SC_SERIES = 9301, 9302
+# Attributes of patient and study that every DICOM object has and that may be empty (type 2, PS3.3 C.7.1.1, C.7.2.1).
+_MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
 
 
 def require_highdicom() -> None:
@@ -58,7 +65,7 @@ def write_segmentation(prediction: Prediction, path: Path, model: str, version: 
     regions = _regions(prediction, threshold)
     if not regions:
         return False
-    source = pydicom.dcmread(prediction.name)
+    source = _source(prediction)
     try:
         result = hd.seg.Segmentation(
             source_images=[source],
@@ -80,7 +87,7 @@ def write_segmentation(prediction: Prediction, path: Path, model: str, version: 
     if "PixelMeasuresSequence" in shared and "SliceThickness" not in shared.PixelMeasuresSequence[0]:
         # A radiograph has no slices, and highdicom itself would not open the file again; pixels are the image's own.
         del shared.PixelMeasuresSequence
-    result.save_as(path)
+    _save(result, path)
     return True
 
 
@@ -109,7 +116,7 @@ def write_capture(prediction: Prediction, picture: np.ndarray, path: Path) -> No
     """
     import highdicom as hd
 
-    source = pydicom.dcmread(prediction.name, stop_before_pixels=True)
+    source = _source(prediction)
     try:
         capture = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=source,
@@ -125,7 +132,21 @@ def write_capture(prediction: Prediction, picture: np.ndarray, path: Path) -> No
     except (AttributeError, ValueError, TypeError) as error:
         raise DataError(f"{prediction.name}: no DICOM capture can refer to it ({error})") from error
     capture.SeriesDescription = "fx_d2 prediction, research use only"
-    capture.save_as(path)
+    _save(capture, path)
+
+
+def _source(prediction: Prediction) -> Dataset:
+    """The image that a result refers to, whatever can be read; what must be there and may be empty is added."""
+    source = read_dataset(Path(prediction.name))
+    for key in _MAY_BE_EMPTY:
+        if key not in source:
+            setattr(source, key, "")
+    return source
+
+
+def _save(result: Dataset, path: Path) -> None:
+    with replacing(path, flush=False) as stream:
+        result.save_as(stream, enforce_file_format=True)
 
 
 def _regions(prediction: Prediction, threshold: float) -> dict[str, np.ndarray]:

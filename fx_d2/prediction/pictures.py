@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -162,9 +163,16 @@ def picture_names(paths: Sequence[str]) -> dict[str, str]:
     taken: set[str] = set()
     for path in paths:
         parts = Path(path).with_suffix("").parts
-        options = ["-".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
+        options = [_short("-".join(parts[-depth:])) or "image" for depth in range(1, len(parts) + 1)]
         options += [f"{options[0]}-{number}" for number in range(2, len(paths) + 2)]
-        name = next(option for option in (o.strip("-/\\") for o in options) if option not in taken)
+        name = next(option for option in options if option not in taken)
         taken.add(name)
         names[path] = f"{name}.png"
     return names
+
+
+def _short(name: str) -> str:
+    """At most 200 bytes, for file systems allow 255 and an ending follows; nothing at the ends that separates."""
+    while len(os.fsencode(name)) > 200:
+        name = name[1:]
+    return name.strip("-/\\")

@@ -95,12 +95,18 @@ def read_ahead(
                 name, future = waiting.popleft()
                 try:
                     image = future.result()
-                except (DataError, OSError) as error:  # also a file that may not be read, or a share that went away
+                except Exception as error:  # a share that went away, memory that does not suffice, a decoder's own
                     if on_error is None:
                         raise
                     on_error(name, error)
                     continue
                 yield name, image
+
+
+def failure(name: str, error: Exception) -> str:
+    """Why an image failed, in one line that begins with its name; of an error that is not for people its kind, too."""
+    reason = str(error) if isinstance(error, DataError | OSError) else f"{type(error).__name__}: {error}"
+    return " ".join((reason if reason.startswith(name) else f"{name}: {reason}").split())
 
 
 def summary(done: int, failed: int) -> str:

@@ -6,11 +6,13 @@ All are written beside their final names and renamed when they are complete.
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ..files import safe_cell
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
 
@@ -48,7 +50,11 @@ class PredictionWriter:
         return self
 
     def add(self, record: dict) -> None:
-        """Writes one image, given as :func:`fx_d2.prediction.records.image_record` makes it."""
+        """Writes one image, given as :func:`fx_d2.prediction.records.image_record` makes it.
+
+        Raises:
+            OSError: the disk is full, for instance; of an image that does not get into a file nothing stays there.
+        """
         for file in self._files:
             file.add(record)
 
@@ -68,10 +74,32 @@ class _File(Protocol):
     def close(self, failed: Sequence[Failure]) -> None: ...
 
 
+class _Growing:
+    """A text file that grows by whole entries: after one that fails, on a full disk, it is as before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.with_name(path.name + _PART).open("wb", buffering=0)
+
+    def append(self, text: str) -> None:
+        # Bytes of a file name that are no text become \\udcXX: in JSON the escape that gives the name back.
+        rest, start = memoryview(text.encode("utf-8", "backslashreplace")), self._file.tell()
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.seek(start)
+            self._file.truncate()
+            raise
+
+    def finish(self) -> None:
+        self._file.close()
+        Path(self._file.name).replace(self.path)
+
+
 class _JsonFile:
     def __init__(self, path: Path, classes: Mapping[Unit, UnitClasses], about: Mapping) -> None:
-        self.path, self.first = path, True
-        self.file = path.with_name(path.name + _PART).open("w", encoding="utf-8")
+        self.file, self.first = _Growing(path), True
         units = {
             str(unit): {
                 "dataset": unit.dataset,
@@ -83,16 +111,16 @@ class _JsonFile:
         }
         head = {"format": FORMAT, "version": VERSION, **about, "units": units}
         lines = [f" {_dump(key)}: {_dump(value)}" for key, value in head.items()]
-        self.file.write("{\n" + ",\n".join(lines) + ',\n "images": [')
+        self.file.append("{\n" + ",\n".join(lines) + ',\n "images": [')
 
     def add(self, record: dict) -> None:
-        self.file.write(("\n  " if self.first else ",\n  ") + _dump(record))
+        self.file.append(("\n  " if self.first else ",\n  ") + _dump(record))
         self.first = False
 
     def close(self, failed: Sequence[Failure]) -> None:
         rows = [{"file_name": name, "error": error} for name, error in failed]
-        self.file.write(f'\n ],\n "failed": {_dump(rows)}\n}}\n')
-        _finish(self.file, self.path)
+        self.file.append(f'\n ],\n "failed": {_dump(rows)}\n}}\n')
+        self.file.finish()
 
 
 _SCORE_COLUMNS = ("file_name", "dataset", "task", "class", "score", "x", "y", "width", "height", "area", "called")
@@ -135,17 +163,20 @@ def _list(values: Mapping[str, float]) -> str:
 
 
 class _CsvFile:
-    def __init__(self, path: Path, columns: Sequence[str], rows) -> None:
-        self.path, self.rows = path, rows
-        self.file = path.with_name(path.name + _PART).open("w", encoding="utf-8", newline="")
-        self.csv = csv.writer(self.file, lineterminator="\n")
-        self.csv.writerow(columns)
+    def __init__(self, path: Path, columns: Sequence[str], rows: Callable[[dict], list[tuple]]) -> None:
+        self.file, self.rows = _Growing(path), rows
+        self._append([columns])
 
     def add(self, record: dict) -> None:
-        self.csv.writerows(self.rows(record))
+        self._append(self.rows(record))
+
+    def _append(self, rows: Iterable[Sequence]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(map(safe_cell, row) for row in rows)
+        self.file.append(text.getvalue())
 
     def close(self, failed: Sequence[Failure]) -> None:
-        _finish(self.file, self.path)
+        self.file.finish()
 
 
 class _CocoFile:
@@ -178,7 +209,6 @@ class _CocoFile:
 
     def close(self, failed: Sequence[Failure]) -> None:
         self.path.parent.mkdir(exist_ok=True)
-        part = self.path.with_name(self.path.name + _PART)
         categories = [{"id": number, "name": name} for name, number in self.categories.items()]
         data = {
             "info": {"description": f"{FORMAT}, {self.unit}"},
@@ -186,14 +216,10 @@ class _CocoFile:
             "categories": categories,
             "annotations": self.annotations,
         }
-        part.write_text(_dump(data) + "\n", encoding="utf-8")
-        part.replace(self.path)
+        file = _Growing(self.path)
+        file.append(_dump(data) + "\n")
+        file.finish()
 
 
 def _dump(value) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _finish(file, path: Path) -> None:
-    file.close()
-    Path(file.name).replace(path)

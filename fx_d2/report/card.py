@@ -42,10 +42,7 @@ def write_card(run: Run, interval_words: str) -> Path:
 def _context(run: Run, interval_words: str) -> dict[str, Any]:
     data = about.data_section(run)
     notes = _notes(run)
-    rows = [
-        {**row, "classes": row["classes"].replace("|", "/"), "notes": notes.get(Unit.parse(row["unit"]).dataset, "")}
-        for row in data["rows"]
-    ]
+    rows = [{**row, "notes": notes.get(Unit.parse(row["unit"]).dataset, "")} for row in data["rows"]]
     forgetting = forgetting_tables(run)["matrices"]
     return {
         "title": run.folder.resolve().name,
@@ -53,7 +50,7 @@ def _context(run: Run, interval_words: str) -> dict[str, Any]:
         "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}",
         "size": run.cfg.INPUT.SIZE,
         "outputs": _outputs(run),
-        "facts": [(name, value.replace("|", "/")) for name, value in about.facts(run) if name in _FACTS],
+        "facts": [(name, value) for name, value in about.facts(run) if name in _FACTS],
         "splits": data["splits"],
         "data": rows,
         "overlaps": data["overlaps"],

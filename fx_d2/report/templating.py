@@ -9,14 +9,21 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..evaluation.markdown import markdown_text
 from .charts import number
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
+def _markdown_value(value: Any) -> Any:
+    return markdown_text(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=2)
+def _environment(html: bool) -> Environment:
+    """What a run calls its classes and files is text, on a page as in Markdown."""
     environment = Environment(
         loader=PackageLoader(__package__),
-        autoescape=lambda name: name is not None and name.endswith(".html.jinja"),
+        autoescape=html,
+        finalize=None if html else _markdown_value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -32,7 +39,7 @@ def render(template: str, context: dict[str, Any]) -> str:
     Raises:
         jinja2.UndefinedError: the template asks for a name that the context lacks.
     """
-    return _environment().get_template(template).render(context)
+    return _environment(template.endswith(".html.jinja")).get_template(template).render(context)
 
 
 def style_sheet() -> Markup:

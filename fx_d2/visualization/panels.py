@@ -58,6 +58,7 @@ def text_width(text: str, size: float = TEXT) -> float:
 
 def shorten(text: str, room: float, size: float = TEXT) -> str:
     """The text, its middle replaced by an ellipsis if it is wider than ``room`` pixels."""
+    text = text.encode("utf-8", "backslashreplace").decode()  # bytes of a file name that are no text
     keep = len(text)
     short = text
     while keep > 2 and text_width(short, size) > room:

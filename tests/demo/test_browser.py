@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 import pytest
 
 import demo
-from fx_d2.demo.address import is_loopback
+from fx_d2.demo.address import HostCheck, is_loopback
 from fx_d2.tooling import run_tool
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +134,33 @@ def test_a_port_that_is_taken(trained, capsys):
         with pytest.raises(SystemExit) as stop:
             run_tool(lambda: demo.main([*arguments, "MODEL.WEIGHTS", trained.weights]))
     assert stop.value.code == 2 and "choose another --port" in capsys.readouterr().err
+
+
+def test_a_page_elsewhere_cannot_reach_it_under_its_own_name(address):
+    """DNS rebinding: the request comes to this computer, its Host header names somebody else."""
+
+    def status(host):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(address, headers={"Host": host})) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    port = urlparse(address).port
+    assert status(f"127.0.0.1:{port}") == status(f"localhost:{port}") == 200
+    assert status("attacker.example") == status(f"127.0.0.1.attacker.example:{port}") == 400
+
+
+@pytest.mark.parametrize(
+    ("host", "header", "good"),
+    [
+        *(("127.0.0.1", header, True) for header in ("127.0.0.1:80", "LOCALHOST", "[::1]:8080", "192.168.0.7")),
+        *(("127.0.0.1", header, False) for header in ("", "evil.example", "localhost.evil.example", "[::1", "1.2")),
+        ("127.0.0.1", f"{socket.gethostname()}x", False),
+        *(("0.0.0.0", header, True) for header in (socket.gethostname(), f"{socket.getfqdn()}:1", "10.0.0.3:1")),
+        ("0.0.0.0", "evil.example", False),
+        ("ward7.example", "Ward7.example:8080", True),
+    ],
+)
+def test_names_of_this_computer(host, header, good):
+    assert HostCheck(None, host).accepts(header) is good

@@ -2,9 +2,12 @@
 
 import csv
 
+import pytest
+
 from fx_d2.evaluation.estimates import Estimate, UnitScore
 from fx_d2.evaluation.recorder import Recorder
 from fx_d2.evaluation.tables import Options
+from fx_d2.files import original_cell, safe_cell
 
 
 def recorder():
@@ -37,6 +40,32 @@ def test_markdown(tmp_path):
     assert "## Boxes" not in text
     assert ["one/cls", "teacher - student", "AUROC", "0.100 [-0.010, 0.200]", "0.070"] in lines
     assert ["one/cls", "teacher - student", "F1", "-", "-"] in lines
+
+
+def test_names_of_classes_are_text_wherever_they_stand(tmp_path):
+    run = recorder()
+    hostile = ("=HYPERLINK(1)", "<script>x</script>[y](http://z)")
+    findings = run.scores["student"]["one/cls"].estimates
+    run.scores["student"]["one/cls"] = UnitScore(
+        hostile, {**findings, **{f"AUROC/{name}": Estimate(0.5) for name in hostile}}
+    )
+    run.write(tmp_path)
+    with (tmp_path / "results.csv").open(newline="") as file:
+        classes = {row["class"] for row in csv.DictReader(file)}
+    assert {"'=HYPERLINK(1)", hostile[1]} <= classes and hostile[0] not in classes
+    text = (tmp_path / "results.md").read_text()
+    assert "<" not in text and "](" not in text and "&lt;script>x&lt;/script>[y]\\(http://z)" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [("=1+1", "'=1+1"), ("-a", "'-a"), ("+a", "'+a"), ("@a", "'@a"), ("\ta", "'\ta"), ("'=1", "''=1")],
+)
+def test_cells_that_a_spreadsheet_would_run(text, safe):
+    assert safe_cell(text) == safe and original_cell(safe) == text
+    for plain in ("a=1", "'tis", "", "0", "'"):
+        assert safe_cell(plain) == plain == original_cell(plain)
+    assert safe_cell(-1.5) == -1.5
 
 
 def test_csv_holds_the_second_interval(tmp_path):

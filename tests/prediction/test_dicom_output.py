@@ -3,6 +3,8 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.errors import InvalidDicomError
+from pydicom.filebase import DicomFileLike
 from pydicom.uid import generate_uid
 
 import predict
@@ -10,7 +12,7 @@ from fx_d2.data.errors import DataError
 from fx_d2.data.images import read_image
 from fx_d2.phantoms.writing import write_dicom
 from fx_d2.prediction import Prediction
-from fx_d2.prediction.dicom import write_segmentation
+from fx_d2.prediction.dicom import write_capture, write_segmentation
 from tests.prediction.test_pictures import MASK, make
 
 hd = pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
@@ -71,6 +73,27 @@ def test_an_image_without_the_tags_that_a_result_must_repeat(tmp_path):
     write_dicom(source, np.full((400, 500), 90, np.uint8))
     with pytest.raises(DataError, match="x.dcm: no DICOM segmentation can refer to it"):
         write_segmentation(named(source), tmp_path / "seg.dcm", "teacher", "1", 0.3)
+
+
+@pytest.mark.parametrize("missing", [[], ["PatientID", "StudyDate", "AccessionNumber"]], ids=["whole", "bare"])
+def test_what_can_be_read_can_be_written(tmp_path, missing):
+    """A file of before 1993 that begins with its data: no preamble, no meta group, few attributes."""
+    whole, source = tmp_path / "whole.dcm", tmp_path / "CR-1"
+    pixels = np.full((400, 500), 90, np.uint8)
+    write_dicom(whole, pixels, tags={key: value for key, value in TAGS.items() if key not in missing})
+    original = pydicom.dcmread(whole)
+    with source.open("wb") as stream:
+        pydicom.filewriter.write_dataset(DicomFileLike(stream), original)
+    with pytest.raises(InvalidDicomError):
+        pydicom.dcmread(source)
+    prediction = named(source)
+    assert write_segmentation(prediction, tmp_path / "seg.dcm", "teacher", "1", 0.3)
+    write_capture(prediction, np.zeros((400, 500, 3), np.uint8), tmp_path / "sc.dcm")
+    seg, capture = hd.seg.segread(tmp_path / "seg.dcm"), pydicom.dcmread(tmp_path / "sc.dcm")
+    for result in (seg, capture):
+        assert result.StudyInstanceUID == original.StudyInstanceUID
+        assert result.PatientID == ("" if missing else "7")
+    assert len(seg.get_pixels_by_source_instance([original.SOPInstanceUID])) == 1
 
 
 def test_the_tool_writes_dicom_for_dicom(trained, radiograph, tmp_path, capsys, fresh_catalog):

@@ -194,6 +194,14 @@ def test_data_check_and_hostile_names(cohort, tmp_path):
     assert "<b>run & co" in page.text and not page.all("script")[0].get("src")
 
 
+def test_what_a_run_calls_its_things_is_text_in_the_model_card(cohort, tmp_path):
+    folder = tmp_path / "<img src=x onerror=alert(1)> a|b [c](d)"
+    write_report(folder, make_run(cohort, folder))
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert card.startswith("# Model card: &lt;img src=x onerror=alert(1)> a\\|b [c]\\(d)\n")
+    assert "<" not in card and "](" not in card
+
+
 def test_an_edited_model_card_is_kept(cohort, tmp_path):
     folder = tmp_path / "run"
     cfg = make_run(cohort, folder)

@@ -83,6 +83,15 @@ def read_pixels(path: Path) -> np.ndarray:
     return image
 
 
+def read_dataset(path: Path) -> Dataset:
+    """All that the file holds, in whatever form :func:`read_pixels` puts up with; the transfer syntax is filled in."""
+    with _damage_named(path):
+        with _open(path) as stream:
+            dataset = _parse(stream)
+        dataset.file_meta.TransferSyntaxUID = _syntax(dataset)
+        return dataset
+
+
 def _image(path: Path, dataset: Dataset, syntax: UID) -> np.ndarray:
     if dataset.PhotometricInterpretation not in _GREY:
         return _luminance(path, dataset)
