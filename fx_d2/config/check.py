@@ -5,25 +5,15 @@ from __future__ import annotations
 import importlib.util
 import logging
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 
 from ..data.errors import nearest
 from ..schedule import Unit
 from .cycle import FINETUNE, cycle_passes, cycle_units, unit_metadata
+from .defaults import get_fx_cfg
+from .inherited import check_inherited
 
 logger = logging.getLogger(__name__)
-
-# Keys of Detectron2 that would do nothing here, and what does it instead.
-_REPLACED = {
-    "SOLVER.MAX_ITER": "FX.CYCLE.COUNT (cycles)",
-    "SOLVER.STEPS": "nothing: the learning rate follows warm-up and cosine",
-    "SOLVER.CHECKPOINT_PERIOD": "FX.CHECKPOINT_CYCLES (cycles)",
-    "TEST.EVAL_PERIOD": "FX.EVAL.CYCLES (cycles)",
-    "DATASETS.TRAIN": "FX.CYCLE.UNITS",
-    "DATASETS.TEST": "FX.CYCLE.UNITS",
-    "INPUT.MIN_SIZE_TRAIN": "INPUT.SIZE",
-    "INPUT.MIN_SIZE_TEST": "INPUT.SIZE",
-}
 
 
 def _lookup(cfg: CfgNode, key: str):
@@ -98,10 +88,7 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         ValueError: one message that names the key and the fix.
     """
-    default = get_cfg()
-    for key, instead in _REPLACED.items():
-        if _lookup(cfg, key) != _lookup(default, key):
-            raise ValueError(f"{key} has no effect in fx_d2; use {instead}")
+    check_inherited(cfg, get_fx_cfg())
     for key, choices in _CHOICES.items():
         _check_choice(cfg, key, choices)
     for key, (low, high) in _RANGES.items():

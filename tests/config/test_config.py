@@ -1,13 +1,17 @@
 """Every configuration file loads, and what single keys cannot say is checked with a clear message."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from detectron2.config import get_cfg
 
+import fx_d2
 from fx_d2 import get_fx_cfg, register_datasets
 from fx_d2.config import cycle_passes, cycle_units, unit_metadata
 from fx_d2.config.check import check_config
+from fx_d2.config.inherited import READ, check_inherited, keys
 from fx_d2.schedule import Pass, Unit
 
 ROOT = Path(__file__).parents[2]
@@ -79,9 +83,43 @@ def test_the_published_cycle():
         (["FX.TEACHER.UPDATE", "epoch"], "FX.TEACHER.UPDATE must be one of pass, iteration"),
         (["SOLVER.MAX_ITER", 1000], "SOLVER.MAX_ITER has no effect in fx_d2; use FX.CYCLE.COUNT"),
         (["FX.EVAL.BEST", "teacher/node21/bxo/AP50"], "FX.EVAL.BEST"),
+        (["MODEL.BACKBONE.FREEZE_AT", 3], "MODEL.BACKBONE.FREEZE_AT has no effect in fx_d2; use FX.FINETUNE head"),
+        (["SOLVER.CLIP_GRADIENTS.ENABLED", True], "use SOLVER.CLIP_NORM.CLS"),
+        (["MODEL.PIXEL_MEAN", [1.0, 2.0, 3.0]], "use MODEL.PIXEL.CLS.MEAN"),
+        (["TEST.DETECTIONS_PER_IMAGE", 50], "use MODEL.BOX.TOPK"),
+        (["TEST.AUG.ENABLED", True], "TEST.AUG.ENABLED has no effect in fx_d2; leave it at False"),
+        (["SOLVER.BASE_LR_END", 1e-6], "cosine, which ends at 0"),
+        (["SOLVER.WEIGHT_DECAY_NORM", 0.1], "use SOLVER.WEIGHT_DECAY;"),
+        (["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"], "use FX.CYCLE, which gives the order"),
+        (["SOLVER.WARMUP_ITERS", 5], "use SOLVER.WARMUP_FRACTION"),
+        (["DATASETS.TRAIN", ("a",)], "DATASETS.TRAIN has no effect in fx_d2; use FX.CYCLE.UNITS"),
         (["FX.EVAL.BEST", "best"], "FX.EVAL.BEST"),
     ],
 )
 def test_one_message_names_the_key_and_the_fix(pairs, message):
     with pytest.raises(ValueError, match=message):
         check_config(load("foundation_x_swin_b.yaml", *pairs))
+
+
+def test_every_inherited_key_that_is_read_is_listed():
+    """By the source: ``cfg.A.B``, or ``name.B`` after ``name = cfg.A``; and what Detectron2's functions read for us."""
+    root = Path(fx_d2.__file__).parent
+    found = {"VERSION", "CUDNN_BENCHMARK", "MODEL.BACKBONE.NAME"}  # CfgNode, default_setup, build_backbone
+    names = {key for key, _ in keys(get_cfg())}
+    for path in [*root.rglob("*.py"), *(root.parent / "tools").glob("*.py")]:
+        if path.parent.name == "config":
+            continue
+        text = path.read_text()
+        for alias, node in re.findall(r"(\w+) = (?:self\.)?cfg\.([A-Z][A-Z_.]*[A-Z])$", text, flags=re.MULTILINE):
+            text = re.sub(rf"\b{alias}\.(?=[A-Z])", f"cfg.{node}.", text)
+        found |= names & set(re.findall(r"\bcfg\.([A-Z][A-Z_.]*[A-Z])\b(?! = )", text))
+    assert found == READ
+
+
+def test_a_default_run_and_its_own_file_pass(tmp_path):
+    """What Detectron2 writes as config.yaml holds every key."""
+    cfg = load("foundation_x_swin_b.yaml")
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    again = get_fx_cfg()
+    again.merge_from_file(str(tmp_path / "config.yaml"))
+    check_inherited(again, get_fx_cfg())
