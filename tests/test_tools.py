@@ -79,7 +79,7 @@ def test_the_cache_is_filled_ahead(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert f"{len(kept)} images read, 0 files not" in out and len(kept) > 5
-    next(tmp_path.rglob("n*.mha")).write_bytes(b"PK\x03\x04")
+    (tmp_path / "node21" / "cxr_images" / "proccessed_data" / "images" / "n0001.mha").write_bytes(b"PK\x03\x04")
     assert fill_cache.main(["--workers", "0", *options]) == 1
     assert "a zip archive; unpack it" in capsys.readouterr().out
     with pytest.raises(ValueError, match="INPUT.CACHE.MODE is off"):
