@@ -8,8 +8,8 @@ PY := $(VENV)/bin/python
 
 # One thread: the network is so small that a second one slows it down (0.22 instead of 0.14 seconds a step on 2 cores).
 quickstart: install
-	$(PY) tools/make_phantoms.py
-	OMP_NUM_THREADS=1 $(PY) tools/train_net.py --config-file configs/phantom.yaml OUTPUT_DIR output/quickstart
+	$(PY) -m fx_d2 phantoms
+	OMP_NUM_THREADS=1 $(PY) -m fx_d2 train --config-file configs/phantom.yaml OUTPUT_DIR output/quickstart
 
 test: install
 	$(PY) -m pytest -q
@@ -21,19 +21,19 @@ lint: install
 	$(PY) -m pytest -q tests/test_import_floors.py
 
 doctor: install
-	$(PY) -m fx_d2.doctor
+	$(PY) -m fx_d2 doctor
 
 install: $(VENV)/.installed
 
 # The stamp is written last, so an interrupted installation is taken up again by the next call.
-$(VENV)/.installed: setup.py tools/install_detectron2.py
+$(VENV)/.installed: setup.py fx_d2/commands/install_detectron2.py
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "fx_d2 needs Python 3.10 or newer, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
 	@echo "[1/4] creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "[2/4] installing torch and the other packages into $(VENV): about 2 minutes and 3 GB of download, once"
 	@$(PY) -m pip install -qq -e '.[dev]'
 	@echo "[3/4] installing Detectron2"
-	@$(PY) tools/install_detectron2.py
+	@$(PY) -m fx_d2 install-detectron2
 	@echo "[4/4] checking the installation"
-	@$(PY) -m fx_d2.doctor
+	@$(PY) -m fx_d2 doctor
 	@touch $@

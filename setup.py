@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from setuptools import find_packages, setup
 
-# Detectron2 is needed too, but has no release of its own on the registry: tools/install_detectron2.py installs it,
+# Detectron2 is needed too, but has no release of its own on the registry: `fx-d2 install-detectron2` installs it,
 # without its dependencies, so these are listed here, where pip resolves them together with ours.
 INSTALL_REQUIRES = [
     "torch>=2.6",  # tensors, autograd, DDP
@@ -53,7 +53,7 @@ EXTRAS_REQUIRE = {
         "pyjpegls",
         "highdicom",  # predictions as DICOM segmentations and secondary captures
     ],
-    "demo": ["nicegui"],  # tools/demo.py: a page that needs no internet, all of its files come from this computer
+    "demo": ["nicegui"],  # fx-d2 demo: a page that needs no internet, all of its files come from this computer
     "export": [
         "onnx",  # ONNX files
         "onnxruntime",  # runs them, to compare them with the network
@@ -91,6 +91,7 @@ setup(
         "fx_d2": ["py.typed"],
         "fx_d2.report": ["templates/*"],  # the report's page
     },
+    entry_points={"console_scripts": ["fx-d2 = fx_d2.commands.cli:main"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
 )

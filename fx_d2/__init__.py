@@ -1,7 +1,7 @@
 """fx_d2: one model, three tasks, many chest radiograph datasets; trained in cycles, on Detectron2.
 
 The public names below are loaded when first asked for, and with them the model parts are registered in Detectron2's
-registries. `import fx_d2` alone imports nothing, so that `python -m fx_d2.doctor` runs where Detectron2 does not.
+registries. `import fx_d2` alone imports nothing, so that `fx-d2 doctor` runs where Detectron2 does not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checks the installation: versions, device, and the state of the known traps, with the fix where one bites.
 
 Example:
-    python -m fx_d2.doctor
+    fx-d2 doctor
 
 Exits with 1 when a trap bites, else with 0. Runs where torch or Detectron2 do not import: everything is imported
 inside the checks. Uses the standard library only, and nothing of this package.
@@ -113,7 +113,7 @@ def check_torchvision() -> Check:
 
 
 def check_detectron2() -> Check:
-    fix = f"{sys.executable} tools/install_detectron2.py"
+    fix = f"{sys.executable} -m fx_d2 install-detectron2"
     detectron2, why = _import("detectron2")
     if detectron2 is None:
         return Check("detectron2", "trap", why, fix)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import check_data
+from fx_d2.commands import check_data
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 

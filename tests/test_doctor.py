@@ -118,7 +118,7 @@ def test_torch_missing(imports, check):
 def test_detectron2_missing(imports):
     imports["detectron2"] = ModuleNotFoundError("No module named 'detectron2'")
     check = doctor.check_detectron2()
-    assert check.state == "trap" and check.fix.endswith("tools/install_detectron2.py")
+    assert check.state == "trap" and check.fix.endswith("fx_d2 install-detectron2")
 
 
 def test_detectron2_part_broken(imports, versions):

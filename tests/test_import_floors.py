@@ -7,6 +7,7 @@
     floor 4   engine/*          tooling (what the tools share)
     floor 5   prediction/*
     floor 6   export/*          demo/*
+    floor 7   commands/* (the bodies of `fx-d2 NAME`), __main__ above it
     above     tools/*, tests/*                      public names only
 
 A module imports from lower floors and from its own group. `fx_d2/__init__.py` and `fx_d2/doctor.py` import nothing of
@@ -28,7 +29,8 @@ PACKAGE = "fx_d2"
 GROUND = {"config", "device", "files", "schedule", "data.errors", "data.labels"}
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "phantoms": 2}
 FLOORS |= {"report": 3, "inspection": 3, "engine": 4, "tooling": 4, "prediction": 5, "export": 6, "demo": 6}
-TOP = 7  # above all floors
+FLOORS |= {"commands": 7, "__main__": 8}
+TOP = 9  # above all floors
 ALONE = {"", "doctor"}
 
 

@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-import install_detectron2 as installer
+from fx_d2.commands import install_detectron2 as installer
 
 WHEEL = b"not really a wheel"
 REAL_SHA256 = installer.REGISTRY_SHA256

@@ -6,9 +6,9 @@ import pytest
 
 import analyze_model
 import fill_cache
-import show_schedule
 import time_images
 from fx_d2 import get_fx_cfg
+from fx_d2.commands import schedule as show_schedule
 from fx_d2.engine.build import prepare
 from fx_d2.phantoms.trees import write_tree
 from tests.tiny import tiny_config

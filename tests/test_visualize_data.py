@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import visualize_data
+from fx_d2.commands import visualize_data
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 

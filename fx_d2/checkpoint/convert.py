@@ -1,4 +1,4 @@
-"""From a file of any known layout to a file of ours (tools/convert_checkpoint.py)."""
+"""From a file of any known layout to a file of ours (``fx-d2 convert``)."""
 
 from __future__ import annotations
 

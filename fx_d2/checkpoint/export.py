@@ -1,4 +1,4 @@
-"""Weights alone out of a checkpoint (tools/export_weights.py)."""
+"""Weights alone out of a checkpoint (``fx-d2 export-weights``)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def export_weights(
     file = read_weights(checkpoint)
     state = file.part(model)
     if not OWN.recognises(set(state)):
-        raise CheckpointError(f"{file.path}: not a checkpoint of fx_d2; tools/convert_checkpoint.py makes one of it")
+        raise CheckpointError(f"{file.path}: not a checkpoint of fx_d2; fx-d2 convert makes one of it")
     config = _config(file, config_file)
     count = sum(tensor.numel() for tensor in state.values())
     if not timm:

@@ -1,24 +1,22 @@
-#!/usr/bin/env python
 """Checks the datasets of a configuration before training: files, labels, boxes, masks, pixels, leaks between splits.
 
 Exit code: 0 nothing found, 1 problems, 2 a mistake in the call or the configuration, 3 leaks but no problem.
 
-python tools/check_data.py --config-file configs/phantom.yaml --json output/data.json
-python tools/check_data.py --config-file configs/phantom.yaml --sample 200
+fx-d2 check-data --config-file configs/phantom.yaml --json output/data.json
+fx-d2 check-data --config-file configs/phantom.yaml --sample 200
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from fx_d2.config import cycle_units
 from fx_d2.inspection import Options, check_data
 from fx_d2.inspection.cache import default_cache
 from fx_d2.inspection.table import render
-from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+from fx_d2.tooling import config_argument_parser, config_from_args
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -58,7 +56,3 @@ def main(arguments: list[str] | None = None) -> int:
         report.write_json(args.json)
     print(render(report))
     return report.exit_code
-
-
-if __name__ == "__main__":
-    run_tool(lambda: sys.exit(main()))

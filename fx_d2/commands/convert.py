@@ -1,9 +1,8 @@
-#!/usr/bin/env python
 """Converts weights of a known layout into ours, and says what became of every tensor.
 
-    python tools/convert_checkpoint.py ckpt_E632_TH19.pth foundation_x.pth
-    python tools/convert_checkpoint.py swin_base_patch4_window7_224_22k.pth swin_b.safetensors
-    python tools/convert_checkpoint.py ckpt.pth mine.pth --part teacher --config-file configs/finetune/vindr_organs.yaml
+    fx-d2 convert ckpt_E632_TH19.pth foundation_x.pth
+    fx-d2 convert swin_base_patch4_window7_224_22k.pth swin_b.safetensors
+    fx-d2 convert ckpt.pth mine.pth --part teacher --config-file configs/finetune/vindr_organs.yaml
 
 The layout is told from the names of the tensors: foundation_x, foundation_x_plus, ark, swin (Microsoft, timm before
 0.9), timm, dino, fx_d2. Without --config-file the network has the sizes of the file and, for Foundation X and X+, all
@@ -14,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 
-import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
 from fx_d2.checkpoint import NAMES, PARTS
 from fx_d2.checkpoint.convert import convert
-from fx_d2.tooling import run_tool
 
 
 def main() -> None:
@@ -36,7 +33,3 @@ def main() -> None:
     for report in convert(args.source, args.output, args.layout, args.part, args.config_file, args.min_backbone):
         print(report.table(), end="\n\n")
     print(f"written: {args.output}")
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -3,8 +3,8 @@
 With them a reader, a configuration or a whole run can be tried before any data is there.
 
 Example:
-    python tools/make_dataset_tree.py all /tmp/fake
-    DETECTRON2_DATASETS=/tmp/fake python tools/show_schedule.py --config-file configs/foundation_x_swin_b.yaml
+    fx-d2 dataset-tree all /tmp/fake
+    DETECTRON2_DATASETS=/tmp/fake fx-d2 schedule --config-file configs/foundation_x_swin_b.yaml
 """
 
 from __future__ import annotations
@@ -23,7 +23,3 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in TREES if arguments.name == "all" else [arguments.name]:
         print(f"{name}: {write_tree(name, arguments.root)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,12 @@
-#!/usr/bin/env python
 r"""Serves a local page: drop a radiograph, see findings, boxes and masks of each head, compare student and teacher.
 
-    python tools/demo.py --config-file output/phantom/config.yaml MODEL.WEIGHTS output/phantom/model_best.pth
+    fx-d2 demo --config-file output/phantom/config.yaml MODEL.WEIGHTS output/phantom/model_best.pth
 
 Needs the extra "demo" (pip install 'fx_d2[demo]'). Listens on this computer only unless --host says otherwise.
 """
 
 from __future__ import annotations
 
-import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
 import argparse
 import importlib.util
 import logging
@@ -18,7 +16,7 @@ from fx_d2 import Predictor
 from fx_d2.demo.address import is_loopback, refuse_taken
 from fx_d2.prediction.operating_points import OperatingPoints, describe
 from fx_d2.prediction.weights import MODELS, load_networks
-from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+from fx_d2.tooling import config_argument_parser, config_from_args
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -56,7 +54,3 @@ def main(arguments: list[str] | None = None) -> None:
     if not is_loopback(args.host):
         print("warning: everyone who reaches this address can use the page; there is no password", flush=True)
     serve(predictors, Path(cfg.MODEL.WEIGHTS).name, args.host, args.port, args.open)
-
-
-if __name__ in ("__main__", "__mp_main__"):
-    run_tool(main)

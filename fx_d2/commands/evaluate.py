@@ -1,9 +1,8 @@
-#!/usr/bin/env python
 r"""Scores predictions again from the files of an evaluation, without the model and without the data.
 
-    python tools/evaluate_predictions.py output/phantom/predictions
-    python tools/evaluate_predictions.py output/phantom/predictions --units phantom_ward/box --output again
-    python tools/evaluate_predictions.py --compare output/new/predictions output/old/predictions --output difference
+    fx-d2 evaluate output/phantom/predictions
+    fx-d2 evaluate output/phantom/predictions --units phantom_ward/box --output again
+    fx-d2 evaluate --compare output/new/predictions output/old/predictions --output difference
 
 The first prints the results table; with --output it writes what the evaluation wrote: results.json and the other files
 named in docs/metrics.md, with the same numbers. --compare takes the first folder minus the second, on the same images:
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -58,7 +58,7 @@ def comparison_table(comparisons: dict, per_class: bool) -> str:
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    changes = {} if args.bootstraps is None else {"bootstraps": args.bootstraps}
+    changes: dict[str, Any] = {} if args.bootstraps is None else {"bootstraps": args.bootstraps}
     output = Path(args.output) if args.output else None
     try:
         if args.compare:
@@ -73,7 +73,3 @@ def main(arguments: list[str] | None = None) -> None:
                 run.write(output)
     except DataError as error:
         raise SystemExit(f"error: {error}") from None
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 r"""Writes a trained network as a file that runs without this package, and compares it with the network.
 
-    python tools/export_model.py --config-file output/phantom/config.yaml --format onnx --output exported \
+    fx-d2 export --config-file output/phantom/config.yaml --format onnx --output exported \
         MODEL.WEIGHTS output/phantom/model_best.pth
 
 Writes model.onnx, model.ts or model.pt2, and beside it model.onnx.json and so on (inputs, outputs, classes;
@@ -11,7 +10,6 @@ unusable; 3 written, but not equal.
 
 from __future__ import annotations
 
-import fx_d2  # isort: skip  # (first: it sets how PyTorch's threads wait)
 import argparse
 import json
 import logging
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from fx_d2 import __version__
 from fx_d2.device import resolve_device
 from fx_d2.export.formats import FORMATS
 from fx_d2.export.graph import ExportGraph
@@ -29,7 +28,7 @@ from fx_d2.export.sidecar import describe
 from fx_d2.prediction.findings import FindingMap
 from fx_d2.prediction.options import choose_network, parse_units
 from fx_d2.prediction.weights import load_networks
-from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+from fx_d2.tooling import config_argument_parser, config_from_args
 
 UNEQUAL = 3
 
@@ -65,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     about = {
         "file": path.name,
         "kind": args.format,
-        "fx_d2": fx_d2.__version__,
+        "fx_d2": __version__,
         "torch": torch.__version__,
         "weights": cfg.MODEL.WEIGHTS,
         "model": args.model,
@@ -79,7 +78,3 @@ def main(arguments: list[str] | None = None) -> None:
     if not worst <= TOLERANCE:
         print(f"error: {path} differs from the network by more than {TOLERANCE:g}", file=sys.stderr)
         sys.exit(UNEQUAL)
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,8 +1,7 @@
-#!/usr/bin/env python
 """Writes one network of a checkpoint as weights alone, with class names and configuration, or its backbone for timm.
 
-    python tools/export_weights.py output/phantom/model_final.pth --model teacher --format safetensors
-    python tools/export_weights.py foundation_x.pth --model teacher --format timm --output swin_b_timm.pth
+    fx-d2 export-weights output/phantom/model_final.pth --model teacher --format safetensors
+    fx-d2 export-weights foundation_x.pth --model teacher --format timm --output swin_b_timm.pth
 
 The formats pth and safetensors load back with MODEL.WEIGHTS, to the last bit. timm is for
 `timm.create_model("swin_base_patch4_window7_224")` and `load_state_dict(..., strict=True)`, timm 0.9 or later: its
@@ -15,9 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
 from fx_d2.checkpoint.export import export_weights
-from fx_d2.tooling import run_tool
 
 
 def main() -> None:
@@ -34,7 +31,3 @@ def main() -> None:
     output = Path(args.output or checkpoint.with_name(f"{checkpoint.stem}_{args.model}{ending}"))
     for line in export_weights(checkpoint, output, args.model, args.format == "timm", args.config_file, args.head):
         print(line)
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -9,7 +9,7 @@ Detectron2 has no release of its own on the package registry. The sources, in th
 fx_d2 calls none of Detectron2's compiled operators, so all three serve it alike.
 
 Example:
-    .venv/bin/python tools/install_detectron2.py
+    fx-d2 install-detectron2
 """
 
 from __future__ import annotations
@@ -141,7 +141,3 @@ def main(runner: Runner = run) -> int:
         say(f"not from {name}: {reason}")
     print(INSTRUCTIONS, file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Writes the synthetic cohort (chest radiograph phantoms with truth) to disk, or keeps it if it is there.
 
 Example:
-    python tools/make_phantoms.py --root datasets --contact-sheet phantoms.png
+    fx-d2 phantoms --root datasets --contact-sheet phantoms.png
 """
 
 from __future__ import annotations
@@ -77,7 +77,3 @@ def main() -> None:
         if not cv2.imwrite(str(arguments.contact_sheet), contact_sheet(arguments.seed)):
             parser.error(f"{arguments.contact_sheet}: could not be written")
         logging.info("contact sheet in %s", arguments.contact_sheet)
-
-
-if __name__ == "__main__":
-    main()

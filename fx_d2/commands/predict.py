@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 r"""Predicts findings, boxes and masks of image files with every head of a trained network.
 
-    python tools/predict.py --config-file output/phantom/config.yaml --input images/ more/*.png scan.dcm \
+    fx-d2 predict --config-file output/phantom/config.yaml --input images/ more/*.png scan.dcm \
         --output predictions MODEL.WEIGHTS output/phantom/model_best.pth
 
 Writes predictions.json, predictions.csv, findings.csv, coco/ and overlays/ (docs/prediction.md). Exit code: 0 all
@@ -11,7 +10,6 @@ the others are written.
 
 from __future__ import annotations
 
-import fx_d2  # isort: skip  # (first: it sets how PyTorch's threads wait)
 import argparse
 import logging
 import re
@@ -24,7 +22,7 @@ from PIL import Image
 from tabulate import tabulate
 from tqdm import tqdm
 
-from fx_d2 import Predictor
+from fx_d2 import Predictor, __version__
 from fx_d2.evaluation.recorder import THRESHOLDS
 from fx_d2.files import replacing
 from fx_d2.prediction import Prediction, dicom
@@ -33,7 +31,7 @@ from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import failure, find_images, summary
 from fx_d2.prediction.writers import PredictionWriter
-from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+from fx_d2.tooling import config_argument_parser, config_from_args
 
 FAILED = 3
 
@@ -113,7 +111,7 @@ class Results:
                 Image.fromarray(picture).save(stream, format="png")
         if wants_dicom and args.dicom_seg:
             path = self._path("dicom", f"{stem}_seg.dcm")
-            dicom.write_segmentation(prediction, path, self.model, fx_d2.__version__, args.threshold)
+            dicom.write_segmentation(prediction, path, self.model, __version__, args.threshold)
         if wants_dicom and args.dicom_sc:
             dicom.write_capture(prediction, picture, self._path("dicom", f"{stem}_sc.dcm"))
 
@@ -171,7 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(show_findings(predictor))
         return
     about = {
-        "fx_d2": fx_d2.__version__,
+        "fx_d2": __version__,
         "weights": cfg.MODEL.WEIGHTS,
         "model": predictor.model,
         "threshold": args.threshold,
@@ -181,7 +179,3 @@ def main(arguments: list[str] | None = None) -> None:
     }
     if predict(args, predictor, images, about):
         sys.exit(FAILED)
-
-
-if __name__ == "__main__":
-    run_tool(main)

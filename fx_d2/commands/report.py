@@ -1,8 +1,7 @@
-#!/usr/bin/env python
 """Writes report.html and MODEL_CARD.md of a finished (or stopped) run again, from its files alone: no network is built.
 
-    python tools/make_report.py output/phantom
-    python tools/make_report.py output/phantom FX.EVAL.REPORT_CASES 0
+    fx-d2 report output/phantom
+    fx-d2 report output/phantom FX.EVAL.REPORT_CASES 0
 
 The pictures are read from the datasets that the run's config.yaml names; where those are not at hand the report says so
 in their place.
@@ -21,7 +20,6 @@ from fx_d2.config import get_fx_cfg
 from fx_d2.data.catalog import register_datasets
 from fx_d2.data.errors import DataError
 from fx_d2.report.report import write_report
-from fx_d2.tooling import run_tool
 
 logger = logging.getLogger("fx_d2.make_report")
 
@@ -55,7 +53,3 @@ def main() -> None:
     args = parser.parse_args()
     setup_logger(name="fx_d2")
     print(make_report(args.folder, args.opts))
-
-
-if __name__ == "__main__":
-    run_tool(main)

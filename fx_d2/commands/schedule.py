@@ -1,7 +1,6 @@
-#!/usr/bin/env python
 """Prints the plan of a run before a second of training: units, passes, what trains, iterations, learning rates.
 
-python tools/show_schedule.py --config-file configs/phantom.yaml
+fx-d2 schedule --config-file configs/phantom.yaml
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from tabulate import tabulate
 from fx_d2.engine.build import build_networks, build_schedule, prepare
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import lr_factor
-from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+from fx_d2.tooling import config_argument_parser, config_from_args
 
 HEADERS = ("unit", "pass", "images", "steps", "iterations", "trains", "(M)", "locked", "(M)", "lr start", "lr end")
 
@@ -58,7 +57,3 @@ def main() -> None:
     cfg = config_from_args(config_argument_parser(__doc__).parse_args())
     prepare(cfg)
     print(plan(cfg))
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -1,11 +1,10 @@
-#!/usr/bin/env python
 r"""Trains or evaluates Foundation X.
 
-    python tools/train_net.py --config-file configs/phantom.yaml
-    python tools/train_net.py --config-file configs/phantom.yaml --resume
-    python tools/train_net.py --config-file configs/phantom.yaml --eval-only \
+    fx-d2 train --config-file configs/phantom.yaml
+    fx-d2 train --config-file configs/phantom.yaml --resume
+    fx-d2 train --config-file configs/phantom.yaml --eval-only \
         MODEL.WEIGHTS output/phantom/model_final.pth
-    torchrun --nproc-per-node 4 tools/train_net.py --config-file configs/phantom.yaml --resume
+    torchrun --nproc-per-node 4 -m fx_d2 train --config-file configs/phantom.yaml --resume
 
 Flags, output folder and checkpoints follow Detectron2. Trailing KEY VALUE pairs override the configuration.
 
@@ -15,7 +14,6 @@ SIGTERM, SIGINT or SIGUSR1 and saved, --resume goes on; 130 interrupted by a sec
 
 from __future__ import annotations
 
-import fx_d2  # isort: skip  # noqa: F401  (first: it sets how PyTorch's threads wait)
 import contextlib
 from pathlib import Path
 
@@ -31,7 +29,7 @@ from fx_d2.engine.hooks.heartbeat import last_evaluation
 from fx_d2.engine.launch import launch_run
 from fx_d2.engine.output_folder import check_writable, rotate
 from fx_d2.engine.preemption import StopRequest
-from fx_d2.tooling import config_from_args, run_tool
+from fx_d2.tooling import config_from_args
 
 
 @contextlib.contextmanager
@@ -73,7 +71,3 @@ def main(args):
 
 def invoke_main() -> None:
     launch_run(main, default_argument_parser(epilog=__doc__).parse_args())
-
-
-if __name__ == "__main__":
-    run_tool(invoke_main)

@@ -1,8 +1,7 @@
-#!/usr/bin/env python
 """Draws what the model will see: images with their annotations, or the augmented views that training makes of them.
 
-python tools/visualize_data.py --config-file configs/phantom.yaml --output output/look
-python tools/visualize_data.py --config-file configs/phantom.yaml --unit phantom_heart/mask --source mapper
+fx-d2 visualize-data --config-file configs/phantom.yaml --output output/look
+fx-d2 visualize-data --config-file configs/phantom.yaml --unit phantom_heart/mask --source mapper
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from fx_d2.data.errors import nearest
 from fx_d2.data.mapper import UnitMapper
 from fx_d2.engine.build import prepare
 from fx_d2.schedule import Unit
-from fx_d2.tooling import config_argument_parser, config_from_args, run_tool
+from fx_d2.tooling import config_argument_parser, config_from_args
 from fx_d2.visualization.sheets import annotation_sheet, choose_images, view_sheet
 
 
@@ -71,7 +70,3 @@ def main(arguments: list[str] | None = None) -> None:
     for unit in units:
         paths = draw(cfg, unit, args)
         print(f"{unit} {args.split}: {len(paths)} pictures, {paths[0]} ...")
-
-
-if __name__ == "__main__":
-    run_tool(main)

@@ -25,7 +25,7 @@ COCO_NAMES = {"box": "boxes_coco.json", "mask": "masks_coco.json"}
 PATIENT_COLUMNS = {"phantom_ward": ("filename", "patientid")}
 
 _HEADER = """\
-# The synthetic cohort: chest radiograph phantoms (fx_d2.phantoms), written by tools/make_phantoms.py.
+# The synthetic cohort: chest radiograph phantoms (fx_d2.phantoms), written by fx-d2 phantoms.
 # An example of the format for a dataset of your own; paths are relative to this file.
 """
 

@@ -92,7 +92,7 @@ def _brief(value: Any) -> str:
 
 
 def data_section(run: Run) -> dict[str, Any]:
-    """Images of every unit by split, what ``tools/check_data.py`` found, and the overlaps that are known."""
+    """Images of every unit by split, what ``fx-d2 check-data`` found, and the overlaps that are known."""
     images = run.record["images"]
     splits = list(dict.fromkeys(split for counts in images.values() for split in counts))
     splits.sort(key=lambda name: ({"train": 0, "val": 1, "test": 2}.get(name, 3), name))

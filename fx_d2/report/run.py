@@ -34,7 +34,7 @@ class Run:
         cfg: the configuration of the run.
         record: ``run.json``. rows: ``metrics.json`` by iteration. results: ``results.json``, {} without one.
         details: ``results_details.json``, {} without one. unit_scores: lines of ``unit_scores.jsonl``.
-        manifest: of the predictions, None without any. check: JSON of ``tools/check_data.py``, None without one.
+        manifest: of the predictions, None without any. check: JSON of ``fx-d2 check-data``, None without one.
     """
 
     folder: Path

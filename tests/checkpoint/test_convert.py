@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import convert_checkpoint
-import export_weights
 from fx_d2 import get_fx_cfg
 from fx_d2.checkpoint import CheckpointError, load_weights, read_weights
 from fx_d2.checkpoint.convert import convert
 from fx_d2.checkpoint.reference import SWITCHES, published_classes, reference_config
+from fx_d2.commands import convert as convert_checkpoint
+from fx_d2.commands import export_weights
 from fx_d2.config import cycle_units
 from fx_d2.modeling import FoundationX
 from fx_d2.schedule import Unit
@@ -115,7 +115,7 @@ def test_export_of_one_model(tmp_path, monkeypatch, capsys):
     run(export_weights, tmp_path / "ours.pth", "--format", "timm", monkeypatch=monkeypatch)
     assert "SHIFT_SINGLE_WINDOW" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["tool", str(tmp_path / "ckpt.pth")])
-    with pytest.raises(CheckpointError, match="convert_checkpoint.py makes one of it"):
+    with pytest.raises(CheckpointError, match="fx-d2 convert makes one of it"):
         export_weights.main()
 
 

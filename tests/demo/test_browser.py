@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-import demo
+from fx_d2.commands import demo
 from fx_d2.demo.address import HostCheck, is_loopback
 from fx_d2.tooling import run_tool
 

@@ -127,7 +127,7 @@ SABOTAGE = """
 import os, signal, sys
 import fx_d2
 from detectron2.utils import comm
-import train_net
+from fx_d2.commands import train as train_net
 from fx_d2.engine import build
 from fx_d2.engine.trainer import CyclicTrainer
 from fx_d2.tooling import run_tool
@@ -173,7 +173,7 @@ def test_one_failing_process_ends_the_job_with_its_reason(cohort, tmp_path, kind
         str(tmp_path / "run.yaml"),
     ]
     command += ["--num-gpus", "2", "--dist-url", f"tcp://127.0.0.1:{free_port()}"]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tools")])
+    paths = str(ROOT)
     env = {**os.environ, "PYTHONPATH": paths, "SABOTAGE": kind, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
     assert done.returncode == code, done.stderr[-3000:]

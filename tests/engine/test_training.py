@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.engine import HookBase
 
-import train_net
+from fx_d2.commands import train as train_net
 from fx_d2.engine.build import build_trainer, prepare
 from tests.tiny import tiny_config
 

@@ -10,7 +10,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 from sklearn.metrics import roc_auc_score
 
-import evaluate_predictions
+from fx_d2.commands import evaluate as evaluate_predictions
 from fx_d2.data.errors import DataError
 from fx_d2.evaluation import EVALUATORS
 from fx_d2.evaluation.bootstrap import replicates

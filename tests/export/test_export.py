@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import export_model
 from fx_d2 import Predictor
+from fx_d2.commands import export as export_model
 from fx_d2.data.images import read_image
 from fx_d2.export.formats import FORMATS
 from fx_d2.export.graph import ExportGraph

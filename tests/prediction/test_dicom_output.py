@@ -7,7 +7,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomFileLike
 from pydicom.uid import generate_uid
 
-import predict
+from fx_d2.commands import predict
 from fx_d2.data.errors import DataError
 from fx_d2.data.images import read_image
 from fx_d2.phantoms.writing import write_dicom

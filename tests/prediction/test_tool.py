@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 import fx_d2
-import predict
+from fx_d2.commands import predict
 from fx_d2.phantoms.writing import write_dicom
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import find_images

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-import make_report
+from fx_d2.commands import report as make_report
 from fx_d2.data.catalog import clear_datasets
 from fx_d2.report.report import write_report
 from tests.fake_run import make_run, many_datasets

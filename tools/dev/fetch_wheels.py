@@ -25,9 +25,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT))
 
-from install_detectron2 import REGISTRY_BUILD, REGISTRY_SHA256, WHEEL_TAGS  # noqa: E402
+from fx_d2.commands.install_detectron2 import REGISTRY_BUILD, REGISTRY_SHA256, WHEEL_TAGS  # noqa: E402
 
 EXTRAS = ("pytest", "hotcoco>=1.3")
 # No wheel on the registry: built here, pure Python.

@@ -65,7 +65,7 @@ def begin_session(
             "ended": None,
             "start": start,
             "stop": start,
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
             "device": device_name(device),
             "processes": comm.get_world_size(),
             "versions": versions(),

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import make_dataset_tree
 import time_readers
+from fx_d2.commands import dataset_tree as make_dataset_tree
 from fx_d2.data.builtin import builtin_records
 from fx_d2.phantoms.trees import TREES
 
