@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
@@ -58,11 +57,11 @@ def comparison_table(comparisons: dict, per_class: bool) -> str:
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    changes: dict[str, Any] = {} if args.bootstraps is None else {"bootstraps": args.bootstraps}
+    changes = {} if args.bootstraps is None else {"bootstraps": args.bootstraps}
     output = Path(args.output) if args.output else None
     try:
         if args.compare:
-            comparisons = compare_folders(*args.compare, units=args.units, **changes)
+            comparisons = compare_folders(args.compare[0], args.compare[1], args.units, **changes)
             print(comparison_table(comparisons, args.per_class))
             if output:
                 write_json(output / "comparison.json", comparisons, sort_keys=True)
