@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "fx_d2" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+
+class BuildWithConfigs(build_py):
+    """The configurations go into the package as it is built, as Detectron2's do; an editable one reads the clone's."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            shutil.copytree(ROOT / "configs", Path(self.build_lib) / "fx_d2" / "configs", dirs_exist_ok=True)
+
 
 # Detectron2 is needed too, but has no release of its own on the registry: `fx-d2 install-detectron2` installs it,
 # without its dependencies, so these are listed here, where pip resolves them together with ours.
@@ -81,8 +99,10 @@ EXTRAS_REQUIRE = {
 
 setup(
     name="fx_d2",
-    version="0.1.0",
+    version=VERSION,
     description="Cyclic multi-task training of chest radiograph models on Detectron2",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["fx_d2", "fx_d2.*"]),
@@ -92,6 +112,7 @@ setup(
         "fx_d2.report": ["templates/*"],  # the report's page
     },
     entry_points={"console_scripts": ["fx-d2 = fx_d2.commands.cli:main"]},
+    cmdclass={"build_py": BuildWithConfigs},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
 )

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 # public name -> module that defines it
 _PUBLIC = {
     "add_fx_config": ".config",
+    "get_config_file": ".config",
     "get_fx_cfg": ".config",
     "CycleSchedule": ".schedule",
     "Unit": ".schedule",

@@ -17,7 +17,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from .config import get_fx_cfg
+from .config import find_config_file, get_fx_cfg
 from .device import resolve_device
 
 # Exit codes, beside 0. A mistake of the user, as argparse has it.
@@ -27,7 +27,12 @@ INTERRUPTED = 130
 
 def config_argument_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", default="", metavar="FILE", help="path to a configuration file")
+    parser.add_argument(
+        "--config-file",
+        default="",
+        metavar="FILE",
+        help="a configuration file, or the name of one that comes with the package: phantom.yaml",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that override the configuration")
     return parser
 
@@ -40,6 +45,7 @@ def config_from_args(args: argparse.Namespace) -> CfgNode:
     """
     cfg = get_fx_cfg()
     if args.config_file:
+        args.config_file = find_config_file(args.config_file)  # Detectron2 copies the file into the log
         cfg.merge_from_file(args.config_file)
     cfg.merge_from_list(args.opts)
     resolve_device(cfg)

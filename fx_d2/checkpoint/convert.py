@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from detectron2.config import CfgNode
 
-from ..config import cycle_units, get_fx_cfg, unit_metadata
+from ..config import cycle_units, find_config_file, get_fx_cfg, unit_metadata
 from ..data.catalog import register_datasets
 from ..modeling import FoundationX, FXSwin
 from ..modeling.heads.classification import ClassificationHead
@@ -77,7 +77,7 @@ def _target(file: WeightsFile, kind: Layout, config_file: str) -> tuple[Target, 
     """What is to be filled, its classes, and its configuration as YAML."""
     if config_file:
         cfg = get_fx_cfg()
-        cfg.merge_from_file(config_file)
+        cfg.merge_from_file(find_config_file(config_file))
         register_datasets(cfg.DATASETS.FILES)
         found = {unit: unit_metadata(unit) for unit in cycle_units(cfg)}
         classes = {unit: UnitClasses(tuple(m.thing_classes), m.exclusive) for unit, m in found.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..config import get_fx_cfg
+from ..config import find_config_file, get_fx_cfg
 from .files import WeightsFile, read_weights
 from .layouts import OWN
 from .safe import CheckpointError
@@ -56,7 +56,7 @@ def export_weights(
 def _config(file: WeightsFile, config_file: str) -> str:
     if config_file:
         cfg = get_fx_cfg()
-        cfg.merge_from_file(config_file)
+        cfg.merge_from_file(find_config_file(config_file))
         return cfg.dump()
     beside = file.path.with_name("config.yaml")
     if file.config or not beside.is_file():

@@ -3,6 +3,7 @@
 from .check import check_config
 from .cycle import FINETUNE, cycle_passes, cycle_units, split_name, unit_metadata
 from .defaults import add_fx_config, get_fx_cfg
+from .packaged import find_config_file, get_config_file
 
 __all__ = [
     "FINETUNE",
@@ -10,6 +11,8 @@ __all__ = [
     "check_config",
     "cycle_passes",
     "cycle_units",
+    "find_config_file",
+    "get_config_file",
     "get_fx_cfg",
     "split_name",
     "unit_metadata",
