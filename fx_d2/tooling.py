@@ -27,12 +27,8 @@ INTERRUPTED = 130
 
 def config_argument_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--config-file",
-        default="",
-        metavar="FILE",
-        help="a configuration file, or the name of one that comes with the package: phantom.yaml",
-    )
+    about = "a configuration file, or the name of one that comes with the package: phantom.yaml"
+    parser.add_argument("--config-file", default="", metavar="FILE", help=about)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that override the configuration")
     return parser
 

@@ -16,7 +16,10 @@ from fx_d2 import get_config_file
 from fx_d2.config import find_config_file
 
 ROOT = Path(__file__).parents[1]
-QUICK = "FX.CYCLE.COUNT 1 FX.CYCLE.UNITS ['phantom_heart/cls','phantom_heart/box'] FX.EVAL.CYCLES 0 DATALOADER.NUM_WORKERS 0"
+QUICK = (
+    "FX.CYCLE.COUNT 1 FX.CYCLE.UNITS ['phantom_heart/cls','phantom_heart/box'] FX.EVAL.CYCLES 0 FX.EVAL.BOOTSTRAPS 20 "
+    "FX.EVAL.OVERLAYS 0 FX.EVAL.REPORT_CASES 0 DATALOADER.NUM_WORKERS 0"
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +43,10 @@ def installed(tmp_path_factory):
 def test_every_configuration_is_in_the_wheel(installed):
     wheel, _ = installed
     with zipfile.ZipFile(wheel) as archive:
-        packed = {
-            name: archive.read(name) for name in archive.namelist() if name.endswith(".yaml") and "/configs/" in name
-        }
-    wanted = {
-        f"fx_d2/configs/{p.relative_to(ROOT / 'configs')}": p.read_bytes() for p in (ROOT / "configs").rglob("*.yaml")
-    }
+        names = [name for name in archive.namelist() if "/configs/" in name and not name.endswith("/")]
+        packed = {name.removeprefix("fx_d2/configs/"): archive.read(name) for name in names}
+    folder = ROOT / "configs"
+    wanted = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.yaml")}
     assert packed == wanted and len(wanted) > 8
 
 
@@ -69,13 +70,11 @@ def test_the_wheel_draws_trains_reports_and_predicts(installed, tmp_path):
     command("phantoms --images 20")
     log = command(f"train --config-file phantom.yaml OUTPUT_DIR run {QUICK}")
     assert re.search(rf"config_file={re.escape(str(site))}.*phantom\.yaml", log)
-    assert (
-        Path(command("report run").split()[-1]) == Path("run/report.html") and (tmp_path / "run/report.html").is_file()
-    )
-    command(
-        "predict --config-file run/config.yaml --input datasets/phantoms --output out MODEL.WEIGHTS run/model_final.pth"
-    )
-    assert len(list((tmp_path / "out" / "overlays").glob("*.png"))) > 0
+    assert command("report run").split()[-1] == "run/report.html" and (tmp_path / "run" / "report.html").is_file()
+    (images,) = tmp_path.glob("datasets/phantoms/*heart/images")
+    weights = "MODEL.WEIGHTS run/model_final.pth"
+    command(f"predict --config-file run/config.yaml --input {images} --output out {weights}")
+    assert len(list((tmp_path / "out" / "overlays").glob("*.png"))) == 20
 
 
 def test_a_configuration_is_found_by_name_or_named_as_missing(tmp_path, monkeypatch):

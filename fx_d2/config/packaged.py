@@ -24,9 +24,8 @@ def get_config_file(config_path: str) -> str:
     folder = _folder()
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml"))
     if config_path not in names:
-        raise ValueError(
-            f"no configuration {config_path!r} comes with fx_d2; {nearest(config_path, names, 'there are')}"
-        )
+        known = nearest(config_path, names, "there are")
+        raise ValueError(f"no configuration {config_path!r} comes with fx_d2; {known}")
     return str(folder / config_path)
 
 

@@ -78,14 +78,10 @@ def test_every_tool_runs_a_command_and_every_command_but_doctor_has_a_tool():
 
 
 def test_a_tool_and_python_m_are_the_same_command(tmp_path):
-    (tmp_path / "tree").mkdir()
-    wanted = f"node21: {tmp_path / 'tree' / 'NODE21'}"
     folders = [str(tmp_path / name) for name in ("a", "b")]
     first = python("tools/make_dataset_tree.py", "node21", folders[0])
     second = python("-m", "fx_d2", "dataset-tree", "node21", folders[1])
-    assert first.replace(folders[0], "") == second.replace(folders[1], "") and "node21: " in first, wanted
-    assert "usage: make_dataset_tree.py " in python("tools/make_dataset_tree.py", "--help")
-    assert "usage: python -m fx_d2 dataset-tree " in python("-m", "fx_d2", "dataset-tree", "--help")
+    assert first.replace(folders[0], "") == second.replace(folders[1], "") and "node21: " in first
 
 
 WITHOUT = """
