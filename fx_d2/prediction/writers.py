@@ -5,6 +5,7 @@ All are written beside their final names and renamed when they are complete.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -63,9 +64,10 @@ class PredictionWriter:
         self.failed.append((name, error))
 
     def __exit__(self, *exception) -> None:
-        # Also after an interruption: what was predicted is kept.
-        for file in self._files:
-            file.close(self.failed)
+        # Also after an interruption: what was predicted is kept, and one file that fails does not take the others.
+        with contextlib.ExitStack() as stack:
+            for file in reversed(self._files):
+                stack.callback(file.close, self.failed)
 
 
 class _File(Protocol):
@@ -87,10 +89,10 @@ class _Growing:
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except OSError:
+        except OSError as error:
             self._file.seek(start)
             self._file.truncate()
-            raise
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def finish(self) -> None:
         self._file.close()

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -183,6 +184,19 @@ def test_an_image_that_does_not_get_into_the_tables_leaves_nothing_there(trained
     data = read(tmp_path)
     assert [image["file_name"] for image in data["images"]] == [records[i]["file_name"] for i in (0, 2)]
     assert data["failed"][0]["file_name"] == records[1]["file_name"]
+
+
+def test_one_table_that_cannot_be_finished_does_not_take_the_others(trained, tmp_path):
+    predictor = fx_d2.Predictor.from_config(trained.config, trained.weights)
+    with pytest.raises(OSError, match=r"No space left on device: '.*predictions.json'"):
+        with PredictionWriter(tmp_path, predictor.classes, {}) as writer:
+            writer.add(image_record(predictor(trained.images[0]), 0.3))
+            whole = writer._files[0].file._file
+            writer._files[0].file._file = SimpleNamespace(
+                write=full_disk, tell=whole.tell, seek=whole.seek, truncate=whole.truncate
+            )
+    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"predictions.json.part", "predictions.csv", "findings.csv", "phantom_heart_mask.json"} <= names
 
 
 def test_names_that_are_no_text_too_long_or_formulas(trained, call, tmp_path, monkeypatch):

@@ -27,10 +27,10 @@ def mask_losses(logits: Tensor, masks: Tensor, flat_dice: bool = False) -> tuple
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * known
     sums = [(probability * truth), (probability + truth), entropy, known]
     overlap, total, entropy, count = global_sum(torch.stack([part.sum((0, 2, 3)) for part in sums]))  # each (K,)
-    present = (count > 0).to(logits.dtype)
-    channels = present.sum().clamp(min=1)
+    channels = (count > 0).sum().clamp(min=1)
     if flat_dice:
         dice = 1 - (2 * overlap.sum() + 1) / (total.sum() + 1)
     else:
-        dice = ((1 - (2 * overlap + 1) / (total + 1)) * present).sum() / channels
-    return dice, (entropy / count.clamp(min=1) * present).sum() / channels
+        # A channel without a known pixel has 0 here, as in the entropy.
+        dice = (1 - (2 * overlap + 1) / (total + 1)).sum() / channels
+    return dice, (entropy / count.clamp(min=1)).sum() / channels
