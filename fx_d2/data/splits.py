@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import DataError, count
 from .readers.image_index import ImageIndex
+from .readers.label_text import is_blank
 from .readers.tables import read_names, read_table
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def read_patients(path: Path, image_column: str, patient_column: str, index: Ima
             raise index.ambiguous(row[image], matches, f"{path}, line {line}")
         if not matches:
             absent += 1
-        elif row[patient]:
+        elif not is_blank(row[patient]):
             first = patients.setdefault(matches[0], row[patient])
             if first != row[patient]:
                 both = f"{first!r} and {row[patient]!r}"

@@ -106,9 +106,32 @@ def test_label_values(tmp_path, index, caplog):
 
 def test_classes_are_the_columns_that_hold_labels_only(tmp_path, caplog):
     caplog.set_level("INFO")
-    reader = labels(tmp_path, "image,age,A,sex,B,empty,C\na,61,1,F,,,-1\nb,1,0,M,0,,\n")
+    reader = labels(tmp_path, "image,age,A,sex,B,empty,C\na,1,1,,,,-1\nb,61,0,M,0,NA,\n")
     assert reader.classes == ("A", "B", "C")
-    assert "classes taken from the header: A, B, C; other columns: age, sex, empty" in caplog.text
+    others = "age ('61' in line 3), sex ('M' in line 3), empty (blank in every row)"
+    assert f"classes taken from the header: A, B, C; other columns: {others}" in caplog.text
+
+
+@pytest.mark.parametrize("blank", ["", "nan", "NaN", "NA", "n/a", "<NA>", "NULL", "None"])
+def test_words_for_nothing_are_blanks_and_no_reason_against_a_class(tmp_path, index, blank):
+    read = labels(tmp_path, f"image,A,B\na,{blank},1\nb,1,0\n")
+    assert read.classes == ("A", "B")
+    found = read.read(index)
+    assert found["a.png"]["labels"] == pytest.approx([NAN, 1.0], nan_ok=True) and found["b.JPG"]["labels"] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("present", "absent"), [("True", "False"), ("yes", "NO"), ("1.0", "0.0"), ("TRUE", "false")])
+def test_words_for_present_and_absent(tmp_path, index, present, absent):
+    reader = labels(tmp_path, f"image,A,B\na,{present},{absent}\nb,{absent},{present}\n")
+    assert reader.classes == ("A", "B")
+    assert [value["labels"] for value in reader.read(index).values()] == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_a_table_without_a_label_column_says_why(tmp_path):
+    reader = labels(tmp_path, "image,Finding Labels,sure\na,Mass|Nodule,yes\nb,Mass,maybe\n")
+    reasons = r"Finding Labels \('Mass\|Nodule' in line 2\), sure \('maybe' in line 3\)"
+    with pytest.raises(DataError, match=rf"labels\.csv: no column holds only labels .*{reasons}; name the columns"):
+        _ = reader.classes
 
 
 def test_a_compressed_table(tmp_path, index):
@@ -130,8 +153,8 @@ def test_exclusive_labels(tmp_path, index):
     ("text", "keys", "message"),
     [
         ("image,A\na,2\n", {"selected": ("A",)}, r"line 2, column 'A': label '2'"),
-        ("image,A\na,yes\n", {"selected": ("A",)}, r"line 2, column 'A': label 'yes'"),
-        ("image,A\na,nan\n", {"selected": ("A",)}, r"label 'nan'"),
+        ("image,A\na,maybe\n", {"selected": ("A",)}, r"line 2, column 'A': label 'maybe'"),
+        ("image,A\na,inf\n", {"selected": ("A",)}, r"label 'inf'"),
         ("image,A\na,1\nb,0\na.png,1\n", {}, r"line 4: image 'a\.png' is listed before, at line 2"),
         ("image,Mass\na,1\n", {"selected": ("mas",)}, r"no column 'mas' \(key classes\); did you mean 'Mass'"),
         ("file,A\na,1\n", {}, r"no column 'image' \(key image\)"),
@@ -141,7 +164,7 @@ def test_exclusive_labels(tmp_path, index):
         ("image,A\na,1,0\n", {}, r"line 2: 3 fields"),
         ("image;A\na;1\n", {}, "semicolon"),
         ("image,A\na,\n", {"selected": ("A",)}, "no row has a known label"),
-        ("image,note\na,x\n", {}, "no column holds only 1, 0, -1"),
+        ("image,note\na,x\n", {}, "no column holds only labels"),
         ("image,A\n", {}, "no row below"),
         ("", {}, "empty"),
     ],

@@ -119,3 +119,9 @@ def test_list_files(tmp_path, index, caplog):
 def test_mistakes_in_list_files(tmp_path, index, train, test, message):
     with pytest.raises(DataError, match=message):
         split_by_lists(lists(tmp_path, train=train, test=test), index, {"a.png": "p1", "f.png": "p1"})
+
+
+def test_words_for_nothing_name_no_patient(index, tmp_path):
+    """Not one patient called nan, who would pull all images without a patient into one split."""
+    (tmp_path / "p.csv").write_text("image,who\na.png,P1\nb.png,nan\nc.png,NA\nd.png,\n")
+    assert read_patients(tmp_path / "p.csv", "image", "who", index) == {"a.png": "P1"}

@@ -1,4 +1,4 @@
-"""Image labels from a CSV file: one row per image, one column per class, values 1, 0, -1 or blank."""
+"""Image labels from a CSV file: one row per image, one column per class; ``label_text`` says what a field means."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 
 from ..errors import DataError, count
 from .image_index import ImageIndex
+from .label_text import UNCERTAIN, is_blank, label_value
 from .tables import Table, read_table
 
 logger = logging.getLogger(__name__)
 
-UNCERTAIN = -1.0
-_ALLOWED = (1.0, 0.0, UNCERTAIN)
+# Columns that a message explains.
+_SHOWN = 12
 
 
 @dataclass
@@ -25,7 +26,7 @@ class CsvLabels:
     Attributes:
         path: the CSV file.
         image_column: the column with image names.
-        selected: columns that are classes, in order; None takes every column that holds only 1, 0, -1 and blanks.
+        selected: columns that are classes, in order; None takes every column that holds only labels and blanks.
         exclusive: exactly one class is 1 in every row, or the row is unknown.
         uncertain: label for -1, a number from 0 to 1; NaN leaves it unknown.
     """
@@ -54,11 +55,19 @@ class CsvLabels:
         if self.selected is not None:
             return self.selected
         image = self.table.position(self.image_column, "image")
-        columns = [(number, name) for number, name in enumerate(self.table.columns) if name and number != image]
-        taken = tuple(name for number, name in columns if self._is_label(number))
+        others = {
+            name: self._why_no_class(number)
+            for number, name in enumerate(self.table.columns)
+            if name and number != image
+        }
+        taken = tuple(name for name, why in others.items() if not why)
+        left_out = [f"{name} ({why})" for name, why in others.items() if why]
+        left_out[_SHOWN:] = [f"{len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
         if not taken:
-            raise DataError(f"{self.path}: no column holds only 1, 0, -1 and blanks; name the columns under classes")
-        left_out = [name for name in self.table.columns if name and name not in (*taken, self.image_column)]
+            raise DataError(
+                f"{self.path}: no column holds only labels (1, 0, -1, true, false, yes, no, blank): "
+                f"{', '.join(left_out) or 'there is no other column'}; name the columns under classes"
+            )
         logger.info(
             "%s: classes taken from the header: %s%s",
             self.path,
@@ -67,9 +76,12 @@ class CsvLabels:
         )
         return taken
 
-    def _is_label(self, column: int) -> bool:
-        texts = {row[column] for _, row in self.table.rows}
-        return texts != {""} and all(text == "" or _number(text) in _ALLOWED for text in texts)
+    def _why_no_class(self, column: int) -> str:
+        """What excludes a column from the classes; empty where nothing does."""
+        for line, row in self.table.rows:
+            if label_value(row[column]) is None:
+                return f"{row[column]!r} in line {line}"
+        return "blank in every row" if all(is_blank(row[column]) for _, row in self.table.rows) else ""
 
     def read(self, index: ImageIndex) -> dict[str, dict]:
         """``{image_id: {"labels": [...]}}`` for every image with at least one known label.
@@ -101,13 +113,11 @@ class CsvLabels:
         return records
 
     def _value(self, text: str, line: int, column: int) -> float:
-        if not text:
-            return math.nan
-        value = _number(text)
-        if value is None or value not in _ALLOWED:
+        value = label_value(text)
+        if value is None:
             raise DataError(
                 f"{self.path}, line {line}, column {self.table.columns[column]!r}: label {text!r}; "
-                "write 1 (present), 0 (absent), -1 (uncertain) or leave it blank (unknown)"
+                "write 1 or true (present), 0 or false (absent), -1 (uncertain) or leave it blank (unknown)"
             )
         return value
 
@@ -122,9 +132,3 @@ class CsvLabels:
             "must be, or all are blank; set exclusive: false if classes may occur together"
         )
 
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from ..errors import DataError
+from .label_text import UNCERTAIN, label_value
 
-UNCERTAIN = -1.0
-_TEXTS = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": UNCERTAIN, "-1.0": UNCERTAIN, "": math.nan}
 # Range of the soft labels of the publication (label smoothing of U-Ones).
 _SOFT = (0.55, 0.85)
 _POLICIES = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
@@ -48,10 +47,7 @@ class FindingRules:
         Raises:
             DataError: a text is none of 1, 0, -1 and blank.
         """
-        try:
-            values = [_TEXTS[text] for text in texts]
-        except KeyError:
-            raise self._bad(texts, place) from None
+        values = [self._value(text, name, place) for text, name in zip(texts, self.classes, strict=True)]
         if self.blank == "zero":
             values = [0.0 if value != value else value for value in values]
         else:
@@ -76,8 +72,11 @@ class FindingRules:
             return math.nan
         return soft_label(self.seed, image_id, name) if self.uncertain == "uniform" else _POLICIES[self.uncertain]
 
-    def _bad(self, texts: Sequence[str], place: str) -> DataError:
-        name, text = next((n, t) for n, t in zip(self.classes, texts, strict=True) if t not in _TEXTS)
-        return DataError(
-            f"{place}, column {name!r}: label {text!r}; 1 (present), 0 (absent), -1 (uncertain) or blank is expected"
-        )
+    @staticmethod
+    def _value(text: str, name: str, place: str) -> float:
+        value = label_value(text)
+        if value is None:
+            raise DataError(
+                f"{place}, column {name!r}: label {text!r}; 1 (present), 0 (absent), -1 (uncertain) or blank is expected"
+            )
+        return value
