@@ -68,10 +68,10 @@ def test_a_mistake_in_the_call(call, arguments, units, message):
 
 
 def test_the_process_ends_with_the_exit_code(cohort, tmp_path):
-    tool = str(Path(check_data.__file__))
-    config = str(Path(check_data.__file__).parents[1] / "configs" / "phantom.yaml")
-    call = [sys.executable, "-W", "ignore", tool, "--config-file", config, "--no-pixels", "FX.CYCLE.UNITS"]
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(cohort), "PYTHONPATH": str(Path(tool).parents[1])}
+    root = Path(__file__).parents[1]
+    call = [sys.executable, "-W", "ignore", str(root / "tools" / "check_data.py"), "--config-file", "phantom.yaml"]
+    call += ["--no-pixels", "FX.CYCLE.UNITS"]
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(cohort), "PYTHONPATH": str(root)}
     done = subprocess.run([*call, "['tbx11k/box']"], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "0 leaks (exit code 1)" in done.stdout
     done = subprocess.run([*call, "['phantom']"], capture_output=True, text=True, env=environment)
