@@ -1,7 +1,7 @@
 """fx_d2: one model, three tasks, many chest radiograph datasets; trained in cycles, on Detectron2.
 
-The public names below are loaded when first asked for, and with them the model parts are registered in Detectron2's
-registries. `import fx_d2` alone imports nothing, so that `fx-d2 doctor` runs where Detectron2 does not.
+The public names below are loaded when first asked for; a configuration registers the model parts that it names in
+Detectron2's registries. `import fx_d2` alone imports nothing, so that `fx-d2 doctor` runs where Detectron2 does not.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ def __getattr__(name: str):
     """Loads a public name (PEP 562)."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(_PUBLIC)}")
-    # A configuration is of no use to Detectron2's build_model before the parts it names are registered.
-    importlib.import_module(".modeling", __name__)
     value = getattr(importlib.import_module(_PUBLIC[name], __name__), name)
     globals()[name] = value
     return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from detectron2.config import CfgNode, get_cfg
 
 from ..schedule import TASKS
@@ -11,6 +13,9 @@ from .node import Config
 
 def add_fx_config(cfg: CfgNode) -> None:
     """Adds the keys of fx_d2 to a Detectron2 configuration and sets the method's defaults."""
+    # Registers what MODEL.META_ARCHITECTURE and MODEL.BACKBONE.NAME name, without which Detectron2's build_model fails.
+    # By name and at the call, since the network imports this package. It adds nothing to the time of the import.
+    importlib.import_module("fx_d2.modeling")
     # YAML files that declare datasets; a relative path is looked up in the working folder, then in the data root.
     cfg.DATASETS.FILES = []
     # How a built-in dataset is read, such as OPTIONS.chexpert.uncertain; dataset_options.py has all options.

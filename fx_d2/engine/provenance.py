@@ -25,10 +25,13 @@ _IRRELEVANT = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")
 @functools.cache
 def code_version() -> str:
     """The package's version and, in a clone, its commit (``+`` where files were changed since)."""
+    clone = Path(__file__).parents[2]
+    if not (clone / ".git").exists():  # an installed package may lie in a repository of somebody else
+        return __version__
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            cwd=clone,
             capture_output=True,
             text=True,
             timeout=10,
