@@ -77,6 +77,6 @@ class FindingRules:
         value = label_value(text)
         if value is None:
             raise DataError(
-                f"{place}, column {name!r}: label {text!r}; write 1 (present), 0 (absent), -1 (uncertain) or blank"
+                f"{place}, column {name!r}: label {text!r}; 1 (present), 0 (absent), -1 (uncertain) or blank is right"
             )
         return value
