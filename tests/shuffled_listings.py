@@ -1,6 +1,6 @@
 """Gives the files of every folder in a random order, to find what leans on the order of a file system.
 
-python -m pytest -q -p tests.shuffled_listings
+Used by ``python -m pytest -q -p tests.shuffled_listings``.
 """
 
 import os

@@ -10,7 +10,6 @@ from detectron2.config import CfgNode
 from ..data.errors import nearest
 from ..schedule import Unit
 from .cycle import FINETUNE, cycle_passes, cycle_units, unit_metadata
-from .defaults import get_fx_cfg
 from .inherited import check_inherited
 
 logger = logging.getLogger(__name__)
@@ -65,7 +64,6 @@ _AT_LEAST = {
     "FX.CHECKPOINT_KEEP": 0,
     "FX.LOG_PERIOD": 1,
     "FX.HEARTBEAT_SECONDS": 0,
-    "FX.TAKE_OVER_SECONDS": 0,
     "FX.NONFINITE.LIMIT": 0,
     "FX.EVAL.CYCLES": 0,
     "FX.EVAL.BATCH": 1,
@@ -88,7 +86,7 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         ValueError: one message that names the key and the fix.
     """
-    check_inherited(cfg, get_fx_cfg())
+    check_inherited(cfg)
     for key, choices in _CHOICES.items():
         _check_choice(cfg, key, choices)
     for key, (low, high) in _RANGES.items():

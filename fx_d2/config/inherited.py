@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from detectron2.config import CfgNode, get_cfg
 
+from .defaults import get_fx_cfg
+
 # Read by fx_d2 or by the functions of Detectron2 that it calls; a test compares this with the source.
 READ = frozenset(
     {
@@ -58,16 +60,13 @@ def _tuples(value: object) -> object:
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def check_inherited(cfg: CfgNode, default: CfgNode) -> None:
-    """Refuses a key of Detectron2 that somebody has set and nothing reads.
-
-    Args:
-        default: Detectron2's and fx_d2's defaults.
+def check_inherited(cfg: CfgNode) -> None:
+    """Refuses a key of Detectron2 that differs from its default and is read nowhere.
 
     Raises:
         ValueError: the message names the key and what does the same here, if anything does.
     """
-    values, defaults = dict(keys(cfg)), dict(keys(default))
+    values, defaults = dict(keys(cfg)), dict(keys(get_fx_cfg()))
     for key, _ in keys(get_cfg()):
         if key in READ or values.get(key) == defaults[key]:
             continue

@@ -41,18 +41,20 @@ def locked(folder: Path, take_over: float = 0.0) -> Iterator[None]:
     Raises:
         ValueError: another run holds the lock; the message names its process, host and start.
     """
-    if 0 < take_over < 3 * BEAT:
+    if take_over and take_over < 3 * BEAT:
         raise ValueError(f"FX.TAKE_OVER_SECONDS must be 0 (never) or at least {3 * BEAT:.0f}, not {take_over}")
     path = folder / NAME
     mine = json.dumps({**_identity(os.getpid()), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")})
     while not _create(path, mine):
         _remove_stale(path, take_over)
     done = threading.Event()
-    threading.Thread(target=_beat, args=(path, mine, done), name="folder-lock", daemon=True).start()
+    beating = threading.Thread(target=_beat, args=(path, mine, done), name="folder-lock", daemon=True)
+    beating.start()
     try:
         yield
     finally:
         done.set()
+        beating.join()  # or it might make the file again
         if _read(path)[0] == mine:
             path.unlink()
 
@@ -82,10 +84,14 @@ def _create(path: Path, content: str) -> bool:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:  # an empty lock would stay
+        path.unlink()
+        raise
     return True
 
 

@@ -274,5 +274,5 @@ def _check_finite(name: str, outputs: Mapping[Unit, dict]) -> None:
         values = [output[key] for key in ("scores", "masks") if key in output]
         if unit.task == "box":
             values = [output["instances"].scores, output["instances"].pred_boxes.tensor]
-        if not torch.stack([bound for value in values if value.numel() for bound in value.aminmax()]).isfinite().all():
+        if not all(bound.isfinite() for value in values if value.numel() for bound in value.aminmax()):
             raise DataError(f"{name}: {unit} gives scores that are not numbers; check the weights, or switch AMP off")

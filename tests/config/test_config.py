@@ -122,4 +122,4 @@ def test_a_default_run_and_its_own_file_pass(tmp_path):
     (tmp_path / "config.yaml").write_text(cfg.dump())
     again = get_fx_cfg()
     again.merge_from_file(str(tmp_path / "config.yaml"))
-    check_inherited(again, get_fx_cfg())
+    check_inherited(again)

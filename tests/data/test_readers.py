@@ -110,6 +110,9 @@ def test_classes_are_the_columns_that_hold_labels_only(tmp_path, caplog):
     assert reader.classes == ("A", "B", "C")
     others = "age ('61' in line 3), sex ('M' in line 3), empty (blank in every row)"
     assert f"classes taken from the header: A, B, C; other columns: {others}" in caplog.text
+    many = [f"text{number}" for number in range(40)]
+    assert labels(tmp_path, f"image,A,{','.join(many)}\na,1{',x' * 40}\n").classes == ("A",)
+    assert all(f"{name} ('x' in line 2)" in caplog.text for name in many)
 
 
 @pytest.mark.parametrize("blank", ["", "nan", "NaN", "NA", "n/a", "<NA>", "NULL", "None"])

@@ -1,5 +1,6 @@
 """One run at a time in an output folder, held by real processes."""
 
+import errno
 import json
 import os
 import signal
@@ -99,8 +100,19 @@ def test_it_waits_until_the_time_without_a_sign_is_over_or_a_sign_comes(tmp_path
     monkeypatch.setattr(folder_lock, "_clock", lambda folder: os.utime(folder / NAME) or 0.0)  # it beats meanwhile
     with pytest.raises(ValueError, match="node7"), locked(tmp_path, take_over=60):
         pass
-    with pytest.raises(ValueError, match="0 .never. or at least"), locked(tmp_path, take_over=0.2):
+    for short in (0.2, -1.0):
+        with pytest.raises(ValueError, match="0 .never. or at least"), locked(tmp_path, take_over=short):
+            pass
+
+
+def test_a_full_disk_leaves_no_empty_lock(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"), locked(tmp_path):
         pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_a_lock_names_the_file_to_remove(tmp_path):

@@ -15,9 +15,6 @@ from .tables import Table, read_table
 
 logger = logging.getLogger(__name__)
 
-# Columns that a message explains.
-_SHOWN = 12
-
 
 @dataclass
 class CsvLabels:
@@ -62,7 +59,6 @@ class CsvLabels:
         }
         taken = tuple(name for name, why in others.items() if not why)
         left_out = [f"{name} ({why})" for name, why in others.items() if why]
-        left_out[_SHOWN:] = [f"{len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else []
         if not taken:
             raise DataError(
                 f"{self.path}: no column holds only labels (1, 0, -1, true, false, yes, no, blank): "
@@ -131,4 +127,3 @@ class CsvLabels:
             f"{self.path}, line {line}: {ones} of the exclusive classes {', '.join(self.classes)} are 1; exactly one "
             "must be, or all are blank; set exclusive: false if classes may occur together"
         )
-

@@ -45,9 +45,11 @@ class FindingRules:
         """The labels of one row.
 
         Raises:
-            DataError: a text is none of 1, 0, -1 and blank.
+            DataError: a text is no label (:mod:`.label_text`).
         """
-        values = [self._value(text, name, place) for text, name in zip(texts, self.classes, strict=True)]
+        values = [value for text in texts if (value := label_value(text)) is not None]
+        if len(values) < len(texts):
+            raise self._bad(texts, place)
         if self.blank == "zero":
             values = [0.0 if value != value else value for value in values]
         else:
@@ -72,11 +74,8 @@ class FindingRules:
             return math.nan
         return soft_label(self.seed, image_id, name) if self.uncertain == "uniform" else _POLICIES[self.uncertain]
 
-    @staticmethod
-    def _value(text: str, name: str, place: str) -> float:
-        value = label_value(text)
-        if value is None:
-            raise DataError(
-                f"{place}, column {name!r}: label {text!r}; 1 (present), 0 (absent), -1 (uncertain) or blank is right"
-            )
-        return value
+    def _bad(self, texts: Sequence[str], place: str) -> DataError:
+        name, text = next((n, t) for n, t in zip(self.classes, texts, strict=True) if label_value(t) is None)
+        return DataError(
+            f"{place}, column {name!r}: label {text!r}; 1 (present), 0 (absent), -1 (uncertain) or blank is expected"
+        )
