@@ -104,6 +104,9 @@ def test_matching_costs_in_numbers():
     # 0.25 (1 - p)^2 (-ln p) - 0.75 p^2 (-ln (1 - p)): 0.0433217 - 0.1299650, 0.0044950 - 0.5848429
     expected = torch.tensor([[-0.0866434], [-0.5803478]])[None]
     torch.testing.assert_close(match_costs(logits, boxes, truth, 1.0, 0.0, 0.0), expected, atol=1e-6, rtol=0)
+    # A query that is certain in float32: the logarithm is that of 1e-8, 0.75 * -18.4206807 and 0.25 * 18.4206807.
+    certain = match_costs(torch.tensor([[[200.0, 0.0], [-200.0, 0.0]]]), boxes, truth, 1.0, 0.0, 0.0)
+    torch.testing.assert_close(certain, torch.tensor([[[-13.8155106], [4.6051702]]]), atol=1e-5, rtol=0)
     # |0.4 - 0.2| of the heights, then 1 - half of the area
     expected = torch.tensor([[0.0], [0.2]])[None]
     torch.testing.assert_close(match_costs(logits, boxes, truth, 0.0, 1.0, 0.0), expected, atol=1e-6, rtol=0)
