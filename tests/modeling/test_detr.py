@@ -65,6 +65,11 @@ def test_giou_by_hand():
     torch.testing.assert_close(giou(a, a), torch.tensor(1.0), atol=1e-5, rtol=0)
     apart = to_centre(torch.tensor([0.8, 0.8, 1.0, 1.0]))
     torch.testing.assert_close(giou(a, apart), torch.tensor(-(1 - 0.2) / 1.0), atol=1e-5, rtol=1e-5)
+    # Boxes of 0.0005, areas 2.5e-7: DETR's 1e-6 counts. The same one, then two with a gap of as much between them.
+    tiny = torch.tensor([0.5, 0.5, 0.0005, 0.0005])
+    beside = torch.tensor([0.501, 0.5, 0.0005, 0.0005])
+    torch.testing.assert_close(giou(tiny, tiny), torch.tensor(0.2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(giou(tiny, beside), torch.tensor(-2.5 / (7.5 + 10)), atol=1e-3, rtol=0)
     boxes = torch.rand(3, 4)
     torch.testing.assert_close(to_centre(to_corners(boxes)), boxes)
 

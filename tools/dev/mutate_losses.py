@@ -39,7 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "heads/mask.py": ("losses",),
     "heads/classification.py": ("losses",),
 }
-TESTS = ["test_losses.py", "test_detr.py", "test_foundation_x.py", "test_heads.py"]
+TESTS = ["test_losses.py", "test_loss_weights.py", "test_detr.py", "test_foundation_x.py", "test_heads.py"]
 OPPOSITE = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 
 
