@@ -1,6 +1,6 @@
 """Walks the imports of the repository and asserts who may import whom, and that no imports run in a circle.
 
-    floor 0   config, device, files, schedule, data/errors, data/labels
+    floor 0   config, device, files, schedule, data/errors, data/labels, data/transforms, data/augmentation
     floor 1   data/*            modeling/*          siblings: neither imports the other
     floor 2   evaluation/*      checkpoint/*        visualization/*       phantoms/*
     floor 3   report/*          inspection/*
@@ -27,6 +27,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "fx_d2"
 GROUND = {"config", "device", "files", "schedule", "data.errors", "data.labels"}
+GROUND |= {"data.transforms", "data.augmentation"}  # how an image becomes the network's input
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "phantoms": 2}
 FLOORS |= {"report": 3, "inspection": 3, "engine": 4, "tooling": 4, "prediction": 5, "export": 6, "demo": 6}
 FLOORS |= {"commands": 7, "__main__": 8}

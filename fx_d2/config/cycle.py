@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -37,6 +38,12 @@ def cycle_passes(cfg: CfgNode) -> dict[str, tuple[Pass, ...]]:
 def split_name(unit: Unit, split: str) -> str:
     """Name of a unit's split in Detectron2's catalogs, ``{dataset}_{task}_{split}``."""
     return f"{unit.dataset}_{unit.task}_{split}"
+
+
+def unit_of_split(name: str, units: Sequence[Unit]) -> Unit | None:
+    """The unit among ``units`` that a name of :func:`split_name` belongs to."""
+    unit_name = name.rpartition("_")[0]
+    return next((unit for unit in units if f"{unit.dataset}_{unit.task}" == unit_name), None)
 
 
 def unit_metadata(unit: Unit):

@@ -28,6 +28,8 @@ def add_fx_config(cfg: CfgNode) -> None:
     # ---- input ----------------------------------------------------------------------------------------------
     # Side of the square that images are resized to, in pixels.
     cfg.INPUT.SIZE = 224
+    # Detectron2's DefaultPredictor hands over the original image: the network resizes it as it does everywhere.
+    cfg.INPUT.MIN_SIZE_TEST = 0
     # True keeps the aspect ratio and pads; False stretches to the square. Predictions come back in original pixels.
     cfg.INPUT.LETTERBOX = False
     # Random resized crop, as (smallest, largest) share of the area; [1, 1] switches it off. One pair per task.

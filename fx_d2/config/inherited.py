@@ -32,6 +32,7 @@ INSTEAD = {
     "TEST.EVAL_PERIOD": "FX.EVAL.CYCLES (cycles)",
     "TEST.DETECTIONS_PER_IMAGE": "MODEL.BOX.TOPK",
     "DATASETS": "FX.CYCLE.UNITS",
+    "DATASETS.TEST": "FX.CYCLE.UNITS and FX.EVAL.SPLIT; it chooses the unit of Detectron2's DefaultPredictor alone",
     "DATALOADER.SAMPLER_TRAIN": "FX.CYCLE, which gives the order of the images",
     "DATALOADER.REPEAT": "FX.CYCLE.CLS, .BOX and .MASK, which give the images of each pass",
     "INPUT.MIN_SIZE": "INPUT.SIZE",
@@ -67,8 +68,8 @@ def check_inherited(cfg: CfgNode) -> None:
         ValueError: the message names the key and what does the same here, if anything does.
     """
     values, defaults = dict(keys(cfg)), dict(keys(get_fx_cfg()))
-    for key, _ in keys(get_cfg()):
-        if key in READ or values.get(key) == defaults[key]:
+    for key, theirs in keys(get_cfg()):
+        if key in READ or values.get(key) in (defaults[key], theirs):
             continue
         beginnings = [name for name in INSTEAD if key.startswith(name)]
         use = f"use {INSTEAD[max(beginnings, key=len)]}" if beginnings else f"leave it at {defaults[key]!r}"

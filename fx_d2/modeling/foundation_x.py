@@ -15,6 +15,7 @@ from ..schedule import Unit
 from .detr.padding import pad_images
 from .heads import HEADS
 from .heads.contract import UnitClasses
+from .raw_image import RawImages
 from .reduce import global_sum
 
 Batch = Sequence[dict]
@@ -37,11 +38,13 @@ class FoundationX(nn.Module):
     ``forward(batch, teacher=None)`` takes a list of dicts of ONE unit with ``image`` (uint8, (1 or 3, S, S)) and
     ``unit`` ("dataset/task"). In training it returns named scalar losses, which add up to
     (1 - w) * task + w * consistency (without ``teacher`` features only the first part); in evaluation one dict per
-    image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``.
+    image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``. In evaluation a network
+    built from a configuration also takes what Detectron2's own predictor and mapper give, see :class:`RawImages`.
 
     Args:
         heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale 0..1.
         consistency_weight: w, 0..1.
+        raw: makes the network's input of other images; None: every image is one.
     """
 
     @configurable
@@ -53,8 +56,10 @@ class FoundationX(nn.Module):
         classes: Mapping[Unit, UnitClasses],
         pixels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
         consistency_weight: float = 0.5,
+        raw: RawImages | None = None,
     ) -> None:
         super().__init__()
+        self.raw = raw
         self.backbone = backbone
         self.heads: Any = nn.ModuleDict(heads)
         self.classes = dict(classes)
@@ -83,6 +88,7 @@ class FoundationX(nn.Module):
             "classes": classes,
             "pixels": {task: (cfg.MODEL.PIXEL[task.upper()].MEAN, cfg.MODEL.PIXEL[task.upper()].STD) for task in heads},
             "consistency_weight": cfg.FX.CONSISTENCY_WEIGHT,
+            "raw": RawImages.from_config(cfg, list(classes)),
         }
 
     @property
@@ -147,6 +153,8 @@ class FoundationX(nn.Module):
                 module.training = mode
 
     def forward(self, batch: Batch, teacher: Sequence[Tensor] | None = None):
+        if self.raw is not None and not self.training:
+            batch = [self.raw.fit(entry) for entry in batch]
         unit = self.unit_of(batch)
         head = self.heads[unit.task]
         encoded = self.encode(batch, unit)

@@ -113,7 +113,7 @@ def test_every_inherited_key_that_is_read_is_listed():
         for alias, node in re.findall(r"(\w+) = (?:self\.)?cfg\.([A-Z][A-Z_.]*[A-Z])$", text, flags=re.MULTILINE):
             text = re.sub(rf"\b{alias}\.(?=[A-Z])", f"cfg.{node}.", text)
         found |= names & set(re.findall(r"\bcfg\.([A-Z][A-Z_.]*[A-Z])\b(?! = )", text))
-    assert found == READ
+    assert found == READ | {"DATASETS.TEST", "INPUT.FORMAT"}  # of Detectron2's predictor; a training refuses them
 
 
 def test_a_default_run_and_its_own_file_pass(tmp_path):
