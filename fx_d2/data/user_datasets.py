@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,25 +14,15 @@ from typing import Any
 
 from ..schedule import TASKS
 from .errors import DataError, count, nearest
-from .laterality import derive_pairs, unpaired
-from .readers.coco import CocoFile
-from .readers.csv_labels import CsvLabels
 from .readers.image_index import ImageIndex
-from .readers.mask_folder import MaskFolders
-from .records import DatasetRecord, ReadReport, TaskRecord
+from .records import DatasetRecord, ReadReport
 from .splits import group_by_patient, read_patients, split_by_fraction, split_by_lists
+from .user_tasks import TASK_KEYS, parse_reader, task_record
 from .yaml_section import Section, read_section
 
 logger = logging.getLogger(__name__)
 
 _REQUIRED = ("images", "splits", "tasks")
-_TASK_KEYS = {
-    "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
-    "box": ("file", "classes", "lateral_pairs"),
-    "mask": ("file", "folders", "suffix", "classes", "lateral_pairs"),
-}
-_UNCERTAIN = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
-Reader = CocoFile | CsvLabels | MaskFolders
 
 
 def load_user_datasets(path: Path, faults: dict[str, DataError] | None = None) -> dict[str, DatasetRecord]:
@@ -76,12 +65,12 @@ class UserDataset:
             self._patients = (patients.path("file"), patients.text("image"), patients.text("patient"))
         self._fractions, self._lists, self._seed = _parse_splits(section.child("splits", None))
         tasks = section.child("tasks", TASKS)
-        sections = {task: tasks.child(task, _TASK_KEYS[task]) for task in TASKS if task in tasks}
-        self._readers = {task: _parse_reader(task, sections[task]) for task in sections}
+        sections = {task: tasks.child(task, TASK_KEYS[task]) for task in TASKS if task in tasks}
+        self._readers = {task: parse_reader(task, sections[task]) for task in sections}
         self._records: dict[str, list[dict]] = {}
         self.record = DatasetRecord(
             name=name,
-            tasks={task: _task_record(self._readers[task], sections[task]) for task in sections},
+            tasks={task: task_record(self._readers[task], sections[task]) for task in sections},
             splits=tuple(self._fractions or self._lists),
             read=self.read,
             report=self.report,
@@ -199,65 +188,3 @@ def _parse_splits(section: Section) -> tuple[dict[str, float], dict[str, Path], 
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise section.error("seed", f"a whole number, 0 or more, is needed, not {seed!r}")
     return {name: float(value) for name, value in values.items()}, {}, seed
-
-
-def _parse_reader(task: str, section: Section) -> Reader:
-    if task == "mask" and "folders" in section:
-        return _parse_folders(section)
-    if "suffix" in section:
-        raise section.error("suffix", "goes with folders, not with file")
-    if "file" not in section:
-        raise DataError(f"{section.place}: key 'file' is missing" + (" (or 'folders')" if task == "mask" else ""))
-    path, classes = section.path("file"), section.names("classes")
-    if task != "cls":
-        return CocoFile(path, task, classes)
-    exclusive, uncertain = section.flag("exclusive"), section.values.get("uncertain", "ignore")
-    if isinstance(uncertain, str) and uncertain in _UNCERTAIN:
-        uncertain = _UNCERTAIN[uncertain]
-    elif isinstance(uncertain, bool) or not isinstance(uncertain, int | float) or not 0 <= uncertain <= 1:
-        raise section.error("uncertain", f"ignore, zero, one or a number from 0 to 1, not {uncertain!r}")
-    if exclusive and not math.isnan(uncertain):
-        raise section.error("uncertain", "classes that exclude each other allow ignore only")
-    return CsvLabels(path, section.text("image", "image"), classes, exclusive, float(uncertain))
-
-
-def _parse_folders(section: Section) -> MaskFolders:
-    if "file" in section:
-        raise section.error("file", "give file or folders, not both")
-    folders = section.child("folders", None)
-    paths = {name: folders.path(name, folder=True) for name in section.distinct("folders", list(folders.values))}
-    classes = section.names("classes") or tuple(paths)
-    for name in classes:
-        if name not in paths:
-            raise section.error("classes", f"no folder for {name!r}; {nearest(name, paths, 'folders')}")
-    return MaskFolders({name: paths[name] for name in classes}, section.text("suffix", ""))
-
-
-def _task_record(reader: Reader, section: Section) -> TaskRecord:
-    """Classes, and which of them a flip exchanges: as declared, or else derived from their names."""
-    classes = reader.classes
-    pairs = _parse_pairs(section, classes) if "lateral_pairs" in section else derive_pairs(classes)
-    flip = "lateral_pairs" not in section or bool(pairs)
-    alone = unpaired(classes, pairs)
-    if alone and flip:
-        raise section.error(
-            "lateral_pairs",
-            f"class {alone[0]!r} names a side but has no partner, so a horizontal flip would make it wrong; name its "
-            "partner, [[A, B]], or write lateral_pairs: [] and this task is never flipped",
-        )
-    exclusive = isinstance(reader, CsvLabels) and reader.exclusive
-    return TaskRecord(classes, exclusive, pairs, flip)
-
-
-def _parse_pairs(section: Section, classes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    pairs = section.values["lateral_pairs"]
-    if not isinstance(pairs, list):
-        raise section.error("lateral_pairs", f"a list of pairs [[Left X, Right X], ...] is needed, not {pairs!r}")
-    for pair in pairs:
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise section.error("lateral_pairs", f"{pair!r} is not a pair of class names")
-        for name in pair:
-            if name not in classes:
-                raise section.error("lateral_pairs", f"unknown class {name!r}; {nearest(name, classes, 'classes')}")
-    section.distinct("lateral_pairs", [name for pair in pairs for name in pair])
-    return tuple((left, right) for left, right in pairs)
