@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from ..config import split_name
 from ..schedule import Unit
 from .builtin import SOURCE, builtin_records
+from .coco_truth import truth_file
 from .errors import DataError
 from .readers.tree import data_root
 from .records import DatasetRecord
@@ -27,9 +28,10 @@ def register_datasets(
     """Registers the built-in datasets and those of YAML files, and returns all by name; reads no image.
 
     Each unit gets Detectron2 metadata: ``thing_classes``, ``exclusive``, ``lateral_pairs`` (pairs of class names),
-    ``flip`` (False: a horizontal flip would make labels wrong), ``unit``, ``splits``, ``source``. Registering the same
-    again changes nothing. A file that has changed replaces what it declared before; a file that declares a built-in
-    name replaces the built-in entry. Either all files are registered or none.
+    ``flip`` (False: a horizontal flip would make labels wrong), ``unit``, ``splits``, ``source``; masks ``json_file``,
+    the truth as ``COCOEvaluator`` reads it (:mod:`.coco_truth`). Registering the same again changes nothing. A file
+    that has changed replaces what it declared before; a file that declares a built-in name replaces the built-in
+    entry. Either all files are registered or none.
 
     Args:
         files: YAML files; a relative path is looked up in the working folder, then below :func:`data_root`.
@@ -96,6 +98,8 @@ def _add(record: DatasetRecord) -> None:
                 splits=list(record.splits),
                 source=record.source,
             )
+            if task == "mask":
+                MetadataCatalog.get(name).set(json_file=truth_file(name))
     _registered[record.name] = record
 
 

@@ -8,15 +8,63 @@ from typing import Any
 
 import cv2
 import numpy as np
+from detectron2.structures import BoxMode
 from pycocotools import mask as coco_mask
 
+from . import rle
 from .errors import DataError
 from .images import read_mask
-from .rle import check_run_lengths
 
 UNKNOWN = 255
 # Drawing an outline takes memory for each pixel that it passes, inside the image or not.
 _MAX_COORDINATE = 1e6
+
+
+class PictureMask(dict):
+    """``{"png": path}``, with ``"factor": n`` where the image has n times the height and width of the picture.
+
+    COCO's run lengths, ``size`` and ``counts``, are read from the picture when they are first asked for.
+    """
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in ("size", "counts")
+
+    def __missing__(self, key: str) -> Any:
+        if key not in ("size", "counts"):
+            raise KeyError(key)
+        self.update(rle.from_mask(_enlarge(read_mask(self["png"]), self.get("factor", 1))))
+        return self[key]
+
+
+class PictureAnnotation(dict):
+    """A mask in a picture; ``bbox`` is measured when it is first asked for, so that a listing opens no picture."""
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key == "bbox"
+
+    def __missing__(self, key: str) -> Any:
+        if key != "bbox":
+            raise KeyError(key)
+        self[key] = coco_mask.toBbox(self["segmentation"]).tolist()
+        return self[key]
+
+
+def mask_annotation(segmentation: list | Mapping[str, Any], category: int, iscrowd: int = 0) -> dict[str, Any]:
+    """A mask as a standard dataset dict of Detectron2 has it, with the box round it (x, y, width, height).
+
+    Args:
+        segmentation: as for :func:`decode_segmentation`, valid.
+        category: position in the classes.
+    """
+    common = {"bbox_mode": BoxMode.XYWH_ABS, "category_id": category, "iscrowd": iscrowd}
+    if isinstance(segmentation, list):
+        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segmentation])
+        low, high = points.min(axis=0), points.max(axis=0)
+        return {"segmentation": segmentation, "bbox": [*low.tolist(), *(high - low).tolist()], **common}
+    if "png" in segmentation:
+        return PictureAnnotation(segmentation=PictureMask(segmentation), **common)
+    runs = rle.compress(segmentation)
+    return {"segmentation": runs, "bbox": coco_mask.toBbox(runs).tolist(), **common}
 
 
 def decode_masks(dataset_dict: Mapping[str, Any], num_classes: int) -> np.ndarray:
@@ -76,7 +124,7 @@ def decode_segmentation(segmentation: list | Mapping[str, Any], height: int, wid
         return _draw_polygons(segmentation, height, width)
     if "png" in segmentation:
         return _read_mask_file(segmentation["png"], segmentation.get("factor", 1), height, width)
-    runs = check_run_lengths(segmentation, height, width)
+    runs = rle.check_run_lengths(segmentation, height, width)
     return _row_major(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height))
 
 
@@ -113,6 +161,10 @@ def _read_mask_file(path: str | Path, factor: int, height: int, width: int) -> n
             f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels (width x height), "
             f"its image {width} x {height}{times}; store both at the same size, or state the factor between them"
         )
+    return _enlarge(mask, factor)
+
+
+def _enlarge(mask: np.ndarray, factor: int) -> np.ndarray:
     return mask if factor == 1 else mask.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

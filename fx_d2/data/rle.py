@@ -22,6 +22,9 @@ from .errors import DataError
 
 Rle = dict[str, Any]
 
+# Regions of a class on an image; the rest becomes one region more. COCO counts 100 at most.
+MAX_REGIONS = 100
+
 
 def from_relative_columns(text: str, height: int, width: int) -> Rle | None:
     """The COCO record of a SIIM-ACR or CANDID-PTX row; None for ``-1``, an image without the finding.
@@ -90,6 +93,14 @@ def components(rle: Rle) -> list[Rle]:
     return [write_edges(_cancel_pairs(runs.ravel()), *rle["size"]) for runs in _connected_runs(rle)]
 
 
+def regions(mask: np.ndarray) -> list[Rle]:
+    """The connected regions (8 neighbours) of a mask (H, W), largest first; together they are the mask."""
+    parts = sorted(components(from_mask(mask)), key=coco_mask.area, reverse=True)
+    if len(parts) > MAX_REGIONS:
+        parts[MAX_REGIONS:] = [union(parts[MAX_REGIONS:])]
+    return parts
+
+
 def boxes_from_mask(rle: Rle, min_area: int = 1) -> np.ndarray:
     """The box round each connected part of a mask, in the order of :func:`components`.
 
@@ -140,6 +151,15 @@ def read_edges(rle: Mapping[str, Any]) -> np.ndarray:
     """
     edges = check_run_lengths(rle, *rle.get("size", (0, 0))).cumsum()
     return _cancel_pairs(edges[: len(edges) // 2 * 2])  # an odd last run is outside
+
+
+def compress(record: Mapping[str, Any]) -> Rle:
+    """A valid COCO record whose counts may be a list or bytes, with counts as text."""
+    if isinstance(record["counts"], str):
+        return dict(record)
+    if isinstance(record["counts"], bytes):
+        return _as_text(record)
+    return _as_text(coco_mask.frPyObjects(dict(record), *record["size"]))
 
 
 def write_edges(edges: np.ndarray, height: int, width: int) -> Rle:

@@ -10,9 +10,6 @@ from pycocotools import mask as coco_mask
 from ..data import rle
 from .tables import MaskRow, RunLengths
 
-# Regions written per class and image; the rest becomes one region more. COCO counts 100 at most.
-MAX_REGIONS = 100
-
 
 def decode(runs: RunLengths) -> np.ndarray:
     """-> (H, W) bool."""
@@ -29,15 +26,12 @@ def union_of(rows: Sequence[MaskRow], category: int, height: int, width: int) ->
 
 
 def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | None = None) -> list[MaskRow]:
-    """The connected regions (8 neighbours) of a mask, largest first; together they are the mask.
+    """The connected regions of a mask, see :func:`fx_d2.data.rle.regions`.
 
     Args:
         mask: (H, W) bool. probability: (H, W); a region's score is its mean inside. None: truth, the score is 0.
     """
-    parts = rle.components(rle.from_mask(mask))
-    parts.sort(key=coco_mask.area, reverse=True)
-    if len(parts) > MAX_REGIONS:
-        parts[MAX_REGIONS:] = [rle.union(parts[MAX_REGIONS:])]
+    parts = rle.regions(mask)
     if probability is None:
         return [MaskRow(category, part) for part in parts]
     # Sums over runs are differences of the running sum down the columns; no region is drawn.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from detectron2.structures import BoxMode
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from fx_d2.data.errors import DataError
 from fx_d2.data.laterality import derive_pairs, unpaired
@@ -226,7 +227,7 @@ def test_selected_categories_set_the_order_and_the_rest_is_counted(tmp_path, ind
     assert "1 annotation of categories that are not among the classes Heart, Right Lung" in caplog.text
 
 
-def test_masks_keep_their_segmentation(tmp_path, index):
+def test_masks_keep_their_segmentation_run_lengths_as_text(tmp_path, index):
     content = copy.deepcopy(COCO)
     segmentations = [
         [[1, 1, 5, 1, 5, 5]],
@@ -237,11 +238,12 @@ def test_masks_keep_their_segmentation(tmp_path, index):
     for annotation, segmentation in zip(content["annotations"], segmentations, strict=True):
         annotation["segmentation"] = segmentation
     read = coco(tmp_path, content, "mask").read(index)
-    assert [a["segmentation"] for a in read["a.png"]["annotations"]] == segmentations[:2]
-    assert read["b.JPG"] == {
-        "annotations": [{"segmentation": segmentations[2], "category_id": 1, "iscrowd": 0}],
-        "unknown_classes": [],
-    }
+    polygons, runs = (a["segmentation"] for a in read["a.png"]["annotations"])
+    assert polygons == segmentations[0]
+    assert coco_mask.decode(runs).nonzero() == ([9], [19])  # the last pixel
+    (whole,) = read["b.JPG"]["annotations"]
+    assert coco_mask.decode(whole["segmentation"]).all() and whole["bbox"] == [0, 0, 20, 10]
+    assert (whole["category_id"], whole["iscrowd"], read["b.JPG"]["unknown_classes"]) == (1, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -332,17 +334,18 @@ def test_mask_folders(tmp_path, index, caplog):
     draw(tmp_path / "lung" / "one" / "c_m.png")
     draw(tmp_path / "lung" / "stray_m.png")
     read = MaskFolders({"Lung": tmp_path / "lung", "Heart": tmp_path / "heart"}, "_m").read(index)
+    common = {"iscrowd": 0, "bbox_mode": BoxMode.XYWH_ABS}
     assert read == {
         "a.png": {
             "annotations": [
-                {"segmentation": {"png": str(tmp_path / "lung" / "a_m.PNG")}, "category_id": 0, "iscrowd": 0},
-                {"segmentation": {"png": str(tmp_path / "heart" / "a_m.png")}, "category_id": 1, "iscrowd": 0},
+                {"segmentation": {"png": str(tmp_path / "lung" / "a_m.PNG")}, "category_id": 0, **common},
+                {"segmentation": {"png": str(tmp_path / "heart" / "a_m.png")}, "category_id": 1, **common},
             ],
             "unknown_classes": [],
         },
         "one/c.png": {
             "annotations": [
-                {"segmentation": {"png": str(tmp_path / "lung" / "one" / "c_m.png")}, "category_id": 0, "iscrowd": 0}
+                {"segmentation": {"png": str(tmp_path / "lung" / "one" / "c_m.png")}, "category_id": 0, **common}
             ],
             "unknown_classes": [1],
         },

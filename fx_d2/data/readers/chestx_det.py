@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import labels
 from ..errors import DataError, nearest
-from ..masks import check_polygons
+from ..masks import check_polygons, mask_annotation
 from ..records import ReadReport, TaskRecord
 from .boxes import box_annotation, from_corners, numbers
 from .coco import read_json
@@ -111,7 +111,7 @@ class ChestXDet(PublishedReader):
                 check_polygons(flat)
             except DataError as error:
                 raise DataError(f"{place}, polygon {k}: {error}") from None
-            annotations.append({"segmentation": flat, "category_id": category, "iscrowd": 0})
+            annotations.append(mask_annotation(flat, category))
         return annotations
 
 

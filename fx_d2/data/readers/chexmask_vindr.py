@@ -13,6 +13,7 @@ from ...config.dataset_options import DATASET_OPTIONS
 from .. import labels, rle
 from ..errors import DataError
 from ..laterality import derive_pairs
+from ..masks import mask_annotation
 from ..records import ReadReport, TaskRecord
 from .columns import Columns
 from .published import PublishedReader
@@ -99,9 +100,13 @@ class CheXmaskVinDr(PublishedReader):
             raise DataError(f"{place}: {error}") from None
         if mask is None:
             return None
-        common = {"category_id": category, "iscrowd": 0}
         if task == "mask":
-            return {"segmentation": mask, **common}
+            return mask_annotation(mask, category)
         corners = rle.boxes_from_mask(mask)
         (x0, y0), (x1, y1) = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
-        return {"bbox": [x0, y0, x1 - x0, y1 - y0], "bbox_mode": BoxMode.XYWH_ABS, **common}
+        return {
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "bbox_mode": BoxMode.XYWH_ABS,
+            "category_id": category,
+            "iscrowd": 0,
+        }

@@ -14,7 +14,7 @@ from typing import Any
 from detectron2.structures import BoxMode
 
 from ..errors import DataError, count, nearest
-from ..masks import check_polygons, marks_pixels
+from ..masks import check_polygons, marks_pixels, mask_annotation
 from ..records import Event
 from ..rle import check_run_lengths
 from .image_index import ImageIndex
@@ -164,7 +164,7 @@ class CocoFile:
             drawn = self._drawn(segmentation, size, annotation["id"])
         except DataError as error:
             raise DataError(f"{where}: {error}") from None
-        return {"segmentation": drawn, **common} if drawn else None
+        return mask_annotation(drawn, position, common["iscrowd"]) if drawn else None
 
     def _drawn(self, segmentation: list | dict, size: tuple[int, int], annotation_id: Any) -> list | dict:
         """What of a segmentation marks a pixel of the image; empty where nothing does. Both are counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..masks import mask_annotation
 from ..records import ReadReport
 from .tree import FileIndex
 
@@ -28,7 +29,7 @@ def read_mask_files(
             report.note("structures without a mask file", f"{image}: {list(folders)[number]}")
         if len(unknown) < len(paths):
             annotations = [
-                {"segmentation": {"png": path, "factor": factor}, "category_id": number, "iscrowd": 0}
+                mask_annotation({"png": path, "factor": factor}, number)
                 for number, path in enumerate(paths)
                 if path is not None
             ]

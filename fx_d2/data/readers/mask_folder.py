@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, count
 from ..images import image_size
+from ..masks import mask_annotation
 from .image_index import ImageIndex
 
 logger = logging.getLogger(__name__)
@@ -54,10 +55,7 @@ class MaskFolders:
             for path in masks.values():
                 self._check_size(path, image_id, index)
             records[image_id] = {
-                "annotations": [
-                    {"segmentation": {"png": str(path)}, "category_id": number, "iscrowd": 0}
-                    for number, path in masks.items()
-                ],
+                "annotations": [mask_annotation({"png": str(path)}, number) for number, path in masks.items()],
                 "unknown_classes": [number for number in range(len(self.folders)) if number not in masks],
             }
         return records

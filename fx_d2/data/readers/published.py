@@ -193,7 +193,7 @@ class PublishedReader:
             record["height"], record["width"] = size = image_size(record["file_name"])
             clipped = []
             for entry in record["annotations"]:
-                if "bbox" in entry:
+                if "segmentation" not in entry:
                     entry = box_annotation(entry["bbox"], entry["category_id"], size, record["image_id"], report)
                 clipped += [entry] if entry else []
             record["annotations"] = clipped

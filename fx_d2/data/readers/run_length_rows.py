@@ -9,6 +9,7 @@ from detectron2.structures import BoxMode
 
 from .. import labels, rle
 from ..errors import DataError
+from ..masks import mask_annotation
 from ..records import ReadReport, TaskRecord
 
 # Both sets draw on images of this size.
@@ -65,7 +66,7 @@ def fields_of(task: str, masks: list[rle.Rle], image: str, report: ReadReport) -
     if task == "cls":
         return {"labels": [float(bool(masks))]}
     if task == "mask":
-        found = [{"segmentation": mask, "category_id": 0, "iscrowd": 0} for mask in masks]
+        found = [mask_annotation(mask, 0) for mask in masks]
         return {"annotations": found, "unknown_classes": []}
     if not masks:
         return {"annotations": []}

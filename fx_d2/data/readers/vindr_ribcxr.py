@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .. import labels
 from ..errors import DataError
 from ..laterality import derive_pairs
-from ..masks import check_polygons
+from ..masks import check_polygons, mask_annotation
 from ..records import ReadReport, TaskRecord
 from .coco import read_json
 from .published import PublishedReader
@@ -71,7 +71,7 @@ class VinDrRibCxr(PublishedReader):
                     report.note("ribs that are absent", f"{path}: {rib} of {name}")
                     continue
                 polygon = self._polygon(points, f"{path}: {rib} of image {number} ({name})")
-                annotations.append({"segmentation": [polygon], "category_id": category, "iscrowd": 0})
+                annotations.append(mask_annotation([polygon], category))
             fields[PurePosixPath(str(name)).name] = {"annotations": annotations, "unknown_classes": []}
         return fields
 
