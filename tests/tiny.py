@@ -4,6 +4,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 
 from fx_d2.modeling import FoundationX, FXSwin
+from fx_d2.modeling.gate import RegionGate
 from fx_d2.modeling.heads import BoxHead, ClassificationHead, MaskHead
 from fx_d2.modeling.heads.box import BoxOptions
 from fx_d2.modeling.heads.contract import UnitClasses
@@ -23,7 +24,12 @@ OPTIONS = {
 }
 
 
-def make_model(layout: str = "per_dataset", consistency_weight: float = 0.5, drop_path: float = 0.0) -> FoundationX:
+def make_model(
+    layout: str = "per_dataset",
+    consistency_weight: float = 0.5,
+    drop_path: float = 0.0,
+    gate: RegionGate | None = None,
+) -> FoundationX:
     """A Foundation X with two datasets that have all three tasks; a few hundred thousand parameters."""
     torch.manual_seed(0)
     backbone = FXSwin(embed_dim=8, depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 4), window_size=4, drop_path_rate=drop_path)
@@ -39,6 +45,7 @@ def make_model(layout: str = "per_dataset", consistency_weight: float = 0.5, dro
         classes={Unit(name, task): classes for name, classes in CLASSES.items() for task in TASKS},
         pixels={task: ([0.5], [0.25]) for task in TASKS},
         consistency_weight=consistency_weight,
+        gate=gate,
     )
 
 

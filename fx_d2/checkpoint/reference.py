@@ -36,7 +36,13 @@ _BOTH: dict[str, Any] = {
 }
 SWITCHES: dict[str, dict[str, Any]] = {
     "foundation_x": _BOTH | {"MODEL.BOX.MEMORY_PROJECTION": True, "MODEL.BOX.REFINE_HEADS": True},
-    "foundation_x_plus": _BOTH | {"MODEL.BOX.LAYOUT": "shared", "MODEL.BOX.SELECTOR_LAYER": False},
+    "foundation_x_plus": _BOTH
+    | {
+        "MODEL.BOX.LAYOUT": "shared",
+        "MODEL.BOX.SELECTOR_LAYER": False,
+        "MODEL.MASK.GATE.WHEN": "train",
+        "MODEL.MASK.GATE.REFERENCE": True,
+    },
 }
 # The three datasets whose mask heads were trained.
 MASKS = ("candid_ptx", "chestx_det", "siim_acr")

@@ -174,6 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
         "model": predictor.model,
         "threshold": args.threshold,
         "mask_threshold": cfg.MODEL.MASK.THRESHOLD,
+        "gates": predictor.network.gates(predictor.units),
         "findings": predictor.findings.table(predictor.classes),
         "operating_points": operating_points(predictor, args.operating_points, cfg.MODEL.WEIGHTS),
     }

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 
 from ..data.errors import nearest
 from ..schedule import Unit
-from .cycle import FINETUNE, cycle_passes, cycle_units, unit_metadata
+from .cycle import FINETUNE, GATES, check_gate, cycle_passes, cycle_units, unit_metadata
 from .inherited import check_inherited
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:
 _CHOICES = {
     "MODEL.BOX.LAYOUT": ("per_dataset", "shared"),
     "MODEL.BOX.SAMPLING": ("plain", "triton"),
+    "MODEL.MASK.GATE.WHEN": GATES,
     "FX.TEACHER.MOMENTUM_SCHEDULE": ("constant", "cosine"),
     "FX.TEACHER.UPDATE": ("pass", "iteration"),
     "INPUT.CACHE.MODE": ("auto", "all", "off"),
@@ -53,6 +54,9 @@ _RANGES = {
     "FX.CONSISTENCY_WEIGHT": (0.0, 1.0),
     "SOLVER.WARMUP_FRACTION": (0.0, 1.0),
     "MODEL.SWIN.DROP_PATH_RATE": (0.0, 0.99),
+    "MODEL.MASK.GATE.STRENGTH": (0.0, 1.0),
+    "MODEL.MASK.GATE.SCORE": (0.0, 1.0),
+    "MODEL.MASK.GATE.GROWTH": (1.0, 100.0),
     "FX.EVAL.BOOTSTRAPS": (0, 1_000_000),
     "FX.EVAL.CONFIDENCE": (0.5, 0.999),
     "FX.EVAL.FROC_IOU": (0.01, 0.99),
@@ -112,6 +116,7 @@ def check_config(cfg: CfgNode) -> None:
         metadata = unit_metadata(unit)
         if cfg.INPUT.FLIP[unit.task.upper()] > 0 and not metadata.flip:
             logger.warning("%s has left or right classes without a partner: its images are not flipped", unit)
+    check_gate(cfg, units)
     _check_splits(cfg, units)
     _check_best(cfg, units)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -12,6 +12,8 @@ from ..schedule import TASKS, Pass, Unit
 
 # What FX.FINETUNE trains, as a pass says it.
 FINETUNE = {"full": "path", "head": "head", "backbone": "backbone"}
+# When boxes gate masks (MODEL.MASK.GATE.WHEN).
+GATES = ("off", "train", "always")
 
 
 def cycle_units(cfg: CfgNode) -> tuple[Unit, ...]:
@@ -33,6 +35,20 @@ def cycle_passes(cfg: CfgNode) -> dict[str, tuple[Pass, ...]]:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{key}: {error}") from None
     return passes
+
+
+def check_gate(cfg: CfgNode, units: Iterable[Unit]) -> None:
+    """Raises ValueError where boxes are to gate the masks of a dataset that has no box unit among ``units``."""
+    units, when = set(units), cfg.MODEL.MASK.GATE.WHEN
+    if when not in GATES:
+        raise ValueError(f"MODEL.MASK.GATE.WHEN must be one of {', '.join(GATES)}, not {when!r}")
+    alone = sorted(unit for unit in units if unit.task == "mask" and Unit(unit.dataset, "box") not in units)
+    if alone and when != "off":
+        boxes = ", ".join(f"{unit.dataset}/box" for unit in alone)
+        raise ValueError(
+            f"MODEL.MASK.GATE.WHEN {when} needs boxes of the same dataset; {', '.join(map(str, alone))} has none in "
+            f"the cycle: add {boxes} to FX.CYCLE.UNITS, or set MODEL.MASK.GATE.WHEN off"
+        )
 
 
 def split_name(unit: Unit, split: str) -> str:

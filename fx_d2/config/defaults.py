@@ -140,6 +140,11 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.MASK.THRESHOLD = 0.5
     # Instances from masks: one per channel, or one per connected component.
     cfg.MODEL.MASK.COMPONENTS = False
+    # Region gate (Foundation X+): the network's own boxes on the image damp the mask head's features away from them.
+    # WHEN: off, train (in training alone, as published) or always. STRENGTH: share of a feature that the gate can take
+    # away, 0..1. SCORE: least score of a box, 0..1. GROWTH: factor of a box's area before it is used. REFERENCE: a
+    # reference switch: boxes converted twice, found on pixels normalised for masks, cells at their upper left corners.
+    cfg.MODEL.MASK.GATE = CfgNode({"WHEN": "off", "STRENGTH": 0.5, "SCORE": 0.3, "GROWTH": 1.5, "REFERENCE": False})
 
     # Reference switch: per-class sigmoid cross-entropy where the classes exclude each other (default softmax).
     cfg.MODEL.CLS = CfgNode({"EXCLUSIVE_AS_BINARY": False})

@@ -80,10 +80,13 @@ class Page:
             slider = ui.slider(min=0, max=1, step=0.05, value=self.threshold).classes("grow")
             ui.label().bind_text_from(slider, "value", lambda value: f"{value:.2f}").classes("text-sm w-10")
         slider.on_value_change(lambda event: self._set_threshold(event.value))
+        first = next(iter(self.predictors.values()))
         if self.located:
             ui.label("Heads").classes("text-sm mt-2")
         for unit in self.located:
             box = ui.checkbox(str(unit), value=True).props("dense")
+            if gate := first.network.gates([unit]).get(str(unit)):
+                box.tooltip(f"The boxes of {gate} gate these masks.")
             box.on_value_change(lambda event, unit=unit: self._toggle(unit, event.value))
         self.legend = ui.column().classes("gap-1 mt-2")
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ..modeling import FoundationX
-from ..prediction.predictor import group_tasks
 from ..schedule import Unit
 
 INPUT = "images"
@@ -30,7 +29,6 @@ class ExportGraph(nn.Module):
         # All of it, this module too: an exporter gives every part the mode back that the whole had.
         self.eval()
         self.units, self.size = tuple(units), size
-        self._passes = group_tasks(network, units)
         # (unit, tensor) and its shape for one image. The call also fills the caches of the network with real tensors,
         # before an exporter runs it with tensors that have no values.
         found = self._named(self.example(1))
@@ -53,12 +51,7 @@ class ExportGraph(nn.Module):
 
     def _named(self, images: Tensor) -> dict[tuple[Unit, str], Tensor]:
         found = {}
-        for tasks in self._passes:
-            features = self.network.backbone(self.network.normalise(images, tasks[0]))
-            for task in tasks:
-                head = self.network.heads[task]
-                encoded = head.encode(features)
-                for unit in (unit for unit in self.units if unit.task == task):
-                    for name, value in head.tensors(encoded, unit.dataset, self.size).items():
-                        found[unit, name] = value
+        for unit, encoded in self.network.encode_units(images, self.units).items():
+            for name, value in self.network.heads[unit.task].tensors(encoded, unit.dataset, self.size).items():
+                found[unit, name] = value
         return found

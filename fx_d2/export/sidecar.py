@@ -58,5 +58,6 @@ def describe(graph: ExportGraph, letterbox: bool, findings: Mapping, about: Mapp
             }
             for unit in graph.units
         },
+        "gates": graph.network.gates(graph.units),
         "findings": findings,
     }

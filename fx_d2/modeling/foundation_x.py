@@ -10,11 +10,12 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from torch import Tensor, nn
 
-from ..config import cycle_units, unit_metadata
+from ..config import check_gate, cycle_units, unit_metadata
 from ..schedule import Unit
 from .detr.padding import pad_images
+from .gate import RegionGate
 from .heads import HEADS
-from .heads.contract import UnitClasses
+from .heads.contract import UnitClasses, keyword_arguments
 from .raw_image import RawImages
 from .reduce import global_sum
 
@@ -43,7 +44,7 @@ class FoundationX(nn.Module):
 
     Args:
         heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale 0..1.
-        consistency_weight: w, 0..1.
+        consistency_weight: w, 0..1. gate: where it is on, the dataset of every mask unit has a box unit, too.
         raw: makes the network's input of other images; None: every image is one.
     """
 
@@ -57,6 +58,7 @@ class FoundationX(nn.Module):
         pixels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
         consistency_weight: float = 0.5,
         raw: RawImages | None = None,
+        gate: RegionGate | None = None,
     ) -> None:
         super().__init__()
         self.raw = raw
@@ -64,6 +66,9 @@ class FoundationX(nn.Module):
         self.heads: Any = nn.ModuleDict(heads)
         self.classes = dict(classes)
         self.consistency_weight = consistency_weight
+        self.gate = gate or RegionGate()
+        # Tasks of one value share a pass of the backbone.
+        self.pixel_statistics = {task: tuple(map(tuple, statistics)) for task, statistics in pixels.items()}
         for task, statistics in pixels.items():
             for name, values in zip(("mean", "std"), statistics, strict=True):
                 value = 255.0 * torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)  # of uint8 images
@@ -75,6 +80,7 @@ class FoundationX(nn.Module):
         if classes is None:
             metadata = {unit: unit_metadata(unit) for unit in cycle_units(cfg)}
             classes = {unit: UnitClasses(tuple(m.thing_classes), m.exclusive) for unit, m in metadata.items()}
+        check_gate(cfg, classes)
         backbone = build_backbone(cfg)
         channels = {name: shape.channels for name, shape in backbone.output_shape().items()}
         heads = {}
@@ -89,6 +95,7 @@ class FoundationX(nn.Module):
             "pixels": {task: (cfg.MODEL.PIXEL[task.upper()].MEAN, cfg.MODEL.PIXEL[task.upper()].STD) for task in heads},
             "consistency_weight": cfg.FX.CONSISTENCY_WEIGHT,
             "raw": RawImages.from_config(cfg, list(classes)),
+            "gate": RegionGate(**keyword_arguments(cfg.MODEL.MASK.GATE)),
         }
 
     @property
@@ -106,6 +113,11 @@ class FoundationX(nn.Module):
             raise ValueError(f"the model has no branch for unit {unit}; it was built for {units}")
         return unit
 
+    def gates(self, units: Sequence[Unit]) -> dict[str, str]:
+        """Mask units -> the box units whose boxes gate them in evaluation, by name."""
+        on = self.gate.active(training=False)
+        return {str(unit): str(Unit(unit.dataset, "box")) for unit in units if on and unit.task == "mask"}
+
     def trainable_parts(self, unit: Unit, train: str) -> list[str]:
         """Names of the submodules and parameters that a pass trains; ``train`` as in :class:`.schedule.Pass`."""
         if train == "backbone":
@@ -122,27 +134,62 @@ class FoundationX(nn.Module):
         normalised = (images.to(self.device).float() - mean) / std
         return normalised.expand(*images.shape[:-3], 3, -1, -1)
 
-    def encode(self, batch: Batch, unit: Unit, view: str = "image"):
-        """The head's encoding of one view of the images (the part that datasets share).
+    def encode(self, batch: Batch, unit: Unit, view: str = "image", training: bool = False):
+        """The head's encoding of one view of the images (the part that datasets share, if no gate parts them).
 
         Images of several sizes are padded after normalisation; only the box head can ignore padding.
         """
         # Stacked before the copy they would lie in memory that is not pinned, and the host would wait for the GPU.
         images = [entry.get(view, entry["image"]).to(self.device, non_blocking=True) for entry in batch]
-        head = self.heads[unit.task]
         if len({image.shape for image in images}) == 1:
-            return head.encode(self.backbone(self.normalise(torch.stack(images), unit.task)))
+            return self.encode_units(torch.stack(images), [unit], training)[unit]
         if unit.task != "box":
             sizes = ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in images}))
             raise ValueError(f"{unit}: the images of a batch must have one size, these have {sizes}")
         stacked, padded = pad_images([self.normalise(image, unit.task) for image in images])
-        return head.encode(self.backbone(stacked), padded)
+        return self.heads["box"].encode(self.backbone(stacked), padded)
+
+    def encode_units(self, images: Tensor, units: Sequence[Unit], training: bool = False) -> dict[Unit, Any]:
+        """Encodings by unit of images (B, 1 or 3, H, W), 0..255.
+
+        The backbone runs once for each way of normalising pixels, a head once, the mask head once per dataset where the
+        gate is active; ``training``: see :meth:`RegionGate.active`.
+        """
+        maps: dict[Any, dict[str, Tensor]] = {}
+        encoded: dict[tuple[str, str], Any] = {}  # by the head's task and that of the pixels
+
+        def maps_of(task: str) -> dict[str, Tensor]:
+            key = self.pixel_statistics[task]
+            if key not in maps:
+                maps[key] = self.backbone(self.normalise(images, task))
+            return maps[key]
+
+        def encoding_of(task: str, pixels: str) -> Any:
+            if (task, pixels) not in encoded:
+                found = maps_of(pixels)
+                if not torch.is_grad_enabled():  # a view of a tensor with a gradient would keep it
+                    found = {name: x.detach() for name, x in found.items()}
+                encoded[task, pixels] = self.heads[task].encode(found)
+            return encoded[task, pixels]
+
+        def gated(dataset: str) -> Any:
+            own = maps_of("mask")  # first: under autocast weights that were cast without a gradient would be used again
+            with torch.no_grad():
+                seen = encoding_of("box", "mask" if self.gate.reference else "box")
+                detections = self.heads["box"].tensors(seen, dataset, images.shape[-1])
+            return self.heads["mask"].encode(self.gate.apply(own, detections, images.shape[-2:]))
+
+        gates = self.gate.active(training)
+        return {
+            unit: gated(unit.dataset) if gates and unit.task == "mask" else encoding_of(unit.task, unit.task)
+            for unit in units
+        }
 
     @torch.no_grad()
     def consistency_features(self, batch: Batch, view: str = "image_teacher") -> tuple[Tensor, ...]:
         """This network's features of one view, as targets of a student's consistency loss."""
         unit = self.unit_of(batch)
-        return self.heads[unit.task].consistency(self.encode(batch, unit, view), unit.dataset)
+        return self.heads[unit.task].consistency(self.encode(batch, unit, view, training=True), unit.dataset)
 
     def _evaluated_features(self, batch: Batch) -> tuple[Tensor, ...]:
         modes = [(module, module.training) for module in self.modules()]
@@ -157,7 +204,7 @@ class FoundationX(nn.Module):
             batch = [self.raw.fit(entry) for entry in batch]
         unit = self.unit_of(batch)
         head = self.heads[unit.task]
-        encoded = self.encode(batch, unit)
+        encoded = self.encode(batch, unit, training=self.training)
         if not self.training:
             return head.inference(encoded, unit.dataset, batch)
         weight = self.consistency_weight

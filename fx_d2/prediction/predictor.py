@@ -122,7 +122,6 @@ class Predictor:
         if batch < 1:
             raise ValueError(f"batch must be at least 1, not {batch}")
         self.batch, self.workers = batch, workers
-        self._passes = group_tasks(network, self.units)
 
     @classmethod
     def from_config(
@@ -227,21 +226,16 @@ class Predictor:
 
     @torch.no_grad()
     def _encode(self, entries: list[dict]) -> dict[Unit, Any]:
-        """One pass of the backbone for each way of normalising; box and image-level heads are finished here.
+        """As :meth:`FoundationX.encode_units`; box and image-level heads are finished here.
 
         Masks stay at the network's resolution: at the original size a batch of them would fill the memory.
         """
         network = self.network
-        result: dict[Unit, Any] = {}
         pixels = torch.stack([entry["image"] for entry in entries])
         with self.precision.autocast():
-            for tasks in self._passes:
-                features = network.backbone(network.normalise(pixels, tasks[0]))
-                for task in tasks:
-                    head = network.heads[task]
-                    encoded = head.encode(features)
-                    for unit in (unit for unit in self.units if unit.task == task):
-                        result[unit] = encoded if task == "mask" else head.inference(encoded, unit.dataset, entries)
+            result = network.encode_units(pixels, self.units)
+            for unit in (unit for unit in self.units if unit.task != "mask"):
+                result[unit] = network.heads[unit.task].inference(result[unit], unit.dataset, entries)
         return result
 
     @torch.no_grad()
@@ -257,15 +251,6 @@ class Predictor:
                 output = result[row]
             outputs[unit] = {key: value.to("cpu") for key, value in output.items()}
         return outputs
-
-
-def group_tasks(network: FoundationX, units: Sequence[Unit]) -> list[list[str]]:
-    """The tasks in groups whose pixels are normalised alike: each group shares one pass of the backbone."""
-    groups: dict[tuple, list[str]] = {}
-    for task in dict.fromkeys(unit.task for unit in units):
-        pixels = (getattr(network, f"pixel_{name}_{task}").flatten().tolist() for name in ("mean", "std"))
-        groups.setdefault(tuple(map(tuple, pixels)), []).append(task)
-    return list(groups.values())
 
 
 def _check_finite(name: str, outputs: Mapping[Unit, dict]) -> None:

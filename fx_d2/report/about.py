@@ -32,6 +32,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
             ("teacher", f"momentum {cfg.FX.TEACHER.MOMENTUM:g}, after every {cfg.FX.TEACHER.UPDATE}"),
             ("consistency weight", f"{cfg.FX.CONSISTENCY_WEIGHT:g}"),
         ]
+    gate = cfg.MODEL.MASK.GATE
+    if gate.WHEN != "off" and any(unit.endswith("/mask") for unit in run.units):
+        when = {"train": "in training only", "always": "in training and after it"}[gate.WHEN]
+        rows.append(("region gate", f"the network's boxes gate the masks, {when}; strength {gate.STRENGTH:g}"))
     rows += [
         ("image size", f"{cfg.INPUT.SIZE} × {cfg.INPUT.SIZE}{', letterbox' if cfg.INPUT.LETTERBOX else ''}"),
         ("weights", cfg.MODEL.WEIGHTS or "random"),

@@ -19,7 +19,7 @@ from .run import Run
 from .templating import render
 
 CARD = "MODEL_CARD.md"
-_FACTS = ("cycles", "iterations", "images seen", "weights", "seed", "device", "time")
+_FACTS = ("cycles", "iterations", "images seen", "weights", "seed", "region gate", "device", "time")
 
 
 def write_card(run: Run, interval_words: str) -> Path:

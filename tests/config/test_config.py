@@ -94,6 +94,12 @@ def test_the_published_cycle():
         (["SOLVER.WARMUP_ITERS", 5], "use SOLVER.WARMUP_FRACTION"),
         (["DATASETS.TRAIN", ("a",)], "DATASETS.TRAIN has no effect in fx_d2; use FX.CYCLE.UNITS"),
         (["FX.EVAL.BEST", "best"], "FX.EVAL.BEST"),
+        (["MODEL.MASK.GATE.WHEN", "test"], "MODEL.MASK.GATE.WHEN must be one of off, train, always"),
+        (["MODEL.MASK.GATE.GROWTH", 0.5], "MODEL.MASK.GATE.GROWTH must lie in"),
+        (
+            ["MODEL.MASK.GATE.WHEN", "train", "FX.CYCLE.UNITS", ["siim_acr/mask", "candid_ptx/box", "candid_ptx/mask"]],
+            "siim_acr/mask has none in the cycle: add siim_acr/box to FX.CYCLE.UNITS, or set .*WHEN off",
+        ),
     ],
 )
 def test_one_message_names_the_key_and_the_fix(pairs, message):

@@ -12,6 +12,7 @@ from fx_d2.data.images import read_image
 from fx_d2.export.formats import FORMATS
 from fx_d2.export.graph import ExportGraph
 from fx_d2.export.parity import largest_differences
+from fx_d2.modeling.gate import RegionGate
 from fx_d2.prediction.weights import load_networks
 from fx_d2.schedule import Unit
 from tests.tiny import SIDE, make_model
@@ -25,11 +26,13 @@ def skip_without_onnx(kind):
         pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
 
 
-@pytest.mark.parametrize("task", ["cls", "box", "mask"])
+@pytest.mark.parametrize("task", ["cls", "box", "mask", "gated mask"])
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_exported_files_equal_the_network(kind, task, tmp_path):
     skip_without_onnx(kind)
-    graph = ExportGraph(make_model("shared"), [Unit("two", task)], SIDE)
+    gate = RegionGate("always" if task == "gated mask" else "off", score=0.01)
+    task = task.split()[-1]
+    graph = ExportGraph(make_model("shared", gate=gate), [Unit("two", task)], SIDE)
     ending, write, load = FORMATS[kind]
     write(graph, tmp_path / f"m{ending}")
     run = load(tmp_path / f"m{ending}")
@@ -55,10 +58,13 @@ def test_torch_export_equals_the_network(tmp_path):
     assert set(differences) == {"two/cls", "one/box", "two/mask"} and max(differences.values()) < 2e-6
 
 
-def test_a_graph_equals_the_predictor(trained):
+@pytest.mark.parametrize("gate", ["off", "always"])
+def test_a_graph_equals_the_predictor(trained, gate):
     """On an image as large as the input, so that nothing is resized."""
     cfg = trained.cfg.clone()
     cfg.MODEL.WEIGHTS = trained.weights
+    # Random weights find every box with a score of about 0.01: half of them gate.
+    cfg.MODEL.MASK.GATE.WHEN, cfg.MODEL.MASK.GATE.SCORE = gate, 0.01
     network = load_networks(cfg)["teacher"]
     graph = ExportGraph(network, list(network.classes), SIDE)
     image = read_image(trained.images[0])[:SIDE, :SIDE].copy()

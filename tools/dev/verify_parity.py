@@ -5,7 +5,7 @@
 
 FOLDER holds weights in the published layout, inputs and outputs (state_dict.npz, config.json, inputs.npz,
 backbone.npz, classification.npz, segmentation.npz, localization.npz; criterion, denoising and training as npz and
-json).
+json), or of Foundation X+ (state_dict.npz, config.json, outputs.npz with the region gate).
 Every line names an array or a recorded number, its shape, the largest difference, and that difference as a share of
 what is allowed (1e-4 + 1e-4 |b|; whole numbers exactly; gradient norms 1e-3). Exit codes: 0 all within, 1 something is
 not, or was not compared; 2 the folder is not of this format.

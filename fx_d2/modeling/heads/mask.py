@@ -82,7 +82,7 @@ class MaskHead(TaskHead):
     """See :mod:`.contract`. Consistency features: L2-normalised stage-4 (raw) and fused maps.
 
     Args:
-        channels: widths of stages 1-4. The keyword arguments are the keys of ``MODEL.MASK``.
+        channels: widths of stages 1-4. The keyword arguments are the keys of ``MODEL.MASK`` but GATE.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class MaskHead(TaskHead):
 
     @classmethod
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> MaskHead:
-        return cls(list(channels.values()), datasets, **keyword_arguments(cfg.MODEL.MASK))
+        keys = {key: value for key, value in cfg.MODEL.MASK.items() if key != "GATE"}  # the gate is the network's
+        return cls(list(channels.values()), datasets, **keyword_arguments(keys))
 
     def trainable_parts(self, dataset: str) -> dict[str, list[str]]:
         return {"head": [f"branches.{dataset}"], "path": ["pooling", "pyramid"]}

@@ -24,6 +24,29 @@ def test_every_recorded_output():
     assert report.names("missing") == [] and report.names("resized") == []
 
 
+PLUS = FOLDER.with_name("reference_plus")
+
+
+@pytest.mark.skipif(not PLUS.is_dir(), reason="the recorded outputs are not beside the project")
+def test_every_recorded_output_of_foundation_x_plus(tmp_path):
+    recording, report = verify_folder(PLUS)
+    assert [line for line in recording.lines if not line.fine] == []
+    assert recording.leftovers() == [] and len(recording.lines) == 103
+    assert report.names("missing") == [] and report.names("resized") == []
+    folder = tmp_path / "recording"
+    shutil.copytree(PLUS, folder)
+    folder.chmod(0o755)
+    with np.load(PLUS / "outputs.npz") as file:
+        arrays = {key: file[key] for key in file.files}
+    changed = {"gate/several/factor_stage2", "gate/one/logits_head4_stride4", "localization/d3/post_boxes"}
+    for name in changed:
+        arrays[name] = arrays[name] + 3e-2 * (1 + np.abs(arrays[name]))
+    (folder / "outputs.npz").unlink()
+    np.savez(folder / "outputs.npz", **arrays)
+    found = {line.name for line in verify_folder(folder)[0].lines if not line.fine}
+    assert found == {f"outputs/{name}" for name in changed}
+
+
 # One array or number of every file, changed by a little more than is allowed.
 CHANGED = {
     "backbone": "rect/stage2_raw",

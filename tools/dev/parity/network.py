@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fx_d2.checkpoint.layouts import Target
-from fx_d2.checkpoint.layouts.foundation_x import FOUNDATION_X
+from fx_d2.checkpoint.layouts.foundation_x import FOUNDATION_X, FOUNDATION_X_PLUS
 from fx_d2.checkpoint.published import CLASSES
 from fx_d2.checkpoint.reference import reference_config
 from fx_d2.checkpoint.report import MISSING, LoadReport
@@ -18,10 +18,18 @@ from fx_d2.schedule import Unit
 from .recording import Recording
 
 DATASETS = tuple(CLASSES["cls"])
+# The recorded images are normalised already.
+_NORMALISED = {
+    f"MODEL.PIXEL.{task}.{name}": [value]
+    for task in ("CLS", "BOX", "MASK")
+    for name, value in (("MEAN", 0.0), ("STD", 1.0 / 255.0))
+}
 
 
 def recorded_config(recording: Recording):
     """The published network in the recorded sizes; nothing in it is random."""
+    if recording.plus:
+        return plus_config(recording)
     swin, box = recording.config["backbone"], recording.config["localization"]
     mask, training = recording.config["segmentation"], recording.training["settings"]
     backbone_lr, rate = (training["lr_by_group"][name] for name in ("backbone", "segmentation"))
@@ -56,24 +64,51 @@ def recorded_config(recording: Recording):
         "SOLVER.BACKBONE_MULTIPLIER": backbone_lr / rate,
         "SOLVER.WEIGHT_DECAY": training["weight_decay"],
     }
-    # The recorded images are normalised already.
-    for task in ("CLS", "BOX", "MASK"):
-        values |= {f"MODEL.PIXEL.{task}.MEAN": [0.0], f"MODEL.PIXEL.{task}.STD": [1.0 / 255.0]}
-    return reference_config("foundation_x", values)
+    return reference_config("foundation_x", values | _NORMALISED)
+
+
+def plus_config(recording: Recording):
+    """The same of a recording of Foundation X+."""
+    sizes = recording.config
+    values = {
+        "MODEL.DEVICE": "cpu",
+        "MODEL.SWIN.EMBED_DIM": sizes["embed_dim"],
+        "MODEL.SWIN.DEPTHS": sizes["depths"],
+        "MODEL.SWIN.NUM_HEADS": sizes["num_heads"],
+        "MODEL.SWIN.WINDOW_SIZE": sizes["window_size"],
+        "MODEL.SWIN.DROP_PATH_RATE": 0.0,
+        "MODEL.BOX.DIM": sizes["hidden_dim"],
+        "MODEL.BOX.NUM_HEADS": sizes["nheads"],
+        "MODEL.BOX.NUM_POINTS": sizes["points"],
+        "MODEL.BOX.FFN_DIM": sizes["dim_feedforward"],
+        "MODEL.BOX.ENCODER_LAYERS": sizes["enc_layers"],
+        "MODEL.BOX.DECODER_LAYERS": sizes["dec_layers"],
+        "MODEL.BOX.NUM_QUERIES": sizes["num_queries"],
+        "MODEL.BOX.TEMPERATURE": float(sizes["temperature"]),
+        "MODEL.BOX.TOPK": sizes["num_select"],
+        "MODEL.BOX.CLASS_LOGITS": sizes["num_classes"],
+        "MODEL.MASK.DROPOUT": 0.0,
+    }
+    return reference_config("foundation_x_plus", values | _NORMALISED)
 
 
 def recorded_classes(recording: Recording) -> dict[Unit, UnitClasses]:
     """A unit for every head of the recording; classes are numbered."""
-    config = recording.config
-    counts = {"cls": config["classification_head_classes"], "mask": config["segmentation_head_channels"]}
-    decoders = config["localization"]["num_decoders"]
+    heads = {"cls": "classification_heads", "mask": "segmentation_heads"}
+    counts = {task: _widths(recording, f"backbone.0.{name}.") for task, name in heads.items()}
     # A box head of as many classes as the dataset's masks have; the published width is 14 for all.
-    counts["box"] = counts["mask"][:decoders]
+    counts["box"] = counts["mask"]
     return {
         Unit(dataset, task): UnitClasses(tuple(f"class {k}" for k in range(count)))
         for task, widths in counts.items()
         for dataset, count in zip(DATASETS, widths, strict=False)
     }
+
+
+def _widths(recording: Recording, prefix: str) -> list[int]:
+    """Outputs of the heads below a prefix, in the order of their numbers."""
+    biases = {int(name[len(prefix) :].split(".")[0]): name for name in recording.state if name.startswith(prefix)}
+    return [len(recording.state[f"{prefix}{number}.bias"]) for number in sorted(biases)]
 
 
 def build(recording: Recording) -> tuple[FoundationX, LoadReport]:
@@ -83,7 +118,8 @@ def build(recording: Recording) -> tuple[FoundationX, LoadReport]:
         CheckpointError: a tensor of ours is not in the recording.
     """
     model = FoundationX(recorded_config(recording), classes=recorded_classes(recording)).eval()
-    state, report = transfer(recording.state, FOUNDATION_X, target(model), str(recording.folder))
+    layout = FOUNDATION_X_PLUS if recording.plus else FOUNDATION_X
+    state, report = transfer(recording.state, layout, target(model), str(recording.folder))
     missing = report.names(MISSING)
     if missing:
         raise CheckpointError(f"{recording.folder}: no weights for {len(missing)} tensors, such as {missing[0]}")

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-4
-_TABLES = ("inputs", "backbone", "classification", "segmentation", "localization", "criterion", "denoising", "training")
+_X_TABLES = (
+    "inputs",
+    "backbone",
+    "classification",
+    "segmentation",
+    "localization",
+    "criterion",
+    "denoising",
+    "training",
+)
 
 
 @dataclass(frozen=True)
@@ -40,14 +49,18 @@ class Recording:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        for name in ("config.json", "state_dict.npz", *(f"{table}.npz" for table in _TABLES)):
+        # A recording of Foundation X+ has all of its arrays in one file, and nothing of a training.
+        self.plus = (self.folder / "outputs.npz").is_file()
+        tables = ("outputs",) if self.plus else _X_TABLES
+        for name in ("config.json", "state_dict.npz", *(f"{table}.npz" for table in tables)):
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(f"{self.folder}: no {name}; it is no folder of recorded outputs")
         self.config = self._json("config")
-        self.criterion, self.denoising = self._json("criterion"), self._json("denoising")
-        self.training = self._json("training")
+        if not self.plus:
+            self.criterion, self.denoising = self._json("criterion"), self._json("denoising")
+            self.training = self._json("training")
         self.arrays: dict[str, np.ndarray] = {}
-        for table in _TABLES:
+        for table in tables:
             with np.load(self.folder / f"{table}.npz", allow_pickle=False) as file:
                 self.arrays |= {f"{table}/{name}": file[name] for name in file.files}
         with np.load(self.folder / "state_dict.npz", allow_pickle=False) as file:

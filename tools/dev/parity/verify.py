@@ -10,6 +10,7 @@ from .criterion import compare_criterion
 from .denoising import compare_denoising
 from .forward import compare_forward
 from .network import build
+from .plus import compare_plus
 from .recording import Recording
 from .training import compare_training
 
@@ -25,6 +26,9 @@ def verify_folder(folder: str | Path) -> tuple[Recording, LoadReport]:
     """
     recording = Recording(folder)
     model, report = build(recording)
+    if recording.plus:
+        compare_plus(recording, model)
+        return recording, report
     compare_forward(recording, model)
     compare_criterion(recording)
     compare_denoising(recording)
