@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +33,20 @@ def consistency_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Te
     return torch.stack(losses).mean()
 
 
+@dataclass
+class Step:
+    """A training step between :meth:`FoundationX.begin` and :meth:`FoundationX.finish`.
+
+    ``truth``, ``encoded`` and ``begun``: what the methods of the same names of the unit's head gave.
+    """
+
+    unit: Unit
+    batch: Batch
+    truth: Any
+    encoded: Any
+    begun: Any
+
+
 @META_ARCH_REGISTRY.register()
 class FoundationX(nn.Module):
     """Normalisation, backbone, the head of the batch's task, the branch of its dataset.
@@ -41,6 +56,10 @@ class FoundationX(nn.Module):
     (1 - w) * task + w * consistency (without ``teacher`` features only the first part); in evaluation one dict per
     image: ``scores`` (K,), or ``instances``, or ``masks`` (K, height, width) and ``instances``. In evaluation a network
     built from a configuration also takes what Detectron2's own predictor and mapper give, see :class:`RawImages`.
+
+    A training step is :meth:`truth` (host), :meth:`begin` (device), :meth:`decide` (host) and :meth:`finish` (device);
+    the operators and shapes on the device follow from the shapes of images and truth alone, so that each of the two
+    parts can be recorded and played again.
 
     Args:
         heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale 0..1.
@@ -202,15 +221,34 @@ class FoundationX(nn.Module):
     def forward(self, batch: Batch, teacher: Sequence[Tensor] | None = None):
         if self.raw is not None and not self.training:
             batch = [self.raw.fit(entry) for entry in batch]
-        unit = self.unit_of(batch)
-        head = self.heads[unit.task]
-        encoded = self.encode(batch, unit, training=self.training)
         if not self.training:
-            return head.inference(encoded, unit.dataset, batch)
-        weight = self.consistency_weight
-        losses = {name: (1 - weight) * loss for name, loss in head.losses(encoded, unit.dataset, batch).items()}
+            unit = self.unit_of(batch)
+            return self.heads[unit.task].inference(self.encode(batch, unit), unit.dataset, batch)
+        step = self.begin(batch, self.truth(batch))
+        return self.finish(step, self.decide(step), teacher)
+
+    def truth(self, batch: Batch) -> Any:
+        """The annotations of a batch as one tensor or a tuple of tensors on the device."""
+        return self.heads[self.unit_of(batch).task].truth(batch, self.device)
+
+    def begin(self, batch: Batch, truth: Any) -> Step:
+        """A training step up to what the host must decide; of the batch only unit and images are read."""
+        unit = self.unit_of(batch)
+        encoded = self.encode(batch, unit, training=True)
+        return Step(unit, batch, truth, encoded, self.heads[unit.task].begin(encoded, unit.dataset, truth))
+
+    def decide(self, step: Step) -> Tensor | None:
+        """Matches boxes with queries on the host, which waits for the costs; None for other tasks."""
+        return self.heads[step.unit.task].decide(step.begun)
+
+    def finish(self, step: Step, decision: Tensor | None, teacher: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
+        """The losses: see the class."""
+        unit, weight = step.unit, self.consistency_weight
+        head = self.heads[unit.task]
+        found = head.finish(step.begun, unit.dataset, step.truth, decision)
+        losses = {name: (1 - weight) * loss for name, loss in found.items()}
         if teacher is not None and weight:
             detached = head.detached_consistency
-            own = self._evaluated_features(batch) if detached else head.consistency(encoded, unit.dataset)
+            own = self._evaluated_features(step.batch) if detached else head.consistency(step.encoded, unit.dataset)
             losses["loss_consistency"] = weight * consistency_loss(own, teacher)
         return losses | head.penalty()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import torch
 from detectron2.utils import comm
 from fvcore.nn.distributed import differentiable_all_reduce
 from torch import Tensor
@@ -59,13 +58,11 @@ def global_sum(x: Tensor) -> Tensor:
     return x if _micro_batches is None else _micro_batches.complete(x)
 
 
-def boxes_per_process(count: int, device: torch.device) -> float | Tensor:
+def boxes_per_process(count: Tensor) -> Tensor:
     """DETR's normaliser: max(1, boxes of the batch), divided by the number of processes and micro-batches.
 
     A sum over the local boxes divided by this is, after the averaging of gradients, the mean over all boxes.
+    ``count``: a tensor on the device, so that the host does not wait for it.
     """
     shares = comm.get_world_size() * (1 if _micro_batches is None else _micro_batches.parts)
-    if shares == 1:
-        return float(max(1, count))
-    total = global_sum(torch.full((), float(count), device=device))  # on the device: the host does not wait for it
-    return total.clamp(min=1.0) / shares
+    return global_sum(count.float()).clamp(min=1.0) / shares

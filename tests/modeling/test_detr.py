@@ -10,12 +10,13 @@ import torch
 from fx_d2.modeling.detr.attention import DeformableAttention
 from fx_d2.modeling.detr.boxes import giou, to_centre, to_corners
 from fx_d2.modeling.detr.decoder import Decoder
-from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising, noise_boxes
+from fx_d2.modeling.detr.denoising import NoiseSamples, make_denoising, noise_boxes
 from fx_d2.modeling.detr.layers import Sizes, box_layers, box_positions, inverse_sigmoid, map_positions
-from fx_d2.modeling.detr.matcher import match, match_costs
+from fx_d2.modeling.detr.matcher import assign, costs_to_assign, match_costs
 from fx_d2.modeling.detr.padding import Levels
 from fx_d2.modeling.detr.sampling import ms_deform_attn
 from fx_d2.modeling.detr.selection import QuerySelector, grid_proposals
+from fx_d2.modeling.detr.targets import BatchTargets, BoxTargets
 
 
 def bilinear(image: torch.Tensor, x: float, y: float) -> torch.Tensor:
@@ -83,7 +84,8 @@ def test_matcher_by_brute_force():
         BoxTargets(torch.tensor([1]), torch.rand(1, 4)),
     ]
     logits, boxes = torch.randn(layers, 3, queries, classes), torch.rand(layers, 3, queries, 4)
-    matches = torch.stack(match(logits, boxes, targets, 2.0, 5.0, 2.0), 1).tolist()
+    assigned = assign(costs_to_assign(logits, boxes, BatchTargets.pad(targets, 3), 2.0, 5.0, 2.0))
+    assert assigned.shape == (layers, 3, 3)
     for layer, (image, truth) in itertools.product(range(layers), enumerate(targets)):
         count = len(truth.labels)
 
@@ -96,26 +98,43 @@ def test_matcher_by_brute_force():
         best = min(
             itertools.permutations(range(queries), count), key=lambda qs: sum(cost(q, t) for t, q in enumerate(qs))
         )
-        assert sorted((q, t) for t, q in enumerate(best)) == sorted(
-            (q, t) for lay, img, q, t in matches if (lay, img) == (layer, image)
-        )
+        assert assigned[layer, image].tolist() == [*best] + [-1] * (3 - count)
+
+
+def test_more_boxes_than_queries():
+    """Each query gets the box of least cost; the others get none."""
+    truth = BatchTargets.pad([BoxTargets(torch.zeros(5, dtype=torch.int64), torch.rand(5, 4))], 5)
+    boxes = truth.boxes[None, :, [3, 0]]
+    assert assign(costs_to_assign(torch.zeros(1, 1, 2, 1), boxes, truth, 0.0, 1.0, 0.0)).tolist() == [
+        [[1, -1, -1, 0, -1]]
+    ]
+
+
+def test_the_truth_is_filled_up_to_a_few_sizes():
+    targets = [BoxTargets(torch.full((count,), 7), torch.rand(count, 4)) for count in (3, 0, 1)]
+    for fewest, size in ((20, 20), (3, 3), (2, 4), (1, 4)):
+        truth = BatchTargets.pad(targets, fewest)
+        assert truth.boxes.shape == (3, size, 4)
+        assert truth.valid.tolist() == [[place < count for place in range(size)] for count in (3, 0, 1)]
+        assert truth.labels.tolist() == [[7 * (place < count) for place in range(size)] for count in (3, 0, 1)]
+        assert torch.equal(truth.boxes[0, :3], targets[0].boxes) and truth.boxes[~truth.valid].eq(0).all()
 
 
 def test_matching_costs_in_numbers():
     """Focal cost of the true class: a query that is sure of it (p = 0.75) costs less than one that is not (0.5)."""
-    logits = torch.tensor([[0.0, 5.0], [math.log(3), 5.0]])[None]
-    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.4]])[None]
-    truth = BoxTargets(torch.tensor([0]), torch.tensor([[0.5, 0.5, 0.2, 0.2]]))
+    logits = torch.tensor([[0.0, 5.0], [math.log(3), 5.0]])[None, None]
+    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.4]])[None, None]
+    truth = BatchTargets.pad([BoxTargets(torch.tensor([0]), torch.tensor([[0.5, 0.5, 0.2, 0.2]]))], 1)
     # 0.25 (1 - p)^2 (-ln p) - 0.75 p^2 (-ln (1 - p)): 0.0433217 - 0.1299650, 0.0044950 - 0.5848429
-    expected = torch.tensor([[-0.0866434], [-0.5803478]])[None]
+    expected = torch.tensor([[[[-0.0866434, -0.5803478]]]])
     torch.testing.assert_close(match_costs(logits, boxes, truth, 1.0, 0.0, 0.0), expected, atol=1e-6, rtol=0)
     # A query that is certain in float32: the logarithm is that of 1e-8, 0.75 * -18.4206807 and 0.25 * 18.4206807.
-    certain = match_costs(torch.tensor([[[200.0, 0.0], [-200.0, 0.0]]]), boxes, truth, 1.0, 0.0, 0.0)
-    torch.testing.assert_close(certain, torch.tensor([[[-13.8155106], [4.6051702]]]), atol=1e-5, rtol=0)
+    certain = match_costs(torch.tensor([[[[200.0, 0.0], [-200.0, 0.0]]]]), boxes, truth, 1.0, 0.0, 0.0)
+    torch.testing.assert_close(certain, torch.tensor([[[[-13.8155106, 4.6051702]]]]), atol=1e-5, rtol=0)
     # |0.4 - 0.2| of the heights, then 1 - half of the area
-    expected = torch.tensor([[0.0], [0.2]])[None]
+    expected = torch.tensor([[[[0.0, 0.2]]]])
     torch.testing.assert_close(match_costs(logits, boxes, truth, 0.0, 1.0, 0.0), expected, atol=1e-6, rtol=0)
-    expected = torch.tensor([[-1.0], [-0.5]])[None]
+    expected = torch.tensor([[[[-1.0, -0.5]]]])
     torch.testing.assert_close(match_costs(logits, boxes, truth, 0.0, 0.0, 1.0), expected, atol=1e-4, rtol=0)
 
 
@@ -126,9 +145,9 @@ def test_a_query_that_is_not_finite_is_matched_so_that_the_losses_say_so(value):
     boxes[0, 1, 2] = float(value)
     logits = torch.zeros(1, 2, 4, 2)
     logits[0, 0, 3] = float("nan")
-    found = match(logits, boxes, targets, 2.0, 5.0, 2.0)
-    queries = {(int(image), int(query)) for image, query in zip(found.image, found.query, strict=True)}
-    assert {(0, 3), (1, 2)} <= queries and len(queries) == 3
+    found = assign(costs_to_assign(logits, boxes, BatchTargets.pad(targets, 2), 2.0, 5.0, 2.0))[0].tolist()
+    assert 3 in found[0] and len(set(found[0]) - {-1}) == 2
+    assert found[1] == [2, -1]
 
 
 def test_denoising_layout():
@@ -137,33 +156,41 @@ def test_denoising_layout():
         BoxTargets(torch.tensor([0, 1]), torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.3, 0.3, 0.1, 0.1]])),
         BoxTargets(torch.tensor([2]), torch.tensor([[0.6, 0.4, 0.3, 0.3]])),
     ]
-    noise = make_denoising(targets, num_classes=3, queries=5, label_noise=0.0, box_noise=0.0)
+    noise = make_denoising(BatchTargets.pad(targets, 4), num_classes=3, queries=5, label_noise=0.0, box_noise=0.0)
     assert (noise.groups, noise.width) == (2, 2)  # 5 // 2 boxes
-    assert noise.labels.tolist() == [[0, 1] * 4, [2, 0] * 4]
-    assert noise.used.tolist() == [[True, True] * 4, [True, False] * 4]
+    # Ten slots, of which two groups fill eight.
+    assert noise.labels[0].tolist()[:8] == [0, 1] * 4 and noise.labels[1].tolist()[:8:2] == [2] * 4
+    assert noise.used.tolist() == [[True, True] * 4 + [False] * 2, [True, False] * 4 + [False] * 2]
     # An unused slot is a box at the middle with empty content.
-    assert noise.boxes[1, 1::2].eq(0.5).all()
+    assert noise.boxes[1, 1::2].eq(0.5).all() and noise.boxes[:, 8:].eq(0.5).all()
     embedding = torch.nn.Embedding(3, 4)
     content = noise.content(embedding)
     assert content[1, 1::2].eq(0).all() and torch.equal(content[1, 0], embedding.weight[2])
     # Without noise all copies of a box are the box itself.
     torch.testing.assert_close(noise.boxes[0, 5], targets[0].boxes[1], atol=1e-5, rtol=0)
-    _, image, query, target = noise.positives(targets, layers=1)
+    query, target, used = noise.pairs(layers=2)
+    assert query.shape == target.shape == used.shape == (2, 2, 10)
     # Positives come first in each group of 2 * width.
-    assert sorted(zip(image.tolist(), query.tolist(), target.tolist(), strict=True)) == [
-        (0, 0, 0),
-        (0, 1, 1),
-        (0, 4, 0),
-        (0, 5, 1),
-        (1, 0, 0),
-        (1, 4, 0),
-    ]
+    for layer in range(2):
+        pairs = [(i, query[layer, i, m].item(), target[layer, i, m].item()) for _, i, m in used.nonzero().tolist()]
+        assert set(pairs) == {(0, 0, 0), (0, 1, 1), (0, 4, 0), (0, 5, 1), (1, 0, 0), (1, 4, 0)}
     blocked = noise.attention_mask(3)
-    for i, j in itertools.product(range(11), range(11)):
-        group_i, group_j = (k // 4 if k < 8 else None for k in (i, j))
+    assert blocked.shape == (10, 13)
+    for i, j in itertools.product(range(10), range(13)):
+        group_i, group_j = (k // 4 if k < 10 else None for k in (i, j))
         assert blocked[i, j].item() == (group_j is not None and group_i != group_j)
-    empty = [BoxTargets(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4))]
-    assert make_denoising(empty, 3, 5, 0.5, 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "queries", "groups", "slots", "number"),
+    [(0, 5, 0, 10, 5), (1, 5, 0, 10, 5), (4, 5, 0, 10, 1), (5, 5, 0, 16, 1), (7, 5, 0, 16, 1), (2, 5, 3, 24, 3)],
+)
+def test_denoising_slots_follow_the_places_and_not_the_boxes(count, queries, groups, slots, number):
+    """``number``: groups of a batch whose fullest image has ``count`` boxes."""
+    truth = BoxTargets(torch.zeros(count, dtype=torch.int64), torch.rand(count, 4))
+    noise = make_denoising(BatchTargets.pad([truth], 4), 3, queries, 0.5, 1.0, groups=groups)
+    assert noise.labels.shape == (1, slots) and noise.boxes.shape == (1, slots, 4)
+    assert noise.groups == number and noise.used.sum() == 2 * number * count
 
 
 def test_noise_bounds():
@@ -183,7 +210,7 @@ def test_noise_bounds():
 
 def test_label_noise_rate():
     torch.manual_seed(0)
-    targets = [BoxTargets(torch.zeros(1, dtype=torch.int64), torch.tensor([[0.5, 0.5, 0.1, 0.1]]))]
+    targets = BatchTargets.pad([BoxTargets(torch.zeros(1, dtype=torch.int64), torch.tensor([[0.5, 0.5, 0.1, 0.1]]))])
     noise = make_denoising(targets, num_classes=1000, queries=20000, label_noise=0.5, box_noise=1.0)
     assert abs((noise.labels != 0).float().mean().item() - 0.25) < 0.01
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fx_d2.modeling.detr.boxes import giou
-from fx_d2.modeling.detr.denoising import BoxTargets
+from fx_d2.modeling.detr.targets import BatchTargets, BoxTargets, Pairs
 from fx_d2.modeling.foundation_x import consistency_loss
 from fx_d2.modeling.losses.box import set_losses
 from fx_d2.modeling.losses.classification import binary_cross_entropy, exclusive_cross_entropy
@@ -95,8 +95,13 @@ def test_set_losses_by_loop():
         BoxTargets(torch.tensor([2]), torch.rand(1, 4)),
     ]
     logits, boxes = torch.randn(2, 3, 4, 3), torch.rand(2, 3, 4, 4)
+    # (layer, image, query, target), in the places that an assignment gives: the query of each box.
     pairs = [(0, 0, 3, 0), (0, 0, 1, 1), (0, 2, 2, 0), (1, 0, 0, 1), (1, 0, 2, 0), (1, 2, 1, 0)]
-    losses = set_losses(logits, boxes, targets, tuple(torch.tensor(pairs).T), normaliser=3.0)
+    assigned = torch.tensor([[[3, 1, -1], [-1, -1, -1], [2, -1, -1]], [[2, 0, -1], [-1, -1, -1], [1, -1, -1]]])
+    truths = BatchTargets.pad(targets, 3)
+    of_layers = set_losses(logits, boxes, truths, Pairs.of_assignment(assigned), torch.tensor(3.0))
+    losses = {name: value.sum() for name, value in of_layers.items()}
+    assert of_layers["class"].shape == (2,)
     truth = torch.zeros_like(logits)
     box_loss = giou_loss = 0.0
     for layer, image, query, target in pairs:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from fx_d2.modeling.detr.attention import QueryAttention
-from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising
+from fx_d2.modeling.detr.denoising import make_denoising
+from fx_d2.modeling.detr.targets import BatchTargets, BoxTargets
 
 
 @pytest.mark.parametrize("noised", [False, True])
@@ -17,9 +18,11 @@ def test_values_and_gradients_of_multi_head_attention(noised):
     whole, n, queries = None, 0, 7
     if noised:
         truth = BoxTargets(torch.zeros(2, dtype=torch.int64), torch.full((2, 4), 0.5))
-        whole = make_denoising([truth], 3, 6, 0.5, 1.0).attention_mask(queries)
-        n = len(whole) - queries
+        noised_rows = make_denoising(BatchTargets.pad([truth], 2), 3, 6, 0.5, 1.0).attention_mask(queries)
+        n = len(noised_rows)
         assert n == 12
+        whole = torch.cat([noised_rows, torch.ones(queries, n + queries).bool()])
+        whole[n:, n:] = False
     query, content = (torch.randn(3, n + queries, 16, requires_grad=True) for _ in range(2))
     expected, _ = nn.MultiheadAttention.forward(attention, query, query, content, attn_mask=whole)
     actual = attention(query, content, None if whole is None else whole[:n])

@@ -3,75 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from .boxes import to_centre, to_corners
-
-
-@dataclass
-class BoxTargets:
-    """Truth of one image: labels int64 (T,), boxes (T, 4) as cx, cy, w, h in 0..1 of the input."""
-
-    labels: Tensor
-    boxes: Tensor
-
-
-class Assignment(NamedTuple):
-    """Decoder layer, image, query and target (index within the image) of every matched pair, each int64 (M,)."""
-
-    layer: Tensor
-    image: Tensor
-    query: Tensor
-    target: Tensor
-
-
-def to_device(targets: list[BoxTargets], device: torch.device) -> list[BoxTargets]:
-    """Moves them to the device in two transfers for all images."""
-    counts = [len(truth.labels) for truth in targets]
-    labels = torch.cat([truth.labels for truth in targets]).to(device, non_blocking=True)
-    boxes = torch.cat([truth.boxes for truth in targets]).to(device, non_blocking=True)
-    return [BoxTargets(*truth) for truth in zip(labels.split(counts), boxes.split(counts), strict=True)]
+from .targets import BatchTargets, Pairs
 
 
 @dataclass
 class Denoising:
-    """Noised queries of a batch: ``labels`` (B, N) and ``boxes`` (B, N, 4) with N = groups * 2 * width.
+    """Noised queries of a batch in S slots, whatever its number of boxes.
 
-    Each of ``groups`` groups holds ``width`` positives, then ``width`` negatives; ``width`` is the largest number of
-    boxes in an image of the batch. In an image with fewer boxes ``used`` (B, N) is False for the other slots: their box
-    is 0.5 in all four numbers and their content zero, as in DINO.
+    A group holds ``width`` positives, then ``width`` negatives; ``width`` is the largest number of boxes in an image of
+    the batch, at least 1. Slots after the last of ``groups`` groups are not ``counted`` (none is in a batch without a
+    box): they do not exist for the losses. Those of an image with fewer boxes are not ``used``, as in DINO: they learn
+    "no class". The box of both is 0.5 in all four numbers, their content zero.
+
+    Attributes:
+        labels, used: (B, S). boxes: (B, S, 4). counted, positive: (S,).
+        target: int64 (S,), place of the box in :class:`.targets.BatchTargets`. group: int64 (S,).
+        groups, width: int64, of no dimension: values of the batch, which no shape follows.
     """
 
     labels: Tensor
     boxes: Tensor
     used: Tensor
-    groups: int
-    width: int
+    counted: Tensor
+    positive: Tensor
+    target: Tensor
+    group: Tensor
+    groups: Tensor
+    width: Tensor
 
     def content(self, embedding: nn.Embedding) -> Tensor:
-        """Embedded labels (B, N, C), zero in unused slots."""
+        """Embedded labels (B, S, C), zero in unused slots."""
         return embedding(self.labels) * self.used[..., None]
 
     def attention_mask(self, queries: int) -> Tensor:
-        """bool (N + queries, N + queries), True: may not attend. No query attends to another's group."""
-        n = self.labels.shape[1]
-        group = torch.arange(n, device=self.labels.device) // (2 * self.width)
-        group = torch.cat([group, group.new_full((queries,), -1)])
-        return (group[:, None] != group[None, :]) & (group[None, :] >= 0)
+        """bool (S, S + queries), True: may not attend. No noised query attends to another's group."""
+        others = self.group.new_zeros(len(self.group), queries, dtype=torch.bool)
+        return torch.cat([self.group[:, None] != self.group, others], dim=1)
 
-    def positives(self, targets: list[BoxTargets], layers: int) -> Assignment:
-        """The assignment of the positive queries of all decoder layers, which needs no matching."""
-        slot = np.arange(self.labels.shape[1])
-        target, positive = slot % self.width, slot // self.width % 2 == 0
-        used = positive & (target < np.array([[len(truth.labels)] for truth in targets]))
-        layer, image, query = np.nonzero(np.broadcast_to(used, (layers, *used.shape)))
-        pairs = torch.from_numpy(np.stack([layer, image, query, target[query]]))
-        return Assignment(*pairs.to(self.labels.device, non_blocking=True))
+    def pairs(self, layers: int) -> Pairs:
+        """What the positives of all decoder layers learn, which needs no matching."""
+        query, used = torch.arange(len(self.target), device=self.target.device), self.used & self.positive
+        return Pairs(*(part.expand(layers, *used.shape) for part in (query, self.target, used)))
 
 
 @dataclass
@@ -109,32 +86,30 @@ def noise_boxes(boxes: Tensor, negative: Tensor, samples: NoiseSamples, scale: f
 
 
 def make_denoising(
-    targets: list[BoxTargets],
+    targets: BatchTargets,
     num_classes: int,
     queries: int,
     label_noise: float,
     box_noise: float,
     groups: int = 0,
     samples: NoiseSamples | None = None,
-) -> Denoising | None:
-    """The noised queries of a batch; None if it has no box.
+) -> Denoising:
+    """The noised queries of a batch; a batch without a box has them, too, all unused.
 
     Args:
-        queries: about the number of noised pairs, if ``groups`` is 0.
+        queries: about the number of noised pairs, if ``groups`` is 0. The slots are twice as many, or twice the places
+            of the truth where these are more; with ``groups`` those of that many groups of all places.
         label_noise: a random class replaces a label with half this probability. box_noise: scale of the box noise.
     """
-    width = max((len(truth.labels) for truth in targets), default=0)
-    if width == 0 or queries == 0:
-        return None
-    groups = groups or max(1, queries // width)
-    device = targets[0].boxes.device
-    labels = pad_sequence([truth.labels for truth in targets], batch_first=True).repeat(1, 2 * groups)
-    boxes = pad_sequence([truth.boxes for truth in targets], batch_first=True).repeat(1, 2 * groups, 1)
-    # torch.tensor(..., device=device) would wait for the GPU.
-    counts = torch.tensor([len(truth.labels) for truth in targets]).to(device, non_blocking=True)
-    used = (torch.arange(width, device=device) < counts[:, None]).repeat(1, 2 * groups)
-    samples = samples or NoiseSamples.random(len(targets), labels.shape[1], num_classes, device)
-    negative = (torch.arange(2 * groups, device=device) % 2).repeat_interleave(width).float().expand(labels.shape)
+    (images, places), device = targets.labels.shape, targets.labels.device
+    slot = torch.arange(2 * (groups * places or max(queries, places)), device=device)
+    width = targets.valid.sum(1).max().clamp(min=1)
+    count = torch.full_like(width, groups) if groups else (queries // width).clamp(min=1)
+    target, group, positive = slot % width, slot // (2 * width), slot // width % 2 == 0
+    counted = (group < count) & targets.valid.any()
+    used = targets.valid[:, target] & counted
+    labels, boxes = targets.labels[:, target], targets.boxes[:, target]
+    samples = samples or NoiseSamples.random(images, len(slot), num_classes, device)
     labels = torch.where(samples.label < 0.5 * label_noise, samples.new_label, labels)
-    boxes = noise_boxes(boxes, negative, samples, box_noise)
-    return Denoising(labels, boxes.where(used[..., None], 0.5), used, groups, width)
+    boxes = noise_boxes(boxes, (~positive).float().expand(labels.shape), samples, box_noise)
+    return Denoising(labels, boxes.where(used[..., None], 0.5), used, counted, positive, target, group, count, width)

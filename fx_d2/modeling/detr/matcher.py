@@ -8,43 +8,49 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .boxes import giou
-from .denoising import Assignment, BoxTargets
+from .targets import BatchTargets
 
 ALPHA, GAMMA = 0.25, 2.0
 # Stands for a cost that is not finite, which scipy refuses. Such a pair is taken first, so that the losses are not
 # finite either and the trainer's policy decides.
 _NOT_FINITE = -1e30
+_FILLING = float("inf")  # rows of the truth's filling
 
 
 def match_costs(
-    logits: Tensor, boxes: Tensor, truth: BoxTargets, cost_class: float, cost_box: float, cost_giou: float
+    logits: Tensor, boxes: Tensor, truth: BatchTargets, cost_class: float, cost_box: float, cost_giou: float
 ) -> Tensor:
-    """Cost of every query for every true box of one image.
+    """Cost of every query for every place of the truth, its filling included.
 
-    logits (L, Q, K), boxes (L, Q, 4) cx, cy, w, h in 0..1 -> (L, Q, T).
+    logits (L, B, Q, K), boxes (L, B, Q, 4) cx, cy, w, h in 0..1 -> (L, B, T, Q).
     """
     probability = logits.sigmoid()
     positive = ALPHA * (1 - probability) ** GAMMA * -(probability + 1e-8).log()
     negative = (1 - ALPHA) * probability**GAMMA * -(1 - probability + 1e-8).log()
-    cost = cost_class * (positive - negative)[..., truth.labels]
-    cost = cost + cost_box * (boxes[:, :, None] - truth.boxes).abs().sum(-1)
-    return cost - cost_giou * giou(boxes[:, :, None], truth.boxes)
+    labels = truth.labels[..., None].expand(len(logits), -1, -1, logits.shape[2])
+    cost = cost_class * (positive - negative).transpose(2, 3).gather(2, labels)
+    predicted, true = boxes[:, :, None], truth.boxes[:, :, None]
+    cost = cost + cost_box * (predicted - true).abs().sum(-1)
+    return cost - cost_giou * giou(predicted, true)
 
 
 @torch.no_grad()
-def match(logits: Tensor, boxes: Tensor, targets: list[BoxTargets], *costs: float) -> Assignment:
-    """One-to-one assignment of least cost, for every layer and image.
+def costs_to_assign(logits: Tensor, boxes: Tensor, truth: BatchTargets, *costs: float) -> Tensor:
+    """:func:`match_costs` as :func:`assign` takes them: the filling marked, no value that scipy refuses."""
+    values = match_costs(logits, boxes, truth, *costs)
+    return torch.where(values.isfinite(), values, _NOT_FINITE).masked_fill(~truth.valid[..., None], _FILLING)
 
-    logits (L, B, Q, K), boxes (L, B, Q, 4) cx, cy, w, h in 0..1; ``costs``: class, box and GIoU.
+
+def assign(costs: Tensor) -> Tensor:
+    """One-to-one assignment of least cost for every layer and image, on the host.
+
+    :func:`costs_to_assign` (L, B, T, Q) -> int64 (L, B, T): the query of each box; -1 for filling, and where an image
+    has more boxes than queries.
     """
-    matrices = [match_costs(logits[:, i], boxes[:, i], truth, *costs) for i, truth in enumerate(targets)]
-    # One transfer for all images: the host waits for a GPU once.
-    values = torch.cat([matrix.flatten() for matrix in matrices]).cpu()
-    values = torch.where(values.isfinite(), values, _NOT_FINITE)
-    parts = values.split([matrix.numel() for matrix in matrices])
-    pairs = [np.zeros((4, 0), dtype=np.int64)]
-    for image, (matrix, part) in enumerate(zip(matrices, parts, strict=True)):
-        for layer, cost in enumerate(part.view(matrix.shape).numpy()):
-            query, target = linear_sum_assignment(cost)
-            pairs.append(np.stack([np.full_like(query, layer), np.full_like(query, image), query, target]))
-    return Assignment(*torch.from_numpy(np.concatenate(pairs, axis=1)).to(boxes.device))
+    values = costs.cpu().numpy()
+    found = np.full(values.shape[:3], -1)
+    for image, count in enumerate((values[0, :, :, 0] < _FILLING).sum(1)):
+        for layer, matrix in enumerate(values[:, image, :count]):
+            target, query = linear_sum_assignment(matrix)
+            found[layer, image, target] = query
+    return torch.from_numpy(found)

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from ..detr.attention import DeformableAttention
 from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoder, DecoderOutput
-from ..detr.denoising import BoxTargets, Denoising, make_denoising, to_device
+from ..detr.denoising import Denoising, make_denoising
 from ..detr.encoder import Encoder
 from ..detr.layers import Sizes, box_layers, class_layer, inverse_sigmoid, level_positions, map_positions
-from ..detr.matcher import match
+from ..detr.matcher import assign, costs_to_assign
 from ..detr.padding import Levels, Padding
 from ..detr.selection import QuerySelector, Selection
+from ..detr.targets import BatchTargets, BoxTargets, Pairs
 from ..losses.box import set_losses
 from ..reduce import boxes_per_process
 from .box_options import SHARED, BoxOptions
@@ -55,11 +56,31 @@ class BoxOutput:
     selection: Selection
 
 
+@dataclass
+class BoxStep:
+    """A training step before the assignment; each pair is logits (L, B, N, K) and boxes (L, B, N, 4).
+
+    ``noised``: the denoising's queries, ``noise`` what they are. ``queries``: the others of all decoder layers, then
+    the proposals as one layer more (where they have a loss). ``costs`` (L, B, T, Q) of matching these.
+    """
+
+    noise: Denoising | None
+    noised: tuple[Tensor, Tensor]
+    queries: tuple[Tensor, Tensor]
+    costs: Tensor
+
+
 class BoxHead(TaskHead):
     """See :mod:`.contract`. Consistency feature: the encoder's output, token by token.
 
     Layout ``per_dataset`` (Foundation X): each dataset has a selector and a decoder; ``shared`` (Foundation X+): one
     selector and one decoder for all.
+
+    A training step is four calls. :meth:`truth` (host) fills the batch's boxes up to a few fixed numbers of places;
+    :meth:`begin` (device) ends with the costs of matching; :meth:`decide` (host) copies these and assigns;
+    :meth:`finish` (device) gives the losses. Operators and shapes of the second and fourth follow nothing but the sizes
+    of images, batch and places: the number of boxes, of denoising groups and the assignment are values of tensors, so
+    that a CUDA graph can hold each of the two.
     """
 
     def __init__(self, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses], options: BoxOptions) -> None:
@@ -163,44 +184,58 @@ class BoxHead(TaskHead):
         attn_mask = None
         if noise is not None:
             content = torch.cat([noise.content(branch.label_embed), content], dim=1)
-            attn_mask = noise.attention_mask(boxes.shape[1])[: noise.labels.shape[1]]
+            attn_mask = noise.attention_mask(boxes.shape[1])
             # Clamped away from 0 and 1, as in DINO.
             boxes = torch.cat([inverse_sigmoid(noise.boxes).sigmoid(), boxes], dim=1)
         refine = branch.refine_head if o.refine_heads else branch.box_head
         decoded = self.decoders[owner](content, boxes, memory, levels, branch.box_head, refine, attn_mask)
         return BoxOutput(branch.class_head(decoded.states).float(), decoded, selection)
 
-    def losses(self, encoded: Encoded, dataset: str, batch: Batch) -> dict[str, Tensor]:
-        """Losses of all decoder layers, of the proposals and of the denoising, each with its own names."""
+    def truth(self, batch: Batch, device: torch.device) -> BatchTargets:
+        return BatchTargets.pad([self.targets(entry) for entry in batch], self.options.fewest_targets).to(device)
+
+    def begin(self, encoded: Encoded, dataset: str, truth: BatchTargets) -> BoxStep:
+        """All queries with their predictions, and the costs of matching."""
         o = self.options
-        targets = to_device([self.targets(entry) for entry in batch], encoded.memory.device)
-        noise = self.denoising(dataset, targets)
+        noise = self.denoising(dataset, truth) if o.denoising_queries else None
         out = self.decode(encoded, dataset, noise)
         split = 0 if noise is None else noise.labels.shape[1]
-        count = boxes_per_process(sum(len(truth.labels) for truth in targets), encoded.memory.device)
         logits, boxes = out.logits, out.decoded.boxes
+        noised, queries = (logits[:, :, :split], boxes[:, :, :split]), (logits[:, :, split:], boxes[:, :, split:])
+        if o.proposal_loss:
+            proposals = out.selection.logits[None], out.selection.boxes[None]
+            queries = torch.cat([queries[0], proposals[0]]), torch.cat([queries[1], proposals[1]])
         with torch.autocast(encoded.memory.device.type, enabled=False):
-            queries = logits[:, :, split:], boxes[:, :, split:]
-            losses = self._weighted(set_losses(*queries, targets, match(*queries, targets, *o.costs), count), "")
+            return BoxStep(noise, noised, queries, costs_to_assign(*queries, truth, *o.costs))
+
+    def decide(self, begun: BoxStep) -> Tensor:
+        """The query of each box: :func:`.matcher.assign`. The host waits for the costs."""
+        return assign(begun.costs).to(begun.costs.device, non_blocking=True)
+
+    def finish(self, begun: BoxStep, dataset: str, truth: BatchTargets, decision: Tensor) -> dict[str, Tensor]:
+        """Losses of all decoder layers, of the proposals and of the denoising, each with its own names."""
+        o, noise = self.options, begun.noise
+        count = boxes_per_process(truth.valid.sum())
+        with torch.autocast(begun.costs.device.type, enabled=False):
+            layers = set_losses(*begun.queries, truth, Pairs.of_assignment(decision), count)
+            losses = self._weighted({name: x[: o.decoder_layers].sum() for name, x in layers.items()}, "")
             if o.proposal_loss:
-                queries = out.selection.logits[None], out.selection.boxes[None]
-                raw = set_losses(*queries, targets, match(*queries, targets, *o.costs), count)
-                raw = self._weighted(raw, "_proposal")
+                raw = self._weighted({name: x[-1] for name, x in layers.items()}, "_proposal")
                 losses |= {name: o.proposal_loss * value for name, value in raw.items()}
             if noise is not None:
-                queries = logits[:, :, :split], boxes[:, :, :split]
-                raw = set_losses(*queries, targets, noise.positives(targets, len(logits)), count * noise.groups)
-                losses |= self._weighted(raw, "_denoising")
+                pairs, normaliser = noise.pairs(o.decoder_layers), count * noise.groups
+                raw = set_losses(*begun.noised, truth, pairs, normaliser, noise.counted)
+                losses |= self._weighted({name: x.sum() for name, x in raw.items()}, "_denoising")
         return losses
 
     def _weighted(self, losses: dict[str, Tensor], suffix: str) -> dict[str, Tensor]:
         weights = zip(losses, self.options.weights, strict=True)
         return {f"loss_{name}{suffix}": weight * losses[name] for name, weight in weights}
 
-    def denoising(self, dataset: str, targets: list[BoxTargets]) -> Denoising | None:
+    def denoising(self, dataset: str, truth: BatchTargets) -> Denoising:
         o, num_logits = self.options, self.branches[dataset].class_head.out_features
         scales = o.denoising_label_noise, o.denoising_box_noise
-        return make_denoising(targets, num_logits, o.denoising_queries, *scales, o.denoising_groups)
+        return make_denoising(truth, num_logits, o.denoising_queries, *scales, o.denoising_groups)
 
     def targets(self, entry: dict) -> BoxTargets:
         """The mapper's ``instances``, corners in input pixels, as targets in 0..1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..detr.targets import FEWEST
 from .contract import keyword_arguments
 
 SHARED = "shared"
@@ -67,3 +68,8 @@ class BoxOptions:
     def first_class(self) -> int:
         """Logit of a dataset's first class: its COCO category id where the number of logits is fixed."""
         return 1 if self.class_logits else 0
+
+    @property
+    def fewest_targets(self) -> int:
+        """Places of the smallest truth; no more than there are noised pairs, or a small network would have more."""
+        return min(FEWEST, self.denoising_queries or FEWEST)

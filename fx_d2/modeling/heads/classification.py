@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from ..losses.classification import binary_cross_entropy, exclusive_cross_entropy
@@ -39,9 +40,12 @@ class ClassificationHead(TaskHead):
     def consistency(self, pooled: Tensor, dataset: str) -> tuple[Tensor, ...]:
         return (pooled,)
 
-    def losses(self, pooled: Tensor, dataset: str, batch: Batch) -> dict[str, Tensor]:
+    def truth(self, batch: Batch, device: torch.device) -> Tensor:
+        """-> labels (B, K)."""
+        return stack_targets(batch, "labels", device)
+
+    def finish(self, pooled: Tensor, dataset: str, labels: Tensor, decision: None = None) -> dict[str, Tensor]:
         logits = self.branches[dataset](pooled).float()
-        labels = stack_targets(batch, "labels", logits.device)
         exclusive = self.datasets[dataset].exclusive and not self.exclusive_as_binary
         return {"loss_class": (exclusive_cross_entropy if exclusive else binary_cross_entropy)(logits, labels)}
 

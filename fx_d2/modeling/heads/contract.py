@@ -5,7 +5,10 @@ A head serves one task for all datasets that have it. It is a module with::
     encode(features) -> encoded          the part shared by the datasets, from the backbone's maps
     consistency(encoded, dataset)        tensors that student and teacher compare
     tensors(encoded, dataset, size)      outputs of an exported network, on its square input of ``size`` pixels
-    losses(encoded, dataset, batch)      named, weighted scalar losses of the dataset
+    truth(batch, device)                 the batch's annotations as tensors on the device
+    begin(encoded, dataset, truth)       a training step up to what the host must decide
+    decide(begun)                        that decision as a tensor on the device; None where there is none
+    finish(begun, dataset, truth, decision)    named, weighted scalar losses of the dataset
     penalty()                            named losses that the consistency weight does not scale
     inference(encoded, dataset, batch)   one dict per image, in original pixels
     trainable_parts(dataset)             names of submodules and parameters: "head" trains in a Locked pass, "path" is
@@ -35,7 +38,11 @@ class UnitClasses:
 
 
 class TaskHead(nn.Module):
+    """By default a step needs no decision of the host: it begins with the encoding itself."""
+
     consistency: Callable[..., tuple[Tensor, ...]]
+    truth: Callable[..., Any]
+    finish: Callable[..., dict[str, Tensor]]
     # Reference switch: the student's features come from its evaluation mode and have no gradient.
     detached_consistency = False
 
@@ -43,6 +50,17 @@ class TaskHead(nn.Module):
     def from_config(cls, cfg, channels: Mapping[str, int], datasets: Mapping[str, UnitClasses]) -> TaskHead:
         """``channels``: of the backbone's maps. ``datasets``: those that have the task."""
         raise NotImplementedError
+
+    def begin(self, encoded: Any, dataset: str, truth: Any) -> Any:
+        return encoded
+
+    def decide(self, begun: Any) -> Tensor | None:
+        return None
+
+    def losses(self, encoded: Any, dataset: str, truth: Any) -> dict[str, Tensor]:
+        """The whole step."""
+        begun = self.begin(encoded, dataset, truth)
+        return self.finish(begun, dataset, truth, self.decide(begun))
 
     def penalty(self) -> dict[str, Tensor]:
         return {}

@@ -131,8 +131,13 @@ class MaskHead(TaskHead):
         logits = self.branches[dataset](encoded["fused"]).float()
         return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)
 
-    def losses(self, encoded: dict[str, Tensor], dataset: str, batch: Batch) -> dict[str, Tensor]:
-        masks = stack_targets(batch, "masks", encoded["fused"].device)
+    def truth(self, batch: Batch, device: torch.device) -> Tensor:
+        """-> masks uint8 (B, K, H, W)."""
+        return stack_targets(batch, "masks", device)
+
+    def finish(
+        self, encoded: dict[str, Tensor], dataset: str, masks: Tensor, decision: None = None
+    ) -> dict[str, Tensor]:
         dice, entropy = mask_losses(self.logits(encoded, dataset, masks.shape[-2:]), masks, self.flat_dice)
         return {"loss_dice": self.dice_weight * dice, "loss_bce": self.bce_weight * entropy}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..detr.boxes import giou
-from ..detr.denoising import Assignment, BoxTargets
 from ..detr.matcher import ALPHA, GAMMA
+from ..detr.targets import BatchTargets, Pairs
 
 
 def sigmoid_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -20,23 +19,33 @@ def sigmoid_focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def set_losses(
-    logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment: Assignment, normaliser: float | Tensor
+    logits: Tensor,
+    boxes: Tensor,
+    targets: BatchTargets,
+    pairs: Pairs,
+    normaliser: Tensor,
+    counted: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """``class``, ``box`` and ``giou``: sums over layers, images and queries, divided by ``normaliser``.
+    """``class``, ``box`` and ``giou`` of each layer, (L,): sums over images and queries, divided by ``normaliser``.
 
-    logits (L, B, Q, K); boxes (L, B, Q, 4) cx, cy, w, h in 0..1. Unmatched queries learn "no class"; only matched ones
-    have box losses.
+    logits (L, B, Q, K); boxes (L, B, Q, 4) cx, cy, w, h in 0..1. Queries without a pair learn "no class"; only those
+    with one have box losses. ``counted`` (Q,): which queries exist at all, None for all.
     """
-    layer, image, query, target = assignment
-    offsets = torch.tensor([0] + [len(truth.labels) for truth in targets]).cumsum(0)
-    flat = offsets.to(boxes.device, non_blocking=True)[image] + target
-    true_labels = torch.cat([truth.labels for truth in targets])[flat]
-    true_boxes = torch.cat([truth.boxes for truth in targets])[flat]
-    truth = torch.zeros_like(logits)
-    truth[layer, image, query, true_labels] = 1.0
-    matched = boxes[layer, image, query]
+    layers, images, queries, classes = logits.shape
+    query, target, used = pairs
+    labels = targets.labels.expand(layers, -1, -1).gather(2, target)
+    # Places that hold no pair go to one number too many an image.
+    place = (query * classes + labels).where(used, queries * classes)
+    truth = logits.new_zeros(layers, images, queries * classes + 1).scatter_(2, place, 1.0)
+    focal = sigmoid_focal_loss(logits, truth[..., :-1].unflatten(2, (queries, classes)))
+    if counted is not None:
+        focal = focal.where(counted[:, None], 0.0)
+    four = (-1, -1, -1, 4)
+    matched = boxes.gather(2, query[..., None].expand(four))
+    true = targets.boxes.expand(layers, *four[1:]).gather(2, target[..., None].expand(four))
+    distance, overlap = (matched - true).abs().sum(-1), giou(matched, true)
     return {
-        "class": sigmoid_focal_loss(logits, truth).sum() / normaliser,
-        "box": (matched - true_boxes).abs().sum() / normaliser,
-        "giou": (1 - giou(matched, true_boxes)).sum() / normaliser,
+        "class": focal.sum((1, 2, 3)) / normaliser,
+        "box": distance.where(used, 0.0).sum((1, 2)) / normaliser,
+        "giou": (1 - overlap).where(used, 0.0).sum((1, 2)) / normaliser,
     }

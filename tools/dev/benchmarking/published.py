@@ -60,7 +60,7 @@ class Published:
         """Half the task's loss and half the consistency, as in Foundation X."""
         head, dataset = self.student.heads[kind.unit.task], kind.unit.dataset
         encoded = self.student.encode(batch, kind.unit)
-        task = sum(head.losses(encoded, dataset, batch).values())
+        task = sum(head.losses(encoded, dataset, self.student.truth(batch)).values())
         if kind.unit.task == "box":
             own = _decoded(copy.deepcopy(self.student).eval(), kind, batch)
             other = _decoded(self.teacher, kind, batch)

@@ -7,8 +7,9 @@ import re
 import torch
 from torch import Tensor
 
-from fx_d2.modeling.detr.denoising import BoxTargets, make_denoising
-from fx_d2.modeling.detr.matcher import match, match_costs
+from fx_d2.modeling.detr.denoising import make_denoising
+from fx_d2.modeling.detr.matcher import assign, costs_to_assign, match_costs
+from fx_d2.modeling.detr.targets import BatchTargets, BoxTargets, Pairs
 from fx_d2.modeling.losses.box import set_losses
 
 from .recording import Recording
@@ -17,41 +18,50 @@ from .recording import Recording
 LOSSES = {"class": "loss_ce", "box": "loss_bbox", "giou": "loss_giou"}
 
 
-def recorded_targets(recording: Recording, prefix: str) -> list[BoxTargets]:
-    """The true boxes of a set, split by image."""
+def recorded_targets(recording: Recording, prefix: str) -> BatchTargets:
+    """The true boxes of a set."""
     counts = recording.given(f"{prefix}target_counts").tolist()
     labels = recording.given(f"{prefix}target_labels").split(counts)
     boxes = recording.given(f"{prefix}target_boxes").split(counts)
-    return [BoxTargets(*truth) for truth in zip(labels, boxes, strict=True)]
+    return BatchTargets.pad([BoxTargets(*truth) for truth in zip(labels, boxes, strict=True)])
 
 
-def box_count(targets: list[BoxTargets]) -> int:
-    return max(1, sum(len(truth.labels) for truth in targets))
+def box_count(targets: BatchTargets) -> int:
+    return max(1, int(targets.valid.sum()))
 
 
-def layer_losses(logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment, normaliser: float) -> dict:
+def match(logits: Tensor, boxes: Tensor, targets: BatchTargets, costs: tuple[float, float, float]) -> Pairs:
+    """Of one layer, (B, Q, K) and (B, Q, 4)."""
+    return Pairs.of_assignment(assign(costs_to_assign(logits[None], boxes[None], targets, *costs)))
+
+
+def layer_losses(logits: Tensor, boxes: Tensor, targets: BatchTargets, pairs: Pairs, normaliser: float) -> dict:
     """Losses of one layer, (B, Q, K) and (B, Q, 4), under the published names, with those that are only logged."""
-    found = set_losses(logits[None], boxes[None], targets, assignment, normaliser)
+    found = set_losses(logits[None], boxes[None], targets, pairs, torch.tensor(float(normaliser)))
     values = {LOSSES[name]: float(value) for name, value in found.items()}
-    return values | logged_values(logits, boxes, targets, assignment, normaliser)
+    return values | logged_values(logits, boxes, targets, pairs, normaliser)
 
 
-def logged_values(logits: Tensor, boxes: Tensor, targets: list[BoxTargets], assignment, normaliser: float) -> dict:
+def logged_values(logits: Tensor, boxes: Tensor, targets: BatchTargets, pairs: Pairs, normaliser: float) -> dict:
     """What the published code logs beside the losses: parts of the box loss, and errors in percent and in boxes."""
-    _, image, query, target = assignment
-    truth = [(targets[i].boxes[t], targets[i].labels[t]) for i, t in zip(image, target, strict=True)]
-    matched = boxes[image, query]
-    error = torch.stack([b for b, _ in truth]) - matched if truth else matched
-    right = [int(logits[i, q].argmax()) == int(label) for i, q, (_, label) in zip(image, query, truth, strict=True)]
+    image, query, target = used_pairs(pairs)
+    error = targets.boxes[image, target] - boxes[image, query]
+    right = (logits[image, query].argmax(-1) == targets.labels[image, target]).tolist()
     # A query counts as a box unless its last logit is the largest.
     found = (logits.argmax(-1) != logits.shape[-1] - 1).sum(1)
-    counts = torch.tensor([len(t.labels) for t in targets])
+    counts = targets.valid.sum(1)
     return {
         "loss_xy": float(error[:, :2].abs().sum()) / normaliser,
         "loss_hw": float(error[:, 2:].abs().sum()) / normaliser,
         "class_error": 100.0 - 100.0 * sum(right) / len(right) if right else 100.0,
         "cardinality_error": float((found - counts).abs().float().mean()),
     }
+
+
+def used_pairs(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, query and target of the pairs of one layer."""
+    _, image, place = pairs.used.nonzero().T
+    return image, pairs.query[0, image, place], pairs.target[0, image, place]
 
 
 def suffix_of(layer: str) -> str:
@@ -74,14 +84,13 @@ def _compare_set(recording: Recording, name: str) -> None:
     values: dict[str, float] = {}
     for layer in layers:
         logits, boxes = (recording.given(f"{prefix}{layer}_pred_{kind}") for kind in ("logits", "boxes"))
-        everything = BoxTargets(torch.cat([t.labels for t in targets]), torch.cat([t.boxes for t in targets]))
-        cost = torch.stack(
-            [match_costs(x[None], y[None], everything, *costs)[0] for x, y in zip(logits, boxes, strict=True)]
-        )
+        # Recorded are the costs of every box of the batch in every image.
+        everything = BatchTargets(*(part[targets.valid].expand(len(logits), -1, *part.shape[2:]) for part in targets))
+        cost = match_costs(logits[None], boxes[None], everything, *costs)[0].transpose(1, 2)
         recording.compare(f"{prefix}{layer}_cost", cost)
-        assignment = match(logits[None], boxes[None], targets, *costs)
-        _compare_assignment(recording, f"{prefix}{layer}_match_", assignment)
-        found = layer_losses(logits, boxes, targets, assignment, count)
+        pairs = match(logits, boxes, targets, costs)
+        _compare_assignment(recording, f"{prefix}{layer}_match_", pairs)
+        found = layer_losses(logits, boxes, targets, pairs, count)
         if layer != "last":
             found.pop("class_error")
         values |= {key + suffix_of(layer): value for key, value in found.items()}
@@ -89,16 +98,15 @@ def _compare_set(recording: Recording, name: str) -> None:
     _compare_losses(recording, name, values, count)
 
 
-def _compare_assignment(recording: Recording, prefix: str, assignment) -> None:
+def _compare_assignment(recording: Recording, prefix: str, pairs: Pairs) -> None:
     """Pairs in the recorded order: image by image, within an image by query."""
-    _, image, query, target = assignment
-    keys = sorted(zip(image.tolist(), query.tolist(), target.tolist(), strict=True))
+    keys = sorted(zip(*(part.tolist() for part in used_pairs(pairs)), strict=True))
     recorded = [recording.given(prefix + part).tolist() for part in ("image", "query", "target")]
     expected = sorted(zip(*recorded, strict=True))
     recording.same(prefix + "*", {str(key) for key in keys}, {str(key) for key in expected})
 
 
-def _denoising_losses(recording: Recording, name: str, layer: str, targets: list[BoxTargets], count: int) -> dict:
+def _denoising_losses(recording: Recording, name: str, layer: str, targets: BatchTargets, count: int) -> dict:
     prefix = f"criterion/{name}/{layer}_dn_"
     meta = recording.criterion.get(f"{name}/dn_meta")
     suffix = "_dn" + suffix_of(layer)
@@ -107,7 +115,9 @@ def _denoising_losses(recording: Recording, name: str, layer: str, targets: list
     logits, boxes = recording.given(prefix + "logits"), recording.given(prefix + "boxes")
     groups = meta["num_dn_group"]
     noise = make_denoising(targets, logits.shape[-1], 1, 0.0, 0.0, groups=groups)
-    found = layer_losses(logits, boxes, targets, noise.positives(targets, layers=1), count * groups)
+    # The published queries end with the last group; our slots go on.
+    pairs = Pairs(*(part[..., : logits.shape[1]] for part in noise.pairs(layers=1)))
+    found = layer_losses(logits, boxes, targets, pairs, count * groups)
     return {key + suffix: value for key, value in found.items() if key in _NOISED}
 
 

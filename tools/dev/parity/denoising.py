@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fx_d2.modeling.detr.denoising import BoxTargets, NoiseSamples, make_denoising
+from fx_d2.modeling.detr.denoising import Denoising, NoiseSamples, make_denoising
 from fx_d2.modeling.detr.layers import inverse_sigmoid
+from fx_d2.modeling.detr.targets import BatchTargets
 
 from .criterion import recorded_targets
 from .recording import Recording
@@ -20,20 +21,21 @@ def compare_denoising(recording: Recording) -> None:
     for name, facts in recording.denoising.items():
         prefix = f"denoising/{name}/"
         targets = recorded_targets(recording, prefix)
-        if any(len(truth.labels) for truth in targets):
+        if targets.valid.any():
             _compare_set(recording, prefix, facts, targets, embedding)
         else:
             _compare_empty(recording, prefix, facts, targets)
 
 
 def _compare_set(
-    recording: Recording, prefix: str, facts: dict, targets: list[BoxTargets], embedding: nn.Embedding
+    recording: Recording, prefix: str, facts: dict, targets: BatchTargets, embedding: nn.Embedding
 ) -> None:
     doubled = 2 * facts["dn_number"]
     fixed = doubled if doubled < _DIRECT else 0
-    width = max(len(truth.labels) for truth in targets)
-    image, slot = _entries(targets, width, facts["num_dn_group"])
-    samples = _recorded_samples(recording, prefix, len(targets), facts["pad_size"], image, slot)
+    image, slot = _entries(targets, facts["num_dn_group"])
+    places = targets.labels.shape[1]
+    slots = 2 * (fixed * places or max(facts["dn_number"], places))
+    samples = _recorded_samples(recording, prefix, len(targets.labels), slots, image, slot)
     noise = make_denoising(
         targets,
         facts["num_classes"],
@@ -43,16 +45,17 @@ def _compare_set(
         groups=fixed,
         samples=samples,
     )
-    recording.number(f"{prefix}num_dn_group", noise.groups, facts["num_dn_group"])
-    recording.number(f"{prefix}pad_size", noise.labels.shape[1], facts["pad_size"])
-    per_group = 2 * sum(len(truth.labels) for truth in targets)
+    size = used_slots(noise)
+    recording.number(f"{prefix}num_dn_group", int(noise.groups), facts["num_dn_group"])
+    recording.number(f"{prefix}pad_size", size, facts["pad_size"])
+    per_group = 2 * int(targets.valid.sum())
     entry = torch.arange(len(image))
     positive = entry % per_group < per_group // 2
     changed = samples.label[image, slot] < 0.5 * facts["label_noise_ratio"]
     ours = {
-        "input_query_label": noise.content(embedding),
-        "input_query_bbox": inverse_sigmoid(noise.boxes),
-        "attn_mask": noise.attention_mask(facts["num_queries"]),
+        "input_query_label": noise.content(embedding)[:, :size],
+        "input_query_bbox": inverse_sigmoid(noise.boxes)[:, :size],
+        "attn_mask": _whole_mask(noise, size, facts["num_queries"]),
         "known_image": image,
         "known_slot": slot,
         "known_labels_noised": noise.labels[image, slot],
@@ -66,13 +69,27 @@ def _compare_set(
             recording.compare(prefix + name, value)
 
 
-def _entries(targets: list[BoxTargets], width: int, groups: int) -> tuple[Tensor, Tensor]:
+def used_slots(noise: Denoising) -> int:
+    """The published queries end with the last group; our slots go on."""
+    return int(2 * noise.groups * noise.width)
+
+
+def _whole_mask(noise: Denoising, size: int, queries: int) -> Tensor:
+    """(size + queries, size + queries), as published: no query attends to a noised one but those of a group."""
+    mask = torch.zeros(size + queries, size + queries, dtype=torch.bool)
+    mask[size:, :size] = True
+    mask[:size, :size] = noise.attention_mask(queries)[:size, :size]
+    return mask
+
+
+def _entries(targets: BatchTargets, groups: int) -> tuple[Tensor, Tensor]:
     """Image and slot of every entry: half by half, image by image."""
+    counts = targets.valid.sum(1).tolist()
     rows = [
-        (image, box + half * width)
+        (image, box + half * max(counts))
         for half in range(2 * groups)
-        for image, truth in enumerate(targets)
-        for box in range(len(truth.labels))
+        for image, count in enumerate(counts)
+        for box in range(count)
     ]
     return tuple(torch.tensor(column) for column in zip(*rows, strict=True))
 
@@ -93,10 +110,10 @@ def _recorded_samples(
     return NoiseSamples(label, new, corner, sign)
 
 
-def _compare_empty(recording: Recording, prefix: str, facts: dict, targets: list[BoxTargets]) -> None:
-    """No box, no noised query: every recorded array must be empty, and nothing blocked."""
+def _compare_empty(recording: Recording, prefix: str, facts: dict, targets: BatchTargets) -> None:
+    """No box, no noised query: every recorded array must be empty, and nothing blocked. Our slots are all unused."""
     noise = make_denoising(targets, facts["num_classes"], facts["dn_number"], 0.5, 1.0)
-    recording.same(f"{prefix}noised queries", set() if noise is None else {"some"}, set())
+    recording.same(f"{prefix}noised queries", {"some"} if noise.used.any() else set(), set())
     recording.number(f"{prefix}pad_size", 0, facts["pad_size"])
     for name in recording.names(prefix):
         expected = recording.given(prefix + name)

@@ -12,11 +12,11 @@ from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import build_optimizer
 from fx_d2.modeling import FoundationX, ModelEMA
 from fx_d2.modeling.detr.boxes import to_corners
-from fx_d2.modeling.detr.denoising import BoxTargets
-from fx_d2.modeling.detr.matcher import match
+from fx_d2.modeling.detr.targets import BatchTargets, Pairs
 from fx_d2.schedule import Unit
 
-from .criterion import box_count, compare_numbers, layer_losses, recorded_targets, weighted_total
+from .criterion import box_count, compare_numbers, layer_losses, match, recorded_targets, weighted_total
+from .denoising import used_slots
 from .network import DATASETS, published_names, recorded_config
 from .recording import Recording
 
@@ -52,59 +52,62 @@ def compare_train_forward(recording: Recording, model: FoundationX) -> None:
     noise = head.denoising(dataset, targets)
     out = head.decode(encoded, dataset, noise)
     split = noise.labels.shape[1]
-    layers = len(out.logits)
+    size, layers = used_slots(noise), len(out.logits)
     for name in recording.names("training/train/"):
         if name.startswith("target"):
             continue
         kind = name.rpartition("_")[2]
         layer = int(name.split("aux")[1][0]) if "aux" in name else layers - 1
         values = out.logits[layer] if kind == "logits" else out.decoded.boxes[layer]
-        recording.compare(f"training/train/{name}", values[:, :split] if name.startswith("dn_") else values[:, split:])
+        part = values[:, :size] if name.startswith("dn_") else values[:, split:]
+        recording.compare(f"training/train/{name}", part)
     label = "training.json/train_forward"
-    recording.number(f"{label}/pad_size", split, facts["pad_size"])
-    recording.number(f"{label}/num_dn_group", noise.groups, facts["num_dn_group"])
-    shape = {f"{axis}: {size}" for axis, size in enumerate(out.decoded.states.shape)}
+    recording.number(f"{label}/pad_size", size, facts["pad_size"])
+    recording.number(f"{label}/num_dn_group", int(noise.groups), facts["num_dn_group"])
+    published = torch.cat([out.decoded.states[:, :, :size], out.decoded.states[:, :, split:]], dim=2)
+    shape = {f"{axis}: {length}" for axis, length in enumerate(published.shape)}
     recording.same(
         f"{label}/decoder_state_shape", shape, {f"{i}: {n}" for i, n in enumerate(facts["decoder_state_shape"])}
     )
     values = all_losses(recording, head, out, noise, targets)
     compare_numbers(recording, f"{label}/losses", values, facts["losses"])
     recording.number(f"{label}/weighted_total", weighted_total(recording, values), facts["weighted_total"])
-    losses = head.losses(encoded, dataset, box_batch(dataset, targets, recording.given("inputs/square")))
+    losses = head.losses(encoded, dataset, targets)
     total = sum(losses.values())
     recording.number(f"{label}/sum of the head's losses", total.item(), facts["weighted_total"])
     total.backward()
     _compare_norms(recording, label, model, facts["gradient_norm_per_component"])
 
 
-def all_losses(recording: Recording, head: nn.Module, out, noise, targets: list[BoxTargets]) -> dict[str, float]:
+def all_losses(recording: Recording, head: nn.Module, out, noise, targets: BatchTargets) -> dict[str, float]:
     """Every published loss and logged value of one batch, unweighted."""
     count, split, layers = box_count(targets), noise.labels.shape[1], len(out.logits)
-    known = noise.positives(targets, layers=1)
+    size = used_slots(noise)
+    known = Pairs(*(part[..., :size] for part in noise.pairs(layers=1)))
     values: dict[str, float] = {}
     with torch.no_grad():
         for layer in range(layers):
             suffix = "" if layer == layers - 1 else f"_{layer}"
             logits, boxes = out.logits[layer], out.decoded.boxes[layer]
-            parts = (("", slice(split, None), count), ("_dn", slice(0, split), count * noise.groups))
+            parts = (("", slice(split, None), count), ("_dn", slice(0, size), count * int(noise.groups)))
             for kind, queries, normaliser in parts:
                 x, y = logits[:, queries], boxes[:, queries]
-                assignment = known if kind else match(x[None], y[None], targets, *head.options.costs)
-                found = layer_losses(x, y, targets, assignment, normaliser)
+                pairs = known if kind else match(x, y, targets, head.options.costs)
+                found = layer_losses(x, y, targets, pairs, normaliser)
                 values |= {key + kind + suffix: value for key, value in found.items()}
         x, y = out.selection.logits, out.selection.boxes
-        found = layer_losses(x, y, targets, match(x[None], y[None], targets, *head.options.costs), count)
+        found = layer_losses(x, y, targets, match(x, y, targets, head.options.costs), count)
     return values | {f"{key}_interm": value for key, value in found.items()}
 
 
-def box_batch(dataset: str, targets: list[BoxTargets], images: Tensor) -> list[dict]:
+def box_batch(dataset: str, targets: BatchTargets, images: Tensor) -> list[dict]:
     """Recorded images and boxes as our mapper would give them; the published class numbers start at 1."""
     batch = []
-    for image, truth in zip(images, targets, strict=True):
+    for image, boxes, labels, valid in zip(images, *targets, strict=True):
         height, width = image.shape[-2:]
         instances = Instances((height, width))
-        instances.gt_boxes = Boxes(to_corners(truth.boxes) * truth.boxes.new_tensor([width, height] * 2))
-        instances.gt_classes = truth.labels - 1
+        instances.gt_boxes = Boxes(to_corners(boxes[valid]) * boxes.new_tensor([width, height] * 2))
+        instances.gt_classes = labels[valid] - 1
         batch.append({"image": image, "unit": f"{dataset}/box", "instances": instances})
     return batch
 
@@ -207,7 +210,7 @@ class Pass:
 
     def _compare_parts(self, batch: list[dict]) -> None:
         head = self.student.heads["box"]
-        targets = [head.targets(entry) for entry in batch]
+        targets = head.truth(batch, self.student.device)
         noise = head.denoising(self.dataset, targets)
         with torch.no_grad():
             out = head.decode(self.student.encode(batch, Unit(self.dataset, "box")), self.dataset, noise)
