@@ -52,8 +52,7 @@ def test_every_configuration_is_in_the_wheel(installed):
 
 def test_the_wheel_draws_trains_reports_and_predicts(installed, tmp_path):
     _, site = installed
-    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONSAFEPATH"] = "1"
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 
     def command(line: str) -> str:
         done = subprocess.run(
@@ -68,8 +67,12 @@ def test_the_wheel_draws_trains_reports_and_predicts(installed, tmp_path):
         return done.stdout + done.stderr
 
     command("phantoms --images 20")
-    log = command(f"train --config-file phantom.yaml OUTPUT_DIR run {QUICK}")
-    assert re.search(rf"config_file={re.escape(str(site))}.*phantom\.yaml", log)
+    console = command(f"train --config-file phantom.yaml OUTPUT_DIR run {QUICK}")
+    assert re.search(r"phantom_heart/box +\d+ +16 locked \+ 64 released( +\d+){2}\n", console)
+    assert f"files   {tmp_path / 'run'}; log.txt" in console and "Warning" not in console
+    assert console.count("\n") < 100 and "Running with full config" not in console
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert re.search(rf"config_file={re.escape(str(site))}.*phantom\.yaml", log) and "Running with full config" in log
     assert command("report run").split()[-1] == "run/report.html" and (tmp_path / "run" / "report.html").is_file()
     (images,) = tmp_path.glob("datasets/phantoms/*heart/images")
     weights = "MODEL.WEIGHTS run/model_final.pth"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -95,8 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(USAGE)
 
 
+def leave_out_deprecations() -> None:
+    """Of third parties: their users cannot mend them. Ours stay; ``python -W`` and PYTHONWARNINGS decide instead."""
+    if not sys.warnoptions:
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", category=category, module=r"(?!fx_d2\b|__main__\b)")
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # of setuptools
+
+
 def run(name: str) -> None:
     """Runs a command on ``sys.argv`` and ends the process with its exit code."""
+    leave_out_deprecations()
     if name in ALONE:
         function = main_of(name)
         about = sys.modules[function.__module__].__doc__

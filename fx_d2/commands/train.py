@@ -27,6 +27,7 @@ from fx_d2.engine.final_evaluation import evaluate_and_report
 from fx_d2.engine.folder_lock import locked
 from fx_d2.engine.hooks.heartbeat import last_evaluation
 from fx_d2.engine.launch import launch_run
+from fx_d2.engine.opening import announce, detectron2_in_the_file
 from fx_d2.engine.output_folder import check_writable, rotate
 from fx_d2.engine.preemption import StopRequest
 from fx_d2.tooling import config_from_args
@@ -49,7 +50,8 @@ def setup(cfg, args) -> None:
     """Logging, output folder and seeds as Detectron2 sets them up."""
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fx_d2")
     prepare(cfg)
-    default_setup(cfg, args)  # writes config.yaml: only of a configuration that holds
+    with detectron2_in_the_file(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)  # writes config.yaml: only of a configuration that holds
 
 
 def main(args):
@@ -60,9 +62,11 @@ def main(args):
         if args.eval_only:
             student, teacher = build_networks(cfg)
             load_configured(cfg, student, teacher)
+            announce(cfg)
             return evaluate_and_report(cfg, student, teacher, build_precision(cfg))
         trainer = build_trainer(cfg, args.resume)
         trainer.stop = stop
+        announce(cfg, trainer.schedule)
         trainer.train(trainer.start_iter, trainer.max_iter)
         with last_evaluation(trainer):
             stop.check()
