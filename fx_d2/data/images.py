@@ -14,6 +14,7 @@ import numpy as np
 from .errors import DataError
 from .formats import dicom, jsrt, metaimage, pictures
 from .formats.header import ImageHeader
+from .formats.mask_levels import find_inside, has_two_levels
 from .formats.signatures import recognise
 
 # Endings that the published datasets use; some hand out DICOM files without any.
@@ -50,16 +51,35 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Reads a mask picture (PNG, GIF, JPEG): boolean array (H, W), True where any colour channel is not zero.
+    """Reads a mask picture (PNG, GIF, JPEG): boolean array (H, W), True inside.
+
+    Of a picture of two levels, black and another one, all that is not black is inside. More levels (noise of JPEG, soft
+    edges) are cut at half of the brightest where they are two plain groups (:func:`formats.mask_levels.find_inside`).
 
     Raises:
-        DataError: as :func:`read_image`.
+        DataError: as :func:`read_image`, or the levels are not two groups.
     """
+    levels = _read_levels(path)
+    try:
+        return find_inside(levels)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def is_soft_mask(path: str | Path) -> bool:
+    """Whether :func:`read_mask` has to cut between levels. Raises DataError as it does."""
+    if has_two_levels(_read_levels(path)):
+        return False
+    read_mask(path)
+    return True
+
+
+def _read_levels(path: str | Path) -> np.ndarray:
     path = Path(path)
     kind = recognise(path)
     if kind not in ("png", "gif", "jpeg"):
         raise DataError(f"{path}: a {kind} file cannot be a mask; masks are PNG or GIF pictures")
-    return pictures.read_mask(path, kind)
+    return pictures.read_levels(path, kind)
 
 
 def read_header(path: str | Path) -> ImageHeader:

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.errors import DataError
-from ..data.images import read_header, read_image, read_mask
+from ..data.images import READING_VERSION, read_header, read_image, read_mask
 from .cache import MeasureCache
 from .fingerprint import SIDE, VERSION, thumbnails
 
@@ -99,7 +99,9 @@ def measure(
     Returns:
         Values by path, and for files that cannot be read what is wrong with them.
     """
-    stamps = {path: f"{VERSION} {status.st_size} {status.st_mtime_ns}" for path, status in files.items()}
+    stamps = {
+        path: f"{VERSION} {READING_VERSION} {status.st_size} {status.st_mtime_ns}" for path, status in files.items()
+    }
     known = cache.read(kind, stamps) if cache else {}
     todo = [path for path in files if path not in known]
     errors: dict[str, str] = {}

@@ -115,6 +115,22 @@ def test_uncertain_policies(tmp_path, declared, policy, expected):
     assert labels == pytest.approx([1.0, expected], nan_ok=True)
 
 
+def test_masks_with_soft_edges_are_counted_and_grey_pictures_refused(tmp_path, declared):
+    heart = tmp_path / "toy" / "heart"
+    soft = np.zeros((30, 40), np.uint8)
+    soft[5:15, 10:30], soft[4, 10:30] = 250, 60  # 200 pixels and a faint row
+    for name in ("b.png", "c.png"):
+        Image.fromarray(soft).save(heart / name)
+    record = load(tmp_path, declared)
+    record.read("mask", "train")
+    event = record.report("mask", "train").events["masks of more than two levels cut at half"]
+    assert (event.times, event.first) == (2, str(heart / "b.png"))
+    for name in ("b.png", "d.png"):
+        Image.fromarray(np.tile(np.arange(0, 240, 6, dtype=np.uint8), (30, 1))).save(heart / name)
+    with pytest.raises(DataError, match=r"b\.png: 40 levels from 0 to 234.*\(2 masks of 4 cannot be used\)"):
+        load(tmp_path, declared).read("mask", "train")
+
+
 def test_list_files_as_splits(tmp_path, declared):
     (tmp_path / "train.txt").write_text("\n".join(NAMES[:4]))
     (tmp_path / "test.txt").write_text("\n".join(NAMES[8:]))

@@ -50,10 +50,13 @@ def read_pixels(path: Path) -> np.ndarray:
     return to_uint8(_to_grey(_decode(path)))
 
 
-def read_mask(path: Path, kind: str) -> np.ndarray:
-    """bool (H, W): where any colour channel is not zero."""
+def read_levels(path: Path, kind: str) -> np.ndarray:
+    """uint8 or uint16 (H, W): the largest of a pixel's colours, for masks."""
     pixels = _decode_gif(path) if kind == "gif" else _decode(path)
-    return pixels != 0 if pixels.ndim == 2 else (pixels[..., :3] != 0).any(axis=2)
+    if pixels.ndim == 2:
+        return pixels
+    first, second, third = cv2.split(pixels)[:3]
+    return cv2.max(cv2.max(first, second), third)
 
 
 def _unreadable(path: Path, error: object) -> DataError:
