@@ -76,9 +76,8 @@ def test_soft_edges_are_cut_at_half(tmp_path, softness):
     grey = np.asarray(soft).reshape(*soft.size[::-1], -1).max(2)
     mask = read_mask(save(tmp_path, np.asarray(soft)))
     assert np.count_nonzero(grey) > 1.05 * expected.sum()  # what "not zero" would give
-    wrong = {"blurred": 0.02, "much blurred": 0.08, "enlarged": 0.02}.get(
-        softness, 0
-    )  # a blurred disc is smaller at half
+    # A blurred disc is smaller at half of its brightness.
+    wrong = {"blurred": 0.03, "much blurred": 0.08, "enlarged": 0.02}.get(softness, 0)
     assert np.count_nonzero(mask != expected) <= wrong * expected.sum()
 
 
