@@ -10,7 +10,7 @@ from ..errors import DataError
 # Levels up to a quarter of the brightest are outside, those from three quarters on inside; between lies a blurred rim.
 _LOW, _HIGH = 0.25, 0.75
 # A rim has both groups within this many pixels. What lies farther is no rim, and there may be this share of the inside.
-_REACH, _ASTRAY = 3, 0.01
+_REACH, _ASTRAY = 5, 0.01
 _WHAT = "this is no mask of one structure, which has 0 outside and one level inside"
 
 
@@ -23,7 +23,7 @@ def find_inside(levels: np.ndarray) -> np.ndarray:
     """bool (H, W): the mask of a picture.
 
     With 0 and one other level, or one level alone, what is not 0 is inside. More levels are two groups where those
-    between a quarter and three quarters of the brightest are a rim, within 3 pixels of both: the noise of JPEG and
+    between a quarter and three quarters of the brightest are a rim, within 5 pixels of both: the noise of JPEG and
     soft edges are. Then half of the brightest is the border.
 
     Args:
