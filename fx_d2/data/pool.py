@@ -1,21 +1,17 @@
-"""A pool of processes that makes batches: what crosses to the trainer, and when a process ends."""
+"""A pool of processes that makes batches, and what crosses to the trainer."""
 
 from __future__ import annotations
 
 import math
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .mapper import make_instances
+from .worker import initializer, start_server
 
 
 class BatchLoader(DataLoader):
@@ -37,16 +33,17 @@ class BatchLoader(DataLoader):
         pin: bool = False,
     ) -> None:
         workers = min(num_workers, len(batches))  # type: ignore[arg-type]  # every sampler here has a length
+        if workers:
+            start_server()
         super().__init__(
             dataset,
             batch_sampler=batches,
             num_workers=workers,
             prefetch_factor=prefetch if workers else None,
-            # In the processes of Detectron2's launch() the default is to spawn: each worker would import everything.
-            multiprocessing_context="fork" if workers else None,
+            multiprocessing_context="forkserver" if workers else None,
             collate_fn=PackedBatch.pack,
             pin_memory=pin,
-            worker_init_fn=partial(_start_worker, os.getpid()),
+            worker_init_fn=initializer() if workers else None,
             # Its own generator: the loader would otherwise draw from the global one, and loading would change training.
             generator=torch.Generator(),
         )
@@ -102,25 +99,3 @@ class PackedBatch:
             if "instances" in entry:
                 entry["instances"] = make_instances(*entry["instances"])
         return self.entries
-
-
-def _start_worker(trainer: int, worker: int) -> None:
-    # A signal to the whole job asks the trainer to finish its step, for which it needs its loader.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with_trainer, args=(trainer,), daemon=True).start()
-    # The workers are the parallelism; threads inside them would only fight for the cores.
-    cv2.setNumThreads(0)
-
-
-def _end_with_trainer(trainer: int) -> None:
-    """Ends a worker at its trainer's SIGTERM (one from elsewhere is meant for the trainer), or when that is gone.
-
-    PyTorch's own watch misses a trainer that was killed while the worker started.
-    """
-    while os.getppid() == trainer:
-        received = signal.sigtimedwait({signal.SIGTERM}, 5)
-        if received and received.si_pid == trainer:
-            break
-    os._exit(0)

@@ -219,17 +219,16 @@ def test_an_error_names_the_file(units, cfg, monkeypatch):
         list(build_train_loader(cfg, make_schedule(units)))
 
 
-def with_process(monkeypatch):
+class TellingMapper(UnitMapper):
     """Every mapped image says which process mapped it."""
-    real = UnitMapper.__call__
-    monkeypatch.setattr(
-        UnitMapper, "__call__", lambda self, *args: real(self, *args) | {"process": os.getpid(), "unit": str(self.unit)}
-    )
+
+    def __call__(self, *args):
+        return super().__call__(*args) | {"process": os.getpid(), "unit": str(self.unit)}
 
 
 def test_one_pool_trains_all_units(units, cfg, monkeypatch):
     """Two processes make the batches of all units, passes and cycles, in turns: none ends or starts in between."""
-    with_process(monkeypatch)
+    monkeypatch.setattr("fx_d2.data.loader.UnitMapper", TellingMapper)
     cfg.DATALOADER.NUM_WORKERS = 2
     batches = list(build_train_loader(cfg, make_schedule(units, cycles=3)))
     makers = [{entry["process"] for entry in batch} for batch in batches]
@@ -241,7 +240,7 @@ def test_one_pool_trains_all_units(units, cfg, monkeypatch):
 
 
 def test_one_pool_reads_the_splits_of_all_units(units, cfg, monkeypatch):
-    with_process(monkeypatch)
+    monkeypatch.setattr("fx_d2.data.loader.UnitMapper", TellingMapper)
     cfg.DATALOADER.NUM_WORKERS = 2
     makers = [batch[0]["process"] for _, batches in build_test_loader(cfg, units, "test") for batch in batches]
     assert len(makers) == 2 + 2 + 2 and makers == makers[:2] * 3 and len(set(makers) - {os.getpid()}) == 2

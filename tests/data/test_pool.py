@@ -1,6 +1,10 @@
 """What crosses from a worker process to the trainer, and how it gets to a GPU."""
 
 import copy
+import logging
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -75,6 +79,43 @@ def test_batches_are_pinned_for_a_gpu(device, pinned, monkeypatch):
 def test_options_of_the_loader():
     loader = BatchLoader([], [[0], [1]], 4, 6, True)
     assert loader.pin_memory and loader.num_workers == 2 and loader.prefetch_factor == 6
-    assert loader.multiprocessing_context.get_start_method() == "fork"
+    assert loader.multiprocessing_context.get_start_method() == "forkserver"
     loader = BatchLoader([], [[0], [1]], 0)
     assert loader.prefetch_factor is None and not loader.pin_memory
+
+
+class Telling(torch.utils.data.Dataset):
+    """Logs in the process that reads, and tells which that is and what signals it holds back."""
+
+    def __getitem__(self, index):
+        logging.getLogger("fx_d2.data.telling").warning("read %d", index)
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return {"process": os.getpid(), "parent": multiprocessing.parent_process().pid, "held": held}
+
+
+def test_a_worker_logs_where_its_trainer_does_and_leaves_the_signals_of_the_job_to_it(tmp_path):
+    handler = logging.FileHandler(tmp_path / "log.txt")
+    handler.setFormatter(logging.Formatter("[%(name)s] %(message)s"))
+    logger = logging.getLogger("fx_d2")
+    logger.addHandler(handler)
+    try:
+        ((entry,),) = BatchLoader(Telling(), [[7]], 1)
+    finally:
+        logger.removeHandler(handler)
+    assert entry["process"] != entry["parent"] == os.getpid()
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} <= entry["held"]
+    assert (tmp_path / "log.txt").read_text() == "[fx_d2.data.telling] read 7\n"
+
+
+def test_a_lock_that_another_thread_holds_is_no_lock_in_a_worker(tmp_path):
+    """A forked process would wait for ever for what the writing thread held when it was forked."""
+    handler = logging.FileHandler(tmp_path / "log.txt")
+    logger = logging.getLogger("fx_d2")
+    logger.addHandler(handler)
+    handler.stream.buffer.raw  # noqa: B018  # the file is open before the lock is taken
+    handler.acquire()
+    try:
+        assert len(list(BatchLoader(Telling(), [[0], [1]], 2))) == 2
+    finally:
+        handler.release()
+        logger.removeHandler(handler)

@@ -3,11 +3,13 @@
 import os
 import random
 import signal
+from functools import partial
 
 import pytest
 import torch
 
 from fx_d2 import files
+from fx_d2.data import loader
 from fx_d2.data.loader import TrainingImages
 from fx_d2.engine import build
 from tests.engine.runs import assert_same_run, kill_myself, read_metrics, run_in_process, short_config
@@ -88,18 +90,24 @@ def in_evaluation(iteration):
     return sabotage
 
 
+class MortalImages(TrainingImages):
+    """The process that reads one position of the boxes dies."""
+
+    def __init__(self, position, *args):
+        super().__init__(*args)
+        self.position = position
+
+    def __getitem__(self, key):
+        if key[0].task == "box" and key[2] == self.position:
+            kill_myself()
+        return super().__getitem__(key)
+
+
 def in_worker(position):
     """A process of the loader dies."""
 
     def sabotage(cfg):
-        original = TrainingImages.__getitem__
-
-        def patched(self, key):
-            if key[0].task == "box" and key[2] == position:
-                kill_myself()
-            return original(self, key)
-
-        TrainingImages.__getitem__ = patched
+        loader.TrainingImages = partial(MortalImages, position)
 
     return sabotage
 

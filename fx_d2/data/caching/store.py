@@ -16,10 +16,10 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
 import numpy as np
+import torch
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +97,12 @@ def open_store(folder: Path, max_bytes: int) -> CacheStore:
     return CacheStore(folder, max_bytes)
 
 
+def _open_shared(folder: Path, max_bytes: int, logged: torch.Tensor) -> CacheStore:
+    store = open_store(folder, max_bytes)
+    store._logged = logged
+    return store
+
+
 class CacheStore:
     """Entries by key, together at most ``max_bytes``. Each process has its own object on the folder, without a lock.
 
@@ -108,13 +114,13 @@ class CacheStore:
         self.folder = folder
         self.max_bytes = max_bytes
         self._written = math.inf  # bytes written since the last scan; infinity: none yet
-        # The kinds of messages logged so far, shared with forked workers: each pool would repeat them. After _CLOSED
+        # The kinds of messages logged so far, shared with worker processes: each pool would repeat them. After _CLOSED
         # no process writes any more.
-        self._logged = RawValue("B", 0)
+        self._logged = torch.zeros((), dtype=torch.uint8).share_memory_()
 
     def __reduce__(self) -> tuple:
         """Unpickles to the one store of the receiving process."""
-        return open_store, (self.folder, self.max_bytes)
+        return _open_shared, (self.folder, self.max_bytes, self._logged)
 
     def usage(self) -> tuple[int, int]:
         """Number of entries and their bytes."""
@@ -134,7 +140,7 @@ class CacheStore:
 
     def put(self, key: bytes, image: DecodedImage) -> None:
         """Stores an image. If that fails, one warning is logged and nothing more is stored in this run."""
-        if self._logged.value & _CLOSED or image.pixels.nbytes > self.max_bytes * _LOW:
+        if self._logged & _CLOSED or image.pixels.nbytes > self.max_bytes * _LOW:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -188,6 +194,6 @@ class CacheStore:
         return entries
 
     def _log_once(self, kind: int, level: int, text: str, value: object) -> None:
-        if not self._logged.value & kind:
-            self._logged.value |= kind
+        if not self._logged & kind:
+            self._logged |= kind
             logger.log(level, "image cache %s: " + text, self.folder, value)

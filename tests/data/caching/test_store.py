@@ -133,7 +133,7 @@ def hammer(folder: Path, seed: int, failures) -> None:
             store.put(KEYS[number], picture(number))
         elif not same(found, picture(number)):
             failures.put(number)
-    if store._logged.value & 4:
+    if store._logged & 4:
         failures.put("closed")
 
 
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_take_images_is_one_warning(tmp_path, monkeypatch, 
     assert not [path for path in files(tmp_path) if path != folder]
 
 
-def test_forked_workers_warn_once_together(tmp_path):
+def test_worker_processes_warn_once_together(tmp_path):
     (tmp_path / "cache").write_text("")
     store = CacheStore(tmp_path / "cache", 10**6)
     handler = logging.FileHandler(tmp_path / "log")
