@@ -39,15 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     if args.sample < 0 or args.workers < 0:
         raise ValueError("--sample and --workers take 0 or more")
+    cfg = config_from_args(args)
     options = Options(
         pixels=not args.no_pixels,
         sample=args.sample,
         workers=args.workers,
         cache=None if args.no_cache else args.cache,
         progress=True,
+        grey=cfg.INPUT.GREY,
     )
     logging.getLogger("fx_d2").setLevel(logging.ERROR)  # what readers have to say is in the report
-    cfg = config_from_args(args)
     units = cycle_units(cfg)
     if not units:
         raise ValueError("FX.CYCLE.UNITS is empty: there is nothing to check; name a configuration with --config-file")

@@ -38,7 +38,9 @@ FAILED = 3
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = config_argument_parser(__doc__)
-    parser.add_argument("--input", nargs="+", default=[], metavar="FILE|DIR|GLOB", help="PNG, JPEG or DICOM images")
+    parser.add_argument(
+        "--input", nargs="+", default=[], metavar="FILE|DIR|GLOB", help="images of any format that is read"
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the results")
     parser.add_argument("--units", default="all", metavar="U,U", help="units to predict, such as chexpert/cls (all)")
     parser.add_argument("--model", choices=("teacher", "student"), default="auto", help="which network (teacher)")

@@ -40,6 +40,7 @@ _CHOICES = {
     "MODEL.MASK.GATE.WHEN": GATES,
     "FX.TEACHER.MOMENTUM_SCHEDULE": ("constant", "cosine"),
     "FX.TEACHER.UPDATE": ("pass", "iteration"),
+    "INPUT.GREY": ("declared", "range"),
     "INPUT.CACHE.MODE": ("auto", "all", "off"),
     "FX.NONFINITE.POLICY": ("stop", "skip"),
     "FX.EVAL.OPERATING_POINT": ("youden", "f1"),

@@ -49,6 +49,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.INPUT.TEACHER_VIEW = True
     # Images with a longer side are reduced to it on reading; 0: never. For SIZE 224 512 is enough (docs/loading.md).
     cfg.INPUT.READ_SIDE = 0
+    # Grey of pixels deeper than 8 bits whose file does not say how they are shown: declared, by the bits of the file;
+    # range, by the values in use, for washed-out images (docs/images.md).
+    cfg.INPUT.GREY = "declared"
     # Decoded images kept on disk (docs/images.md). MODE: auto keeps DICOM, MetaImage and JSRT files, all PNG and JPEG
     # files, too, off nothing. DIR: the folder; empty: $FX_D2_CACHE or fx_d2 in the user's cache folder. MAX_GB: bound.
     cfg.INPUT.CACHE = CfgNode({"MODE": "auto", "DIR": "", "MAX_GB": 50.0})

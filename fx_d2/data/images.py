@@ -1,4 +1,4 @@
-"""Radiographs from PNG, JPEG, DICOM, MetaImage and JSRT files: 8-bit grey pixels; size and spacing from the header.
+"""Radiographs from files to 8-bit grey pixels; size and spacing from the header.
 
 Formats are recognised by content, not by name. **Air is dark and bone is bright** in all of them, as in a viewer:
 formats that store the opposite (DICOM's MONOCHROME1, JSRT) are inverted here, and nowhere later.
@@ -12,42 +12,53 @@ from types import ModuleType
 import numpy as np
 
 from .errors import DataError
-from .formats import dicom, jsrt, metaimage, pictures
+from .formats import dicom, jsrt, metaimage, pictures, rasters
 from .formats.header import ImageHeader
 from .formats.mask_levels import find_inside, has_two_levels
 from .formats.signatures import recognise
 
 # Endings that the published datasets use; some hand out DICOM files without any.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".mha", ".mhd", ".img")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".mha", ".mhd", ".img")
+GREYS = ("declared", "range")
 # Raise it with every change of the pixels that read_image gives: cached images are then read again.
 READING_VERSION = 1
 _FORMATS: dict[str, ModuleType] = {
     "png": pictures,
     "jpeg": pictures,
+    "tiff": rasters,
+    "bmp": rasters,
+    "webp": rasters,
     "dicom": dicom,
     "metaimage": metaimage,
     "jsrt": jsrt,
 }
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, grey: str = "declared") -> np.ndarray:
     """Reads a radiograph, air dark and bone bright: uint8 (H, W).
 
     * PNG, JPEG: colour becomes luminance (ITU-R 601), palettes are looked up, alpha is dropped, the orientation tag of
       a JPEG file is applied. 8-bit values are kept. A 16-bit file's depth is the smallest of 8, 10, 12, 14, 16 bits
       that holds 99.9 % of its pixels; that range is scaled to 0..255, and what lies above (a burnt-in marker) is white.
+    * TIFF, BMP, WebP: as PNG; TIFF of floating-point or negative values by their range, and inverted where white is 0.
     * DICOM: rescale or modality LUT, then the first VOI LUT or else the first window, scaled to 0..255; MONOCHROME1 is
       inverted, padding is black. Without LUT and window 8-bit values are kept and deeper ones scaled by their depth as
       in PNG, or, if there are values below 0, by the range that holds all but 0.1 % at either end.
     * MetaImage: as 16-bit PNG; floating-point and negative values by their range.
     * JSRT (``.IMG``): 4095..0 becomes 0..255.
 
+    Args:
+        grey: ``declared``, as above; ``range``: what would be scaled by its depth is scaled by the range of all but
+            0.1 % of the pixels at either end.
+
     Raises:
         DataError: the file is missing, damaged, of no known format, holds several frames, or needs a plug-in that is
             not installed; the message names the file and what to do.
     """
     path = Path(path)
-    return _format(path, recognise(path)).read_pixels(path)
+    if grey not in GREYS:
+        raise ValueError(f"grey must be one of {', '.join(GREYS)}, not {grey!r}")
+    return _format(path, recognise(path)).read_pixels(path, grey == "range")
 
 
 def read_mask(path: str | Path) -> np.ndarray:

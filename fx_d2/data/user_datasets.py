@@ -110,12 +110,16 @@ class UserDataset:
 
     def report(self, task: str, split: str) -> ReadReport:
         """What the reading met. A name without a file is an error here, so all listed images are found and used."""
-        total = len(self.read(task, split))
-        reader = self._readers[task]
+        records = self.read(task, split)
+        reader, total = self._readers[task], len(records)
         events = dict(getattr(reader, "events", {}))
-        return ReadReport(
+        report = ReadReport(
             f"{self.name}/{task}", split, list(map(str, reader.files)), total, total, total, events=events
         )
+        for record in records:
+            for remark in self._index.remarks.get(record["image_id"], ()):
+                report.note(remark, record["file_name"])
+        return report
 
     @cached_property
     def _index(self) -> ImageIndex:

@@ -160,7 +160,7 @@ class Page:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "image"
             path.write_bytes(data)
-            grey = read_image(path)
+            grey = read_image(path, next(iter(self.predictors.values())).grey)
         return grey, {name: predictor(grey) for name, predictor in self.predictors.items()}
 
     def _choose(self, value: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import cv2
@@ -34,33 +35,39 @@ class Measured:
     Attributes:
         height, width: pixels of the decoded image.
         bits: in use of a stored sample.
+        span: grey levels between the first and the last hundredth of the pixels, as a share of the scale, 0..1.
         constant: all pixels have one value.
+        remarks: what the header makes doubtful.
         thumbnails: uint8 (1 or 2, 48, 48); see :func:`fingerprint.thumbnails`.
     """
 
     height: int
     width: int
     bits: int
+    span: float
     constant: bool
+    remarks: tuple[str, ...]
     thumbnails: np.ndarray
 
     def pack(self) -> bytes:
-        head = json.dumps([self.height, self.width, self.bits, self.constant]).encode()
+        head = json.dumps([self.height, self.width, self.bits, self.span, self.constant, self.remarks]).encode()
         return head + b"\n" + self.thumbnails.tobytes()
 
     @classmethod
     def unpack(cls, value: bytes) -> Measured:
         head, _, small = value.partition(b"\n")
-        height, width, bits, constant = json.loads(head)
-        return cls(height, width, bits, constant, np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE))
+        *facts, remarks = json.loads(head)
+        return cls(*facts, tuple(remarks), np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE))
 
 
-def measure_image(path: str) -> bytes:
+def measure_image(path: str, grey: str = "declared") -> bytes:
     """Raises DataError where the file cannot be read."""
-    grey = read_image(path)
-    constant = bool((grey == grey.flat[0]).all())
-    height, width = grey.shape
-    return Measured(height, width, read_header(path).bits, constant, thumbnails(grey)).pack()
+    pixels, header = read_image(path, grey), read_header(path)
+    constant = bool((pixels == pixels.flat[0]).all())
+    share = np.bincount(pixels.ravel(), minlength=256).cumsum() / pixels.size
+    low, high = np.searchsorted(share, (0.01, 0.99))
+    span = round(float(high - low) / 255, 3)
+    return Measured(*pixels.shape, header.bits, span, constant, header.remarks, thumbnails(pixels)).pack()
 
 
 def measure_mask(path: str) -> bytes:
@@ -69,7 +76,12 @@ def measure_mask(path: str) -> bytes:
     return json.dumps([*mask.shape, int(np.count_nonzero(mask))]).encode()
 
 
-_MEASURES: dict[str, Callable[[str], bytes]] = {"image": measure_image, "mask": measure_mask}
+# What is measured; images by how their grey is read.
+_MEASURES: dict[str, Callable[[str], bytes]] = {
+    "image": measure_image,
+    "image by range": partial(measure_image, grey="range"),
+    "mask": measure_mask,
+}
 
 
 def stamps_of(paths: Sequence[str]) -> dict[str, os.stat_result]:
@@ -91,7 +103,7 @@ def measure(
     """Measures files that the cache does not know.
 
     Args:
-        kind: ``image`` or ``mask``.
+        kind: ``image``, ``image by range`` or ``mask``.
         files: status by path.
         cache: None remembers nothing.
         workers: processes; 0 takes one per available core.

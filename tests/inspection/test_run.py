@@ -1,5 +1,6 @@
 """Whole checks of tiny datasets: a clean one is clean, a broken one does not keep the others from being checked."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import yaml
 from fx_d2.inspection import Options, check_data, pixels
 from fx_d2.inspection.report import CLEAN, LEAKS, PROBLEMS
 from fx_d2.inspection.table import WIDTH, render
+from fx_d2.phantoms.writing import write_dicom
 from fx_d2.schedule import Unit
 
 
@@ -155,3 +157,39 @@ def test_the_table_fits_and_lists_leaks_first(ward, film, check):
     assert max(len(line) for line in text.splitlines()) <= WIDTH
     lines = [line.split()[0] for line in text.splitlines() if line.startswith(("LEAK", "twice"))]
     assert lines == ["LEAK", "twice"]
+
+
+def test_washed_out_images_are_named_until_they_are_read_by_range(ward, film, check):
+    """A film's 256 greys times 16 around 32,768: signed values that were shifted, 6 % of the scale of 16 bits."""
+    tree = small_ward(ward, film)
+    tree.add("shifted", "train", (film(7).astype(int) * 16 + 32768 - 2048).astype(np.uint16), "P9", "1")
+    report = check(tree)
+    [problem] = report.problems
+    assert problem.file.endswith("shifted.png")
+    assert re.search(
+        r"the middle 98 % of its pixels span 4\.\d % of the grey scale; .*INPUT.GREY range", problem.message
+    )
+    assert not check(tree, grey="range").problems
+    faint = small_ward(ward, film, "faint", 20).add("faint", "train", film(8) // 16 + 100, "P9", "1")
+    [problem] = check(faint).problems
+    assert problem.message.endswith("stretch its grey levels, or take it out")
+
+
+def test_doubtful_dicom_images_are_counted_and_named(ward, film, check):
+    tree = small_ward(ward, film)
+    for name, tags in (
+        ("raw1", {"PresentationIntentType": "FOR PROCESSING"}),
+        ("raw2", {"PresentationIntentType": "FOR PROCESSING"}),
+        ("odd", {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "IDENTITY"}),
+    ):
+        tree.add(name, "train", film(len(tree.images) + 50), f"P{name}", "1")
+        path = tree.folder / "images" / f"{name}.png"
+        write_dicom(path, cv2.imread(str(path), cv2.IMREAD_UNCHANGED), tags=tags)
+    report = check(tree)
+    assert report.exit_code == CLEAN
+    train = report.datasets["ward"]["splits"]["train"]
+    assert [[Path(path).stem for path in paths] for paths in train["doubtful"].values()] == [["odd"], ["raw1", "raw2"]]
+    said = "\n".join(train["remarks"])
+    assert re.search(r"2 raw detector images \(PresentationIntentType FOR PROCESSING\) \(first: .*raw1\.png\)", said)
+    assert re.search(r"1 images whose tags contradict each other \(MONOCHROME1, which is followed", said)
+    assert len(train["remarks"]) == 2  # the reader and the pixels say the same

@@ -156,10 +156,10 @@ def test_bad_images(trained, predictor, tmp_path):
 
 
 def test_a_file_that_may_not_be_read_is_one_failure(trained, predictor, monkeypatch):
-    def refuse(path):
+    def refuse(path, grey):
         if path == trained.images[1]:
             raise PermissionError(13, "Permission denied", str(path))
-        return read_image(path)
+        return read_image(path, grey)
 
     monkeypatch.setattr("fx_d2.prediction.sources.read_image", refuse)
     failed = []

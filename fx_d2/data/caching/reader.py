@@ -32,28 +32,31 @@ class ImageReader:
         mode: ``auto`` caches DICOM, MetaImage and JSRT files, ``all`` PNG and JPEG files, too, ``off`` nothing.
         folder: of the cache; None: :func:`default_folder`.
         max_bytes: bound of the cache.
+        grey: as :func:`fx_d2.data.images.read_image`.
 
     Raises:
         ValueError: an argument is out of range; the message names the configuration key.
     """
 
-    def __init__(self, side: int = 0, mode: str = "off", folder: Path | None = None, max_bytes: int = 0) -> None:
+    def __init__(
+        self, side: int = 0, mode: str = "off", folder: Path | None = None, max_bytes: int = 0, grey: str = "declared"
+    ) -> None:
         if side < 0:
             raise ValueError(f"INPUT.READ_SIDE must be 0 or a number of pixels, not {side!r}")
         if mode not in MODES:
             raise ValueError(f"INPUT.CACHE.MODE must be one of {', '.join(MODES)}, not {mode!r}")
         if mode != "off" and max_bytes <= 0:
             raise ValueError("INPUT.CACHE.MAX_GB must be above 0; INPUT.CACHE.MODE off switches the cache off")
-        self.side = side
+        self.side, self.grey = side, grey
         self.mode = mode
         self.store = open_store((folder or default_folder()) / "images", max_bytes) if mode != "off" else None
 
     @classmethod
     def from_config(cls, cfg) -> ImageReader:
-        """From ``INPUT.READ_SIDE`` and ``INPUT.CACHE``."""
+        """From ``INPUT.READ_SIDE``, ``INPUT.GREY`` and ``INPUT.CACHE``."""
         cache = cfg.INPUT.CACHE
         folder = Path(cache.DIR).expanduser() if cache.DIR else None
-        return cls(cfg.INPUT.READ_SIDE, cache.MODE, folder, int(cache.MAX_GB * 1e9))
+        return cls(cfg.INPUT.READ_SIDE, cache.MODE, folder, int(cache.MAX_GB * 1e9), cfg.INPUT.GREY)
 
     def __call__(self, path: str | Path) -> DecodedImage:
         """Reads an image, from the cache if the file has not changed since.
@@ -74,7 +77,7 @@ class ImageReader:
         return image
 
     def _read(self, path: Path) -> DecodedImage:
-        pixels = read_image(path)
+        pixels = read_image(path, self.grey)
         size = pixels.shape
         if self.side and max(size) > self.side:
             height, width = (max(1, round(length * self.side / max(size))) for length in size)
@@ -88,4 +91,5 @@ class ImageReader:
         except OSError:
             return None
         parts = (READING_VERSION, os.path.abspath(path), status.st_size, status.st_mtime_ns, self.side)
+        parts += () if self.grey == "declared" else (self.grey,)
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).digest()

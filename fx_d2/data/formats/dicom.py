@@ -17,7 +17,7 @@ from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from ..errors import DataError
-from .dicom_display import display_table, look_up
+from .dicom_display import display_table, doubts, look_up
 from .dicom_streams import guess_syntax
 from .header import ImageHeader, check_size
 from .quiet import quiet_pydicom
@@ -57,10 +57,10 @@ def read_header(path: Path, kind: str) -> ImageHeader:
         dataset = _parse(stream, stop_before_pixels=True)
         height, width = _size(path, dataset)
         _check_whole(path, dataset, stream, height, width)
-        return ImageHeader(kind, height, width, int(dataset.get("BitsStored") or 8), _spacing(dataset))
+        return ImageHeader(kind, height, width, int(dataset.get("BitsStored") or 8), _spacing(dataset), doubts(dataset))
 
 
-def read_pixels(path: Path) -> np.ndarray:
+def read_pixels(path: Path, by_range: bool = False) -> np.ndarray:
     """uint8 (H, W) as the display pipeline of the standard shows it: air dark, bone bright."""
     with _damage_named(path):
         with _open(path) as stream:
@@ -73,7 +73,7 @@ def read_pixels(path: Path) -> np.ndarray:
         _check_decodable(path, syntax)
     try:
         with quiet_pydicom():
-            image = _image(path, dataset, syntax)
+            image = _image(path, dataset, syntax, by_range)
     except DataError:
         raise
     except Exception as error:  # decoders and plug-ins raise whatever they like
@@ -92,13 +92,13 @@ def read_dataset(path: Path) -> Dataset:
         return dataset
 
 
-def _image(path: Path, dataset: Dataset, syntax: UID) -> np.ndarray:
+def _image(path: Path, dataset: Dataset, syntax: UID, by_range: bool) -> np.ndarray:
     if dataset.PhotometricInterpretation not in _GREY:
         return _luminance(path, dataset)
     pixels = _decode(dataset, syntax, raw=True, correct_unused_bits=False)
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     unused_bits = not syntax.is_compressed or syntax == RLELossless  # code streams have none
-    table = display_table(path, dataset, pixels, unused_bits)
+    table = display_table(path, dataset, pixels, unused_bits, by_range)
     return look_up(table, pixels.view(f"u{pixels.itemsize}"))
 
 

@@ -18,8 +18,28 @@ from .intensity import find_depth, find_range
 
 logger = logging.getLogger(__name__)
 
+_CONTRADICTIONS = (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY"))
 
-def display_table(path: Path, dataset: Dataset, pixels: np.ndarray, unused_bits: bool) -> np.ndarray:
+
+def doubts(dataset: Dataset) -> tuple[str, ...]:
+    """What a header says that makes the grey doubtful.
+
+    Values FOR PROCESSING are the detector's, before the contrast that people look at. Where PresentationLUTShape says
+    the opposite of PhotometricInterpretation (PS3.3 C.8.11.3.1.2), the latter is followed, as viewers do.
+    """
+    found = []
+    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+        found.append("raw detector images (PresentationIntentType FOR PROCESSING)")
+    pair = (dataset.get("PhotometricInterpretation"), dataset.get("PresentationLUTShape"))
+    if pair in _CONTRADICTIONS:
+        tags = f"{pair[0]}, which is followed, and PresentationLUTShape {pair[1]}"
+        found.append(f"images whose tags contradict each other ({tags})")
+    return tuple(found)
+
+
+def display_table(
+    path: Path, dataset: Dataset, pixels: np.ndarray, unused_bits: bool, by_range: bool = False
+) -> np.ndarray:
     """Grey of every bit pattern that a stored sample can have: uint8 (256,) or (65536,).
 
     In this order: unused bits are masked, the modality transform (rescale or LUT), the first VOI LUT or else the first
@@ -32,6 +52,7 @@ def display_table(path: Path, dataset: Dataset, pixels: np.ndarray, unused_bits:
         dataset: its header.
         pixels: (H, W) stored values.
         unused_bits: whether bits beside the sample (BitsStored, HighBit) may hold something else.
+        by_range: without VOI LUT and window, values deeper than 8 bits are scaled by their range in any case.
     """
     patterns = np.arange(1 << 8 * pixels.itemsize)
     unsigned = pixels.view(f"u{pixels.itemsize}")
@@ -42,7 +63,7 @@ def display_table(path: Path, dataset: Dataset, pixels: np.ndarray, unused_bits:
     values = _modality(dataset, stored)
     shades = _declared_shades(path, dataset, values, counts)
     if shades is None:
-        shades = _undeclared_shades(dataset, values, counts)
+        shades = _undeclared_shades(dataset, values, counts, by_range)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shades = 1.0 - shades
     shades[padding] = 0.0
@@ -154,7 +175,7 @@ def _first_number(value: object) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _undeclared_shades(dataset: Dataset, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _undeclared_shades(dataset: Dataset, values: np.ndarray, counts: np.ndarray, by_range: bool) -> np.ndarray:
     """Shades 0..1 of a file that does not say how it is displayed."""
     used = np.flatnonzero(counts)
     if not used.size:
@@ -163,7 +184,7 @@ def _undeclared_shades(dataset: Dataset, values: np.ndarray, counts: np.ndarray)
     unsigned = there.min() >= 0 and np.array_equal(there, np.rint(there))
     if unsigned and len(values) == 256 and there.max() < 256:
         low, high = 0.0, 255.0
-    elif unsigned and there.max() < 1 << 16:
+    elif unsigned and there.max() < 1 << 16 and not by_range:
         bits, stored = (
             find_depth(np.bincount(there.astype(np.int64), counts[used])),
             int(dataset.get("BitsStored") or 16),

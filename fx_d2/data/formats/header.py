@@ -17,10 +17,11 @@ class ImageHeader:
     """What is known of an image without decoding it.
 
     Attributes:
-        kind: ``png``, ``jpeg``, ``gif``, ``dicom``, ``metaimage`` or ``jsrt``.
+        kind: one of ``png jpeg gif tiff bmp webp dicom metaimage jsrt``.
         height, width: in pixels, as :func:`fx_d2.data.images.read_image` gives the image.
         bits: bits in use of a stored sample.
         spacing: distance of neighbouring rows and of neighbouring columns in mm; None where the file does not say.
+        remarks: what makes the grey of the image doubtful, in words.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class ImageHeader:
     width: int
     bits: int
     spacing: tuple[float, float] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def check_size(path: Path, height: int, width: int) -> None:

@@ -12,7 +12,7 @@ _DEPTHS = (8, 10, 12, 14, 16)
 _BULK = 0.999
 
 
-def to_uint8(grey: np.ndarray) -> np.ndarray:
+def to_uint8(grey: np.ndarray, by_range: bool = False) -> np.ndarray:
     """Eight-bit grey of pixels of any type; low stays dark.
 
     8-bit values are kept. Values from 0 to 65535 are scaled by their depth (:func:`find_depth`); signed and other
@@ -20,6 +20,7 @@ def to_uint8(grey: np.ndarray) -> np.ndarray:
 
     Args:
         grey: (H, W).
+        by_range: scale deeper values than 8 bits by their range, whatever they are.
 
     Raises:
         DataError: floating-point values that are not finite.
@@ -30,7 +31,7 @@ def to_uint8(grey: np.ndarray) -> np.ndarray:
         return grey.astype(np.uint8) * 255
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         raise DataError("some pixels are infinite or not numbers")
-    if grey.dtype.kind in "iu" and grey.min() >= 0 and grey.max() < 1 << 16:
+    if not by_range and grey.dtype.kind in "iu" and grey.min() >= 0 and grey.max() < 1 << 16:
         grey = grey.astype(np.uint16, copy=False)
         counts = np.bincount(grey.ravel(), minlength=1 << 16)
         top = (1 << find_depth(counts)) - 1

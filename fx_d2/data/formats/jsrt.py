@@ -34,8 +34,8 @@ def read_header(path: Path, kind: str) -> ImageHeader:
     return ImageHeader(kind, SIDE, SIDE, _BITS, _SPACING)
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """uint8 (2048, 2048): the 12-bit range onto 255..0, so that bone is bright.
+def read_pixels(path: Path, by_range: bool = False) -> np.ndarray:
+    """uint8 (2048, 2048): the 12 bits onto 255..0, so that bone is bright, whatever the range in use.
 
     Raises:
         DataError: another file size, or words beyond 12 bits.

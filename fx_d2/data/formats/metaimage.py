@@ -63,7 +63,7 @@ def sources(path: Path) -> tuple[Path, ...]:
     return (path,) if layout.file == path else (path, layout.file)
 
 
-def read_pixels(path: Path) -> np.ndarray:
+def read_pixels(path: Path, by_range: bool = False) -> np.ndarray:
     """uint8 (H, W); low stays dark, depth as :func:`fx_d2.data.formats.intensity.to_uint8` finds it."""
     layout = _read_layout(path)
     with layout.file.open("rb") as stream:
@@ -75,7 +75,7 @@ def read_pixels(path: Path) -> np.ndarray:
         raise _cut_short(path, len(data), layout.bytes)
     pixels = np.frombuffer(data, layout.dtype).reshape(layout.height, layout.width)
     try:
-        return to_uint8(pixels.astype(layout.dtype.newbyteorder("="), copy=False))
+        return to_uint8(pixels.astype(layout.dtype.newbyteorder("="), copy=False), by_range)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 

@@ -45,9 +45,9 @@ def read_header(path: Path, kind: str) -> ImageHeader:
     return ImageHeader(kind, width, height, bits) if turned else ImageHeader(kind, height, width, bits)
 
 
-def read_pixels(path: Path) -> np.ndarray:
+def read_pixels(path: Path, by_range: bool = False) -> np.ndarray:
     """uint8 (H, W) as :func:`fx_d2.data.images.read_image` describes it."""
-    return to_uint8(_to_grey(_decode(path)))
+    return to_uint8(_to_grey(_decode(path)), by_range)
 
 
 def read_levels(path: Path, kind: str) -> np.ndarray:

@@ -12,6 +12,9 @@ from . import jsrt
 _HEAD = 1024
 _METAIMAGE = re.compile(rb"\s*(ObjectType|NDims|Comment|ObjectSubType|TransformType|Name)\s*=")
 
+# Lengths that the second header of a BMP file may have; "BM" alone may begin a text.
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+
 # What people find in place of an image: (first bytes, what it is, what to do).
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive", "unpack it"),
@@ -23,10 +26,7 @@ _FOREIGN = (
     (b"<html", "a web page: the download failed or needs a login", "download it again"),
     (b"<?xml", "an XML file, such as a server's refusal", "download it again"),
     (b"%pdf", "a PDF document", "take it out of the lists"),
-    (b"II*\x00", "a TIFF file", "convert it to PNG"),
-    (b"MM\x00*", "a TIFF file", "convert it to PNG"),
-    (b"BM", "a BMP file", "convert it to PNG"),
-    (b"RIFF", "a WebP file", "convert it to PNG"),
+    (b"RIFF", "a sound or a film", "take it out of the lists"),
     (b"\x00\x00\x00\x0cjP  ", "a bare JPEG 2000 file", "convert it to PNG"),
     (b"\xff\x4f\xff\x51", "a bare JPEG 2000 stream", "convert it to PNG"),
     (b"NRRD", "an NRRD file", "convert it to MetaImage (.mha)"),
@@ -34,7 +34,7 @@ _FOREIGN = (
 
 
 def recognise(path: Path) -> str:
-    """The format of an image file: ``png``, ``jpeg``, ``gif``, ``dicom``, ``metaimage`` or ``jsrt``.
+    """The format of an image file: one of ``png jpeg gif tiff bmp webp dicom metaimage jsrt``.
 
     Raises:
         DataError: the file is missing, empty, or something else; the message says what it seems to be.
@@ -61,6 +61,12 @@ def _kind(path: Path, head: bytes) -> str | None:
         return "jpeg"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
+    if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
+        return "tiff"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "bmp"
     if b"DICM" in (head[128:132], head[:4]):
         return "dicom"
     raw = jsrt.named_so(path)
@@ -102,6 +108,6 @@ def _foreign(head: bytes) -> str:
     if found:
         return f"this is {found[0]}; {found[1]}"
     return (
-        "not an image of a known format (PNG, JPEG, DICOM, MetaImage .mha, JSRT .IMG); "
+        "not an image of a known format (PNG, JPEG, TIFF, BMP, WebP, DICOM, MetaImage .mha, JSRT .IMG); "
         "replace the file or take it out of the lists"
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from ..errors import DataError, count
-from ..images import SUFFIXES, image_size
+from ..images import SUFFIXES, read_header
+from ..listing import list_images, no_images
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ _HINT_UP_TO = 20000
 
 
 class ImageIndex:
-    """All PNG and JPEG files below a folder; an image's id is its path below that folder, ``a/b.png``.
+    """The images of :func:`fx_d2.data.listing.list_images`; an image's id is its path below that folder, ``a/b.png``.
 
-    Args:
-        root: the folder; links are followed, files and folders whose names begin with a dot are left out.
+    Attributes:
+        remarks: what the headers read so far make doubtful (:class:`ImageHeader`), by image id.
 
     Raises:
         DataError: there is no image below the folder.
@@ -32,9 +32,10 @@ class ImageIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.ids = sorted(self._find(root))
+        self.ids = sorted(path.relative_to(root).as_posix() for path in list_images(root))
         if not self.ids:
-            raise DataError(f"{root}: no PNG or JPEG image in this folder or below it")
+            raise no_images(root)
+        self.remarks: dict[str, tuple[str, ...]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._known = set(self.ids)
         self._by_name: dict[str, list[str]] = defaultdict(list)
@@ -43,14 +44,6 @@ class ImageIndex:
             path = PurePosixPath(image_id)
             self._by_name[path.name].append(image_id)
             self._by_stem[path.stem].append(image_id)
-
-    @staticmethod
-    def _find(root: Path) -> Iterable[str]:
-        for folder, subfolders, names in os.walk(root, followlinks=True):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            for name in names:
-                if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                    yield (Path(folder) / name).relative_to(root).as_posix()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -120,7 +113,10 @@ class ImageIndex:
             DataError: the file cannot be read.
         """
         if image_id not in self._sizes:
-            self._sizes[image_id] = image_size(self.path(image_id))
+            header = read_header(self.path(image_id))
+            self._sizes[image_id] = header.height, header.width
+            if header.remarks:
+                self.remarks[image_id] = header.remarks
         return self._sizes[image_id]
 
     def read_sizes(self, image_ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from tqdm import tqdm
 
 from ..errors import DataError, count
-from ..images import image_size
+from ..images import read_header
 from ..records import ReadReport, TaskRecord
 from ..splits import split_by_fraction
 from .boxes import box_annotation
@@ -190,7 +190,10 @@ class PublishedReader:
         unknown = [record for record in records if "height" not in record]
         quiet = True if len(unknown) <= _PROGRESS_FROM else None  # None: only on a terminal
         for record in tqdm(unknown, desc=f"sizes of {count(len(unknown), 'image')}", disable=quiet):
-            record["height"], record["width"] = size = image_size(record["file_name"])
+            header = read_header(record["file_name"])
+            record["height"], record["width"] = size = header.height, header.width
+            for remark in header.remarks:
+                report.note(remark, record["file_name"])
             clipped = []
             for entry in record["annotations"]:
                 if "segmentation" not in entry:

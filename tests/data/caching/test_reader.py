@@ -27,9 +27,9 @@ def decoded(monkeypatch) -> list[str]:
     """Names of the files that were decoded."""
     names: list[str] = []
 
-    def counting(path):
+    def counting(path, grey):
         names.append(path.name)
-        return images.read_image(path)
+        return images.read_image(path, grey)
 
     monkeypatch.setattr(module, "read_image", counting)
     return names
@@ -69,8 +69,8 @@ def test_a_changed_file_is_read_again(dicom, reader, decoded):
 
 
 def test_a_file_that_changes_while_it_is_decoded_is_not_kept(dicom, reader, monkeypatch):
-    def slow(path):
-        pixels = images.read_image(path)
+    def slow(path, grey):
+        pixels = images.read_image(path, grey)
         write_dicom(path, 255 - PIXELS)
         os.utime(path, ns=(0, 1))
         return pixels
@@ -86,9 +86,12 @@ def test_the_reading_code_and_its_parameters_are_part_of_the_key(dicom, tmp_path
         found = ImageReader(side, "auto", tmp_path / "cache", 10**7)(dicom)
         assert found.pixels.shape == ((40, 60) if side == 0 else (20, 30)) and found.size == (40, 60)
     assert len(decoded) == 2
+    for _ in range(2):
+        ImageReader(0, "auto", tmp_path / "cache", 10**7, "range")(dicom)
+    assert len(decoded) == 3
     monkeypatch.setattr(module, "READING_VERSION", -1)
     ImageReader(0, "auto", tmp_path / "cache", 10**7)(dicom)
-    assert len(decoded) == 3
+    assert len(decoded) == 4
 
 
 @pytest.mark.parametrize(

@@ -322,3 +322,32 @@ def test_genuine_files():
     plain = read_image(min((REAL / "formats" / "genuine" / "siim").rglob("*.dcm")))
     assert np.array_equal(flagged, 255 - plain)
     assert read_header(folder / "monochrome1_flag_only.dcm").spacing == (0.168, 0.168)
+
+
+def test_raw_and_contradictory_headers_are_remarked_and_read_by_their_photometric_interpretation(tmp_path):
+    values = np.array([[0, 100], [200, 255]], np.uint8)
+    for photometric, shape, expected, contradiction in (
+        ("MONOCHROME2", "INVERSE", values, True),
+        ("MONOCHROME1", "IDENTITY", 255 - values, True),
+        ("MONOCHROME2", "IDENTITY", values, False),
+        ("MONOCHROME1", "INVERSE", 255 - values, False),
+    ):
+        tags = {"PhotometricInterpretation": photometric, "PresentationLUTShape": shape}
+        assert np.array_equal(shown(tmp_path, values, **tags), expected)
+        tags = f"{photometric}, which is followed, and PresentationLUTShape {shape}"
+        said = (f"images whose tags contradict each other ({tags})",)
+        assert read_header(tmp_path / "x").remarks == (said if contradiction else ())
+    raw = shown(tmp_path, RAMP, 12, PresentationIntentType="FOR PROCESSING")
+    assert np.array_equal(raw, np.rint(RAMP * (255 / 4095)))
+    assert read_header(tmp_path / "x").remarks == ("raw detector images (PresentationIntentType FOR PROCESSING)",)
+
+
+def test_by_range_where_the_file_declares_no_window(tmp_path):
+    narrow = RAMP // 16 + 3000  # 3000..3255, of 4095
+    write_dicom(tmp_path / "x", narrow, 12)
+    assert np.array_equal(read_image(tmp_path / "x"), np.rint(narrow * (255 / 4095)))
+    by_range = read_image(tmp_path / "x", "range")
+    assert by_range.min() == 0 and by_range.max() == 255
+    assert np.abs(by_range.astype(int) - (narrow - 3000)).max() <= 1  # 256 values onto 256 greys
+    write_dicom(tmp_path / "x", narrow, 12, "none", {"WindowCenter": 2048, "WindowWidth": 4096})
+    assert np.array_equal(read_image(tmp_path / "x", "range"), read_image(tmp_path / "x"))
