@@ -57,7 +57,9 @@ class Measured:
     def unpack(cls, value: bytes) -> Measured:
         head, _, small = value.partition(b"\n")
         *facts, remarks = json.loads(head)
-        return cls(*facts, tuple(remarks), np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE))
+        height, width, bits, span, constant = facts
+        pictures = np.frombuffer(small, np.uint8).reshape(-1, SIDE, SIDE)
+        return cls(height, width, bits, span, constant, tuple(remarks), pictures)
 
 
 def measure_image(path: str, grey: str = "declared") -> bytes:
@@ -67,7 +69,8 @@ def measure_image(path: str, grey: str = "declared") -> bytes:
     share = np.bincount(pixels.ravel(), minlength=256).cumsum() / pixels.size
     low, high = np.searchsorted(share, (0.01, 0.99))
     span = round(float(high - low) / 255, 3)
-    return Measured(*pixels.shape, header.bits, span, constant, header.remarks, thumbnails(pixels)).pack()
+    height, width = pixels.shape
+    return Measured(height, width, header.bits, span, constant, header.remarks, thumbnails(pixels)).pack()
 
 
 def measure_mask(path: str) -> bytes:

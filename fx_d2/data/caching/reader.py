@@ -90,6 +90,12 @@ class ImageReader:
             status = path.stat()
         except OSError:
             return None
-        parts = (READING_VERSION, os.path.abspath(path), status.st_size, status.st_mtime_ns, self.side)
+        parts: tuple[object, ...] = (
+            READING_VERSION,
+            os.path.abspath(path),
+            status.st_size,
+            status.st_mtime_ns,
+            self.side,
+        )
         parts += () if self.grey == "declared" else (self.grey,)
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).digest()

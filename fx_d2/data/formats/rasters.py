@@ -41,7 +41,7 @@ def read_header(path: Path, kind: str) -> ImageHeader:
             width, height = image.size
             if kind == "webp" and image.getexif().get(_ORIENTATION, 1) >= 5:
                 width, height = height, width
-            bits = int(image.tag_v2.get(_BITS, (1,))[0]) if kind == "tiff" else 8  # type: ignore[attr-defined]
+            bits = int(image.tag_v2.get(_BITS, (1,))[0]) if kind == "tiff" else 8
     except DataError:
         raise
     except _DAMAGE as error:
