@@ -8,6 +8,15 @@ from functools import lru_cache, wraps
 import torch
 
 
+_clear: list[Callable[[], None]] = []
+
+
+def clear_tensor_caches() -> None:
+    """Forgets all tensors, such as those of a device or a mode that is left."""
+    for clear in _clear:
+        clear()
+
+
 def cache_tensors(make: Callable) -> Callable:
     """``functools.lru_cache`` for a function that returns tensors, the device among its arguments.
 
@@ -26,4 +35,5 @@ def cache_tensors(make: Callable) -> Callable:
         return cached(*args) if not graph and all(isinstance(arg, Hashable) for arg in args) else make(*args)
 
     call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+    _clear.append(cached.cache_clear)
     return call

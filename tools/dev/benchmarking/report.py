@@ -11,6 +11,7 @@ from tabulate import tabulate
 from .clock import check_clock
 from .cycle import cycle_rows
 from .evaluating import evaluator_rows, share_rows
+from .launches import launch_rows
 from .loading import data_rows, stage_rows, unit_rows, worker_rows
 from .machine import describe
 from .options import Options
@@ -48,6 +49,7 @@ TABLES: dict[str, Tables] = {
 # Everything; the tables of a step can be had one by one, too.
 DEFAULT = ",".join(TABLES)
 TABLES |= {"training": _TRAINING, "backbone": _BACKBONE, "sampling": _SAMPLING}
+TABLES |= {"launches": {"Launches and bytes of a training step in bfloat16 on a GPU, counted": launch_rows}}
 _COLUMNS = ("kind", "case", "task", "plain: times as fast", "fast: times as fast", "times as fast")
 _COLUMNS += ("plain: share of its memory", "fast: share of its memory", "share")
 
