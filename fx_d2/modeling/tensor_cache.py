@@ -7,7 +7,6 @@ from functools import lru_cache, wraps
 
 import torch
 
-
 _clear: list[Callable[[], None]] = []
 
 

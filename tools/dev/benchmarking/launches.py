@@ -7,12 +7,12 @@ here. Not counted: the assignment of boxes.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from unittest import mock
 
-import torch
 from torch import Tensor
 from torch._library.custom_ops import OPDEFS
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -42,13 +42,11 @@ _KERNELS = {
     "native_batch_norm_backward": 2,
     "_scaled_dot_product_efficient_attention_backward": 3,  # row sums, gradients, gradient of the bias
     "embedding_dense_backward": 2,  # zeros, sums
-    "index": 1,
     "index_put": 2,
     "grid_sampler_2d_backward": 2,
     "select_backward": 2,
     "slice_backward": 2,
     "topk": 2,
-    "cumsum": 1,
 }
 # Tensors and pieces of 65,536 numbers of one launch over many tensors (ATen's MultiTensorApply).
 _MANY_TENSORS, _MANY_PIECES, _PIECE = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}, 320, 65536
@@ -64,24 +62,22 @@ class Launches(TorchDispatchMode):
         self.seconds: Counter[str] = Counter()
         self.flops = 0
 
-    def __enter__(self) -> Launches:
-        if JITFunction is not None and not hasattr(self, "_patch"):
-            self._patch = mock.patch.object(JITFunction, "run", self._run_triton)
-            self._patch.start()
-        return super().__enter__()
-
-    def stop(self) -> None:
-        if hasattr(self, "_patch"):
-            self._patch.stop()
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """Inside the block kernels are counted; those of Triton are not run."""
+        with contextlib.ExitStack() as stack:
+            if JITFunction is not None:
+                stack.enter_context(mock.patch.object(JITFunction, "run", self._run_triton))
+            stack.enter_context(self)
+            yield
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func.namespace == "fx_d2":  # counted are the kernels inside
+        if func._schema.name in OPDEFS:  # an operator of ours: counted are the kernels inside
             definition = OPDEFS[func._schema.name]
-            before, known = self.flops, self._flops(func, args, kwargs, None)
             with self:
                 out = definition._init_fn(*args, **kwargs)
-            self.flops = before + known
+            self.flops += self._flops(func, args, kwargs, out)
             return out
         out = func(*args, **kwargs)
         name, tensors = func._overloadpacket.__name__, [*_gpu_tensors((args, kwargs)), *_gpu_tensors(out)]
@@ -126,21 +122,18 @@ def _kernels(name: str, args: tuple) -> int:
     return max(-(-len(lists[0]) // _MANY_TENSORS[min(len(lists), 5)]), -(-pieces // _MANY_PIECES))
 
 
-def count_launches(cfg, options: Options) -> dict[str, Launches]:
-    """Of a step of each kind, in mixed precision; the step before it, which fills caches, is not counted."""
+def count_launches(cfg, options: Options, warm: bool = True) -> dict[str, Launches]:
+    """Of a step of each kind, in mixed precision; ``warm``: after a step that fills caches and is not counted."""
     bench = Bench(cfg, options.batch, options.threads)
     found = {}
     with on_fake_gpu(bench):
         for kind in filter(options.wants, kinds(cfg)):
             bench.lock(kind)
             batch = random_batch(kind.unit, bench.student.classes[kind.unit], cfg.INPUT.SIZE, options.batch)
-            for _ in range(2):
+            for _ in range(1 + warm):
                 counted = found[str(kind)] = Launches()
-                try:
-                    with counted:
-                        bench.step(kind, batch)
-                finally:
-                    counted.stop()
+                with counted.counting():
+                    bench.step(kind, batch)
     return found
 
 
