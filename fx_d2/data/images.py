@@ -85,6 +85,19 @@ def is_soft_mask(path: str | Path) -> bool:
     return True
 
 
+def read_label_map(path: str | Path) -> np.ndarray:
+    """Reads a label map (PNG): uint8 or uint16 (H, W), the stored numbers; of a palette those, and not the colours.
+
+    Raises:
+        DataError: as :func:`read_image`, or the picture is in colour.
+    """
+    path = Path(path)
+    kind = recognise(path)
+    if kind != "png":
+        raise DataError(f"{path}: a {kind} file cannot be a label map; write the numbers as PNG, which keeps them")
+    return pictures.read_numbers(path)
+
+
 def _read_levels(path: str | Path) -> np.ndarray:
     path = Path(path)
     kind = recognise(path)

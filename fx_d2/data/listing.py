@@ -35,6 +35,12 @@ def is_image(path: Path) -> bool:
         return False
 
 
+def without_ending(name: str) -> str:
+    """A path without the ending of an image; ``1.2.840.55`` is a name without one."""
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
+
+
 def no_images(root: Path) -> DataError:
     """The error for a folder without any: what is there instead, and what to do."""
     files = list(_files(root))

@@ -8,6 +8,7 @@ from .errors import DataError, nearest
 from .laterality import derive_pairs, unpaired
 from .readers.coco import CocoFile
 from .readers.csv_labels import CsvLabels
+from .readers.label_maps import LabelMaps
 from .readers.mask_folder import MaskFolders
 from .records import TaskRecord
 from .yaml_section import Section
@@ -15,20 +16,25 @@ from .yaml_section import Section
 TASK_KEYS = {
     "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
     "box": ("file", "classes", "lateral_pairs"),
-    "mask": ("file", "folders", "suffix", "classes", "lateral_pairs"),
+    "mask": ("file", "folders", "folder", "labels", "suffix", "classes", "lateral_pairs"),
 }
 _UNCERTAIN = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
-Reader = CocoFile | CsvLabels | MaskFolders
+Reader = CocoFile | CsvLabels | LabelMaps | MaskFolders
 
 
 def parse_reader(task: str, section: Section) -> Reader:
     """The reader that a task's section declares; DataError names the key that is wrong."""
     if task == "mask" and "folders" in section:
         return _parse_folders(section)
+    if task == "mask" and ("folder" in section or "labels" in section):
+        return _parse_label_maps(section)
     if "suffix" in section:
-        raise section.error("suffix", "goes with folders, not with file")
+        raise section.error("suffix", "goes with folders or folder, not with file")
     if "file" not in section:
-        raise DataError(f"{section.place}: key 'file' is missing" + (" (or 'folders')" if task == "mask" else ""))
+        raise DataError(
+            f"{section.place}: key 'file' is missing"
+            + (" (or 'folders', or 'folder' and 'labels')" if task == "mask" else "")
+        )
     path, classes = section.path("file"), section.names("classes")
     if task != "cls":
         return CocoFile(path, task, classes)
@@ -43,8 +49,9 @@ def parse_reader(task: str, section: Section) -> Reader:
 
 
 def _parse_folders(section: Section) -> MaskFolders:
-    if "file" in section:
-        raise section.error("file", "give file or folders, not both")
+    for key in ("file", "folder", "labels"):
+        if key in section:
+            raise section.error(key, f"give {key} or folders, not both")
     folders = section.child("folders", None)
     paths = {name: folders.path(name, folder=True) for name in section.distinct("folders", list(folders.values))}
     classes = section.names("classes") or tuple(paths)
@@ -52,6 +59,28 @@ def _parse_folders(section: Section) -> MaskFolders:
         if name not in paths:
             raise section.error("classes", f"no folder for {name!r}; {nearest(name, paths, 'folders')}")
     return MaskFolders({name: paths[name] for name in classes}, section.text("suffix", ""))
+
+
+def _parse_label_maps(section: Section) -> LabelMaps:
+    for key in ("folder", "labels"):
+        if key not in section:
+            raise section.error(key, "is missing: label maps have a folder and labels, {1: A, 2: B}")
+    if "file" in section:
+        raise section.error("file", "give file or folder, not both")
+    labels = section.values["labels"]
+    if not isinstance(labels, dict) or not labels:
+        raise section.error("labels", f"a mapping of pixel values to names, {{1: A, 2: B}}, is needed, not {labels!r}")
+    for value in labels:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 16:
+            raise section.error(
+                "labels", f"a pixel value is a whole number from 1 to 65535 (0 is background), not {value!r}"
+            )
+    names = section.distinct("labels", list(labels.values()))
+    classes = section.names("classes") or names
+    for name in classes:
+        if name not in names:
+            raise section.error("classes", f"no label {name!r}; {nearest(name, names, 'labels')}")
+    return LabelMaps(section.path("folder", folder=True), labels, classes, section.text("suffix", ""))
 
 
 def task_record(reader: Reader, section: Section) -> TaskRecord:

@@ -59,6 +59,24 @@ def read_levels(path: Path, kind: str) -> np.ndarray:
     return cv2.max(cv2.max(first, second), third)
 
 
+def read_numbers(path: Path) -> np.ndarray:
+    """uint8 or uint16 (H, W): the stored numbers of a grey or palette PNG, or of colour whose channels agree."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            check_size(path, image.size[1], image.size[0])
+            pixels = np.asarray(image)
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from None
+    if pixels.ndim == 3:
+        colours = pixels[..., : 3 if pixels.shape[2] > 2 else 1]
+        if (colours != colours[..., :1]).any():
+            raise DataError(f"{path}: a label map in colour; write one number a pixel, as grey or with a palette")
+        pixels = colours[..., 0]
+    return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16, copy=False)
+
+
 def _unreadable(path: Path, error: object) -> DataError:
     return DataError(f"{path}: cannot be read as PNG, JPEG or GIF ({error}); replace the file or take it out")
 

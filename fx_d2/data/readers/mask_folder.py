@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ..errors import DataError, count
-from ..images import image_size, is_soft_mask, read_header
+from ..images import is_soft_mask, read_header
 from ..masks import mask_annotation
 from ..records import Event
 from .image_index import ImageIndex
-from .mask_pictures import look_at_all
+from .mask_pictures import check_size, look_at_all, match_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +51,13 @@ class MaskFolders:
         """
         found: dict[str, dict[int, Path]] = {}
         for number, (name, folder) in enumerate(self.folders.items()):
-            for image_id, path in self._masks(name, folder, index).items():
+            for image_id, path in match_pictures(folder, self.suffix, index, f"mask of class {name!r}").items():
                 found.setdefault(image_id, {})[number] = path
         index.read_sizes(sorted(found))
         records = {}
         for image_id, masks in found.items():
             for path in masks.values():
-                self._check_size(path, image_id, index)
+                check_size(path, image_id, index)
         self._check_levels([path for masks in found.values() for path in masks.values()])
         for image_id, masks in found.items():
             records[image_id] = {
@@ -74,42 +73,3 @@ class MaskFolders:
         self.events = {"masks of more than two levels cut at half": Event(len(cut), str(cut[0]))} if cut else {}
         for reason, event in self.events.items():
             logger.warning("%d %s (first: %s)", event.times, reason, event.first)
-
-    def _masks(self, name: str, folder: Path, index: ImageIndex) -> dict[str, Path]:
-        files = {
-            path.relative_to(folder).with_suffix(".png").as_posix(): path
-            for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() == ".png" and not path.name.startswith(".")
-        }
-        masks: dict[str, Path] = {}
-        users: dict[Path, str] = {}
-        for image_id in index.ids:
-            stem = PurePosixPath(image_id).with_suffix("").as_posix() + self.suffix + ".png"
-            path = files.get(stem) or files.get(PurePosixPath(stem).name)
-            if path is None:
-                continue
-            if path in users:
-                raise DataError(
-                    f"{path}: fits both {users[path]} and {image_id}; use the subfolders of the images for masks too"
-                )
-            users[path] = image_id
-            masks[image_id] = path
-        if not masks:
-            example = PurePosixPath(index.ids[0]).stem + self.suffix + ".png"
-            raise DataError(
-                f"{folder}: no mask of class {name!r} fits an image ({count(len(files), 'PNG file')} there; the mask "
-                f"of {index.ids[0]} would be {example}); check folders and suffix"
-            )
-        unused = sorted(set(files.values()) - set(masks.values()))
-        if unused:
-            logger.warning("%s: %s without an image (first: %s)", folder, count(len(unused), "mask"), unused[0].name)
-        return masks
-
-    @staticmethod
-    def _check_size(path: Path, image_id: str, index: ImageIndex) -> None:
-        if image_size(path) != index.size(image_id):
-            (height, width), (own_height, own_width) = index.size(image_id), image_size(path)
-            raise DataError(
-                f"{path}: the mask is {own_width} x {own_height} pixels (width x height), its image "
-                f"{index.path(image_id)} {width} x {height}; store both at the same size"
-            )

@@ -1,16 +1,22 @@
-"""Looks at all mask pictures of a dataset before anything is trained on them."""
+"""Mask pictures of a folder: which image each belongs to, and a look at all of them before anything is trained."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from tqdm import tqdm
 
 from ..errors import DataError, count
+from ..images import image_size
+from ..listing import without_ending
+from .image_index import ImageIndex
+
+logger = logging.getLogger(__name__)
 
 _PROGRESS_FROM = 2000
 Result = TypeVar("Result")
@@ -37,3 +43,52 @@ def look_at_all(paths: Sequence[Path], look: Callable[[Path], Result]) -> list[R
         others = f" ({count(len(errors), 'mask')} of {len(paths)} cannot be used)" if len(paths) > 1 else ""
         raise DataError(f"{errors[0]}{others}")
     return results  # type: ignore[return-value]  # errors are raised
+
+
+def match_pictures(folder: Path, suffix: str, index: ImageIndex, what: str) -> dict[str, Path]:
+    """The picture ``a/b<suffix>.png``, else ``b<suffix>.png``, of each image ``a/b.jpg`` that has one, by image id.
+
+    Args:
+        what: is looked for, for messages.
+
+    Raises:
+        DataError: there is none, or one fits two images.
+    """
+    files = {
+        path.relative_to(folder).with_suffix(".png").as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() == ".png" and not path.name.startswith(".")
+    }
+    found: dict[str, Path] = {}
+    users: dict[Path, str] = {}
+    for image_id in index.ids:
+        name = without_ending(image_id) + suffix + ".png"
+        path = files.get(name) or files.get(PurePosixPath(name).name)
+        if path is None:
+            continue
+        if path in users:
+            raise DataError(
+                f"{path}: fits both {users[path]} and {image_id}; use the subfolders of the images for masks too"
+            )
+        users[path] = image_id
+        found[image_id] = path
+    if not found:
+        example = PurePosixPath(without_ending(index.ids[0])).name + suffix + ".png"
+        raise DataError(
+            f"{folder}: no {what} fits an image ({count(len(files), 'PNG file')} there; the mask "
+            f"of {index.ids[0]} would be {example}); check folders and suffix"
+        )
+    unused = sorted(set(files.values()) - set(found.values()))
+    if unused:
+        logger.warning("%s: %s without an image (first: %s)", folder, count(len(unused), "mask"), unused[0].name)
+    return found
+
+
+def check_size(path: Path, image_id: str, index: ImageIndex) -> None:
+    """Raises DataError unless a mask picture has the size of its image."""
+    if image_size(path) != index.size(image_id):
+        (height, width), (own_height, own_width) = index.size(image_id), image_size(path)
+        raise DataError(
+            f"{path}: the mask is {own_width} x {own_height} pixels (width x height), its image "
+            f"{index.path(image_id)} {width} x {height}; store both at the same size"
+        )
