@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test lint install doctor
+.PHONY: quickstart test lint docs install doctor
 .DELETE_ON_ERROR:
 
 # One thread: the network is so small that a second one slows it down (0.22 instead of 0.14 seconds a step on 2 cores).
@@ -19,6 +19,12 @@ lint: install
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_import_floors.py
+
+# The documentation as a site: site/index.html. A broken link ends it.
+docs: install
+	$(PY) -m pip install -qq -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 doctor: install
 	$(PY) -m fx_d2 doctor

@@ -76,6 +76,10 @@ EXTRAS_REQUIRE = {
         "onnx",  # ONNX files
         "onnxruntime",  # runs them, to compare them with the network
     ],
+    "docs": [
+        "mkdocs-material",  # make docs: the pages as a site that needs no server and no internet
+        "mkdocstrings[python]",  # make docs: the API from the docstrings
+    ],
     "dev": [
         "pytest",  # make test
         "timm",  # tests: its Swin features are what ours must be, and its model loads our export

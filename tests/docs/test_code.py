@@ -32,6 +32,7 @@ def folder(trained, tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (run / "config.yaml").symlink_to(trained.config)
     (run / "model_best.pth").symlink_to(trained.weights)
+    (tmp_path / "output" / "quickstart").symlink_to(run)
     point = {"threshold": 0.5, "source": "youden on val"}
     models = {model: {"phantom_screen": {"Nodule": point}} for model in ("student", "teacher")}
     (run / "thresholds.json").write_text(json.dumps(models))
@@ -125,6 +126,14 @@ def test_commands_of_shell_blocks_exist(page, block):
 def test_a_wrong_line_is_found(line):
     with pytest.raises((AssertionError, ValueError)):
         check_line(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_configurations_in_the_pages_can_be_merged(page, tmp_path):
+    for block in blocks(page):
+        if block.language == "yaml" and re.match(r"[A-Z]+:", block.code):
+            (tmp_path / "page.yaml").write_text(block.code)
+            get_fx_cfg().merge_from_file(tmp_path / "page.yaml")
 
 
 def test_blocks_are_seen():

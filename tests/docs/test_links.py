@@ -40,3 +40,14 @@ def test_the_pages_are_seen():
     assert {"README.md", "docs/metrics.md", "datasets/README.md", "CONTRIBUTING.md"} <= set(NAMES)
     assert "what-a-reader-gives" in anchors(ROOT / "datasets" / "README.md")
     assert "docs/reliability.md" in links(ROOT / "CHANGELOG.md")
+
+
+def test_every_message_of_the_questions_is_in_the_source():
+    """Headings in code; what stands between the dots is found as it is written."""
+    source = " ".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "fx_d2").rglob("*.py")))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # texts that go on in the next line
+    titles = re.findall(r"^### `(.+)`$", (ROOT / "docs" / "faq.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(titles) > 8
+    for title in titles:
+        for part in title.split("…"):
+            assert part.strip() in source, f"docs/faq.md: no message has {part.strip()!r}"
