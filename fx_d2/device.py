@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import torch
 from detectron2.config import CfgNode
@@ -24,6 +25,8 @@ def resolve_device(cfg: CfgNode) -> None:
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE != "cpu":
         torch.backends.cuda.enable_cudnn_sdp(False)
+        if cfg.FX.DETERMINISTIC:
+            use_deterministic_kernels()
         return
     if cfg.MODEL.BOX.SAMPLING == "triton":
         logger.warning("MODEL.BOX.SAMPLING triton runs on GPUs; on the CPU boxes are sampled the plain way")
@@ -32,6 +35,18 @@ def resolve_device(cfg: CfgNode) -> None:
     if amp.ENABLED and amp.DTYPE == "bfloat16" and not cpu_has_bfloat16():
         logger.warning("SOLVER.AMP is left off: this processor has no bfloat16 instructions, float32 is faster on it")
         amp.ENABLED = False
+
+
+def use_deterministic_kernels() -> None:
+    """In the whole process: PyTorch takes kernels that add in one order, or fails with the name of the operator.
+
+    cuBLAS reads its variable when it is first used, so this comes before any work on a GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    # A help for debugging, which costs writes.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
 
 
 def cpu_has_bfloat16() -> bool:

@@ -1,6 +1,7 @@
 """What a configuration becomes on the machine at hand."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def test_kernels_for_gpus_are_left_out_on_the_cpu(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         resolve_device(cfg)
     assert cfg.MODEL.BOX.SAMPLING == "plain" and "MODEL.BOX.SAMPLING triton" in caplog.text
+
+
+@pytest.mark.parametrize(("gpu", "wanted"), [(True, True), (True, False), (False, True)])
+def test_deterministic_kernels_on_a_gpu_alone(gpu, wanted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    cfg = get_fx_cfg()
+    cfg.MODEL.DEVICE, cfg.FX.DETERMINISTIC = "cuda", wanted
+    try:
+        resolve_device(cfg)
+        assert torch.are_deterministic_algorithms_enabled() == (gpu and wanted)
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if gpu and wanted else None)
+        assert torch.backends.cudnn.benchmark == (not (gpu and wanted))
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.utils.deterministic.fill_uninitialized_memory = True
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 
 
 def test_the_processor_is_asked():

@@ -36,7 +36,7 @@ def _check_range(cfg: CfgNode, key: str, low: float, high: float) -> None:
 
 _CHOICES = {
     "MODEL.BOX.LAYOUT": ("per_dataset", "shared"),
-    "MODEL.BOX.SAMPLING": ("plain", "triton"),
+    "MODEL.BOX.SAMPLING": ("auto", "plain", "triton"),
     "MODEL.MASK.GATE.WHEN": GATES,
     "FX.TEACHER.MOMENTUM_SCHEDULE": ("constant", "cosine"),
     "FX.TEACHER.UPDATE": ("pass", "iteration"),
@@ -109,6 +109,7 @@ def check_config(cfg: CfgNode) -> None:
             "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"
         )
     _check_sampling(cfg)
+    _check_deterministic(cfg)
     cycle_passes(cfg)
     units = cycle_units(cfg)
     if not units:
@@ -132,6 +133,19 @@ def _check_sampling(cfg: CfgNode) -> None:
         )
     if importlib.util.find_spec("triton") is None:
         raise ValueError("MODEL.BOX.SAMPLING triton needs the package triton (pip install triton); set it to plain")
+
+
+def _check_deterministic(cfg: CfgNode) -> None:
+    """What no run on a GPU can repeat to the last bit; on the CPU the key asks for nothing."""
+    if not (cfg.FX.DETERMINISTIC and cfg.MODEL.DEVICE.startswith("cuda")):
+        return
+    if cfg.FX.COMPILE:
+        raise ValueError("FX.DETERMINISTIC: compiled kernels are chosen by their speed in each run; set FX.COMPILE ''")
+    if cfg.MODEL.BOX.SAMPLING == "plain" or importlib.util.find_spec("triton") is None:
+        raise ValueError(
+            "FX.DETERMINISTIC: the plain sampling of boxes adds in any order on a GPU; "
+            "set MODEL.BOX.SAMPLING auto, and install the package triton (pip install triton)"
+        )
 
 
 def _check_splits(cfg: CfgNode, units: tuple[Unit, ...]) -> None:

@@ -113,8 +113,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.MODEL.BOX.TOPK = 300
     # Trade time for memory, as MODEL.SWIN.CHECKPOINT: compute encoder and decoder layers again in the backward pass.
     cfg.MODEL.BOX.CHECKPOINT = False
-    # Deformable sampling: plain (PyTorch), or triton: our own CUDA kernels, compiled at the first batch of boxes.
-    cfg.MODEL.BOX.SAMPLING = "plain"
+    # Deformable sampling: plain (PyTorch), or triton: our own CUDA kernels, compiled at the first batch of boxes; auto:
+    # triton on a GPU with the package triton, else plain.
+    cfg.MODEL.BOX.SAMPLING = "auto"
     # Reference switches of the box head; published weights compute the same only with them.
     # Outputs of every class layer: a dataset's first class is output 1 (its COCO category id), output 0 and those
     # beyond its classes mean nothing. 14 in the published weights; 0: as many as the dataset has classes.
@@ -208,6 +209,8 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.COMPILE = ""
     # A loss or gradient that is not finite: stop, or skip the step and count, up to LIMIT steps in a run.
     cfg.FX.NONFINITE = CfgNode({"POLICY": "stop", "LIMIT": 10})
+    # GPUs: two runs on one GPU agree to the last bit (docs/reliability.md); slower. Runs on the CPU agree anyway.
+    cfg.FX.DETERMINISTIC = False
     # heartbeat.json is written anew when it is older than this many seconds.
     cfg.FX.HEARTBEAT_SECONDS = 10.0
     # An OUTPUT_DIR whose run on another host or in another container gave no sign of life for so many seconds is taken

@@ -76,8 +76,16 @@ def test_the_published_cycle():
         (["FX.CYCLE.BOX", [{"train": "head", "fractoin": 0.5}]], "FX.CYCLE.BOX.*did you mean 'fraction'"),
         (["FX.CYCLE.MASK", [{"train": "heads"}]], "FX.CYCLE.MASK.*'head'"),
         (["MODEL.BOX.LAYOUT", "sharde"], "MODEL.BOX.LAYOUT must be one of per_dataset, shared"),
-        (["MODEL.BOX.SAMPLING", "cuda"], "MODEL.BOX.SAMPLING must be one of plain, triton"),
+        (["MODEL.BOX.SAMPLING", "cuda"], "MODEL.BOX.SAMPLING must be one of auto, plain, triton"),
         (["MODEL.BOX.SAMPLING", "triton", "MODEL.DEVICE", "cpu"], "SAMPLING triton needs MODEL.DEVICE cuda.*plain"),
+        (
+            ["FX.DETERMINISTIC", True, "FX.COMPILE", "default", "MODEL.DEVICE", "cuda"],
+            "DETERMINISTIC.*set FX.COMPILE ''",
+        ),
+        (
+            ["FX.DETERMINISTIC", True, "MODEL.BOX.SAMPLING", "plain", "MODEL.DEVICE", "cuda"],
+            "set MODEL.BOX.SAMPLING auto",
+        ),
         (["FX.COMPILE", "reduce-overhead", "SOLVER.ACCUMULATE", 2], "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"),
         (["FX.TEACHER.MOMENTUM", 1.5], "FX.TEACHER.MOMENTUM must lie in"),
         (["FX.TEACHER.UPDATE", "epoch"], "FX.TEACHER.UPDATE must be one of pass, iteration"),

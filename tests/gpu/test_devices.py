@@ -61,8 +61,11 @@ def test_the_teacher_builds_no_graph(device):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("unit", UNITS)
-def test_recomputed_layers_give_the_same_gradients(unit, device):
-    """Activation checkpointing (MODEL.SWIN.CHECKPOINT, MODEL.BOX.CHECKPOINT) is a choice of time and memory alone."""
+def test_recomputed_layers_give_the_same_gradients(unit, device, deterministic):
+    """Activation checkpointing (MODEL.SWIN.CHECKPOINT, MODEL.BOX.CHECKPOINT) is a choice of time and memory alone.
+
+    With the kernels of FX.DETERMINISTIC: the others' sums on a GPU differ from run to run by more than is allowed here.
+    """
     model = make_model(drop_path=0.3).to(device).train()
     exact = Precision(device, False, "bfloat16")
     loss, plain = gradients(model, unit, exact)

@@ -12,6 +12,7 @@ from fx_d2.modeling.detr.sampling_triton import sample_triton
 
 LEVELS = ((5, 7), (3, 4), (1, 2))
 # heads, D, points, levels, queries: D of no power of two, one level, two blocks of queries, D above a block.
+SMALL = (2, 4, 1, LEVELS[:1], 5)
 SIZES = [(3, 4, 2, LEVELS, 9), (2, 20, 3, LEVELS[:1], 19), (1, 1, 1, LEVELS, 600), (1, 520, 1, LEVELS[2:], 3)]
 
 
@@ -51,6 +52,36 @@ def test_bfloat16_is_rounded_at_the_ends_alone():
     (actual,), (expected,) = (torch.autograd.grad(x.square().sum(), rough) for x in (out, plain))
     assert actual.dtype == torch.bfloat16
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=2**-7)
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def value_gradient(sample, tensors, gradient):
+    return torch.autograd.grad(sample(tensors[0], SMALL[3], *tensors[1:]), tensors[0], gradient)[0]
+
+
+@pytest.mark.parametrize("magnitude", [1e-30, 1e30])
+def test_whole_numbers_give_the_gradient_in_any_order(magnitude, deterministic):
+    """Queries in another order add to the tokens in another order. Values as from ``grid_sample``, in double."""
+    tensors, generator = case(*SMALL), torch.Generator().manual_seed(1)
+    gradient = magnitude * torch.randn(2, SMALL[4], 2 * 4, generator=generator)
+    order = torch.randperm(SMALL[4], generator=generator)
+    found = value_gradient(sample_triton, tensors, gradient)
+    shuffled = [tensors[0], *(tensor[:, order] for tensor in tensors[1:])]
+    assert torch.equal(value_gradient(sample_triton, shuffled, gradient[:, order]), found)
+    expected = value_gradient(sample_levels, [x.detach().double().requires_grad_() for x in tensors], gradient.double())
+    torch.testing.assert_close(found.double() / magnitude, expected / magnitude, atol=2e-5, rtol=1e-5)
+
+
+def test_a_gradient_that_is_not_finite_stays_so(deterministic):
+    gradient = torch.zeros(2, SMALL[4], 2 * 4)
+    gradient[0, 0, 0] = float("inf")
+    assert not value_gradient(sample_triton, case(*SMALL), gradient).isfinite().any()
 
 
 def test_only_the_inputs_are_saved():

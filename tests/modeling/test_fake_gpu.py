@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fx_d2.modeling import backbone
 from fx_d2.modeling.detr import attention, encoder, selection
@@ -57,6 +58,42 @@ def test_everything_is_on_the_gpu_and_nothing_waits(unit, overwritten_parameters
             losses = model(batch, teacher=model.consistency_features(batch))
     assert all(loss.device.type == "cuda" and loss.shape == () for loss in losses.values())
     assert "loss_consistency" in losses
+
+
+class OperatorNames(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.found.add(func.name().split(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
+# Their gradients, or they themselves, add in any order on a GPU (PyTorch's list of torch.use_deterministic_algorithms).
+DISORDERLY = {"aten::upsample_bilinear2d", "aten::grid_sampler_2d", "aten::_adaptive_avg_pool2d", "aten::cumsum"}
+
+
+@pytest.mark.parametrize("unit", ["two/cls", "two/box", "two/mask"])
+def test_deterministic_kernels_leave_nothing_that_adds_in_any_order(unit, overwritten_parameters, monkeypatch):
+    monkeypatch.setattr(box, "assign", no_assignment)
+    model, batch, found = make_model().train(), make_batch(unit), []
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        model._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
+        model(batch)  # fills the caches
+        for wanted in (True, False):
+            torch.use_deterministic_algorithms(wanted)
+            try:
+                with OperatorNames() as names:
+                    model(batch)
+            finally:
+                torch.use_deterministic_algorithms(False)
+            found.append(names.found)
+    assert not found[0] & DISORDERLY
+    if unit == "two/box":
+        assert "fx_d2::sample_forward" in found[0]
+    if unit == "two/mask":
+        assert "aten::upsample_bilinear2d" in found[1]  # the names above are right
 
 
 @pytest.mark.parametrize("shifted", [False, True])

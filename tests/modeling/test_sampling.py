@@ -4,7 +4,9 @@ import sys
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fx_d2.modeling.detr import sampling
 from fx_d2.modeling.detr.attention import DeformableAttention
 from fx_d2.modeling.detr.sampling import level_gradients, load_triton, ms_deform_attn, sample_levels
 from fx_d2.modeling.detr.sampling_tokens import corners, token_gradients
@@ -94,6 +96,17 @@ def test_each_model_has_its_own_implementation():
         head = BoxHead(channels, CLASSES, BoxOptions(sampling=implementation, **OPTIONS))
         used = [module.sampling for module in head.modules() if isinstance(module, DeformableAttention)]
         assert used == [implementation] * (2 + 2 * 3)  # encoder; a decoder for each dataset
+
+
+def test_auto_is_triton_on_a_gpu_with_the_package(monkeypatch):
+    monkeypatch.setattr(sampling, "load_triton", lambda device: lambda *_: f"triton on {device.type}")
+    monkeypatch.setattr(sampling, "has_triton", lambda: True)
+    assert torch.is_tensor(ms_deform_attn(case()[0], SHAPES, *case()[1:]))
+    with FakeTensorMode():
+        tensors = [torch.empty(x.shape, device="cuda") for x in case()]
+        assert ms_deform_attn(tensors[0], SHAPES, *tensors[1:]) == "triton on cuda"
+        monkeypatch.setattr(sampling, "has_triton", lambda: False)
+        assert torch.is_tensor(ms_deform_attn(tensors[0], SHAPES, *tensors[1:]))
 
 
 def test_triton_without_a_gpu_or_the_package_is_refused(monkeypatch):

@@ -1,6 +1,7 @@
 """The Triton kernels without a GPU: run by Triton's interpreter, and compiled for two GPUs."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ def test_the_interpreter_agrees():
 
 
 @pytest.mark.parametrize(("capability", "d", "dtype"), [(80, 20, "bf16"), (90, 32, "fp32")])
-@pytest.mark.parametrize("name", ["forward_kernel", "backward_kernel"])
+@pytest.mark.parametrize("name", ["forward_kernel", "backward_kernel", "backward_kernel_whole"])
 def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, monkeypatch):
     """To a binary of the GPU, by the assembler that comes with Triton."""
     from triton.backends.compiler import GPUTarget
@@ -29,9 +30,12 @@ def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, mon
     from fx_d2.modeling.detr import sampling_triton
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    kernel, points = getattr(sampling_triton, name), 2
+    kernel, points = getattr(sampling_triton, name.removesuffix("_whole")), 2
     sizes = {"HEADS": 8, "LEVELS": 4, "POINTS": points, "D": d, **sampling_triton.blocks(d)}
+    if name != "forward_kernel":
+        sizes["WHOLE"] = name.endswith("_whole")
     types = {"value": f"*{dtype}", "levels": "*i32", "tokens": "i32", "queries": "i32"}
+    types["grad_value"] = "*i64" if sizes.get("WHOLE") else "*fp32"
     types |= dict.fromkeys(sizes, "constexpr")
     signature = {argument: types.get(argument, "*fp32") for argument in kernel.arg_names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, type_ in enumerate(signature.values()) if type_.startswith("*")}
@@ -40,5 +44,8 @@ def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, mon
     assert len(found["cubin"]) > 0 and f".target sm_{capability}" in found["ptx"]
     # The four numbers a thread sums at each corner, and no product that the compiler fused by itself.
     assert found["ptx"].count("fma.rn.f32") == (4 * 4 * points if name == "forward_kernel" else 0)
+    # What programs add to the same places: floats, or whole numbers whose sum no order changes.
+    types = set(re.findall(r"\b(?:atom|red)\.global\.\S*add\.(?:noftz\.)?(?:v\d\.)?(\w+)", found["ptx"]))
+    assert types == {"forward_kernel": set(), "backward_kernel": {"f32"}, "backward_kernel_whole": {"u64"}}[name]
     if d == 32:
         assert "ld.global.v4.b32" in found["ptx"]  # rows of float32 are read 16 bytes at a time

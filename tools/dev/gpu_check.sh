@@ -95,15 +95,15 @@ timeout 60 "$python" -c "import sys, torch; sys.exit(sys.argv[1] == 'cuda' and n
     exit 2
 }
 
-pytest tests 90 tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py tests/modeling/test_sampling.py \
-    tests/modeling/test_self_attention.py
+pytest tests 90 tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py tests/gpu/test_deterministic.py \
+    tests/modeling/test_sampling.py tests/modeling/test_self_attention.py
 # The ratio of bf16 and fp32 (no TF32) in images/s is the aim of 3, the share of findings in bf16 that of 35 %.
 measure step 60 "$precision" --what training --batch "$batch" --repeats 5 --no-memory --reference none
 measure step-fp32 60 fp32 --what training --batch "$batch" --repeats 3 --no-memory --reference none
 measure large 45 "$precision" --what training --kinds cls --batch "$large" --repeats 5 --no-memory --reference none
 measure large-fp32 45 fp32 --what training --kinds cls --batch "$large" --repeats 3 --no-memory --reference none
-[ "$device" = cpu ] || measure triton 45 "$precision" --what training --kinds box --batch "$batch" --repeats 5 --no-memory \
-    --reference none MODEL.BOX.SAMPLING triton
+[ "$device" = cpu ] || measure plain-sampling 45 "$precision" --what training --kinds box --batch "$batch" --repeats 5 --no-memory \
+    --reference none MODEL.BOX.SAMPLING plain
 part memory 45 "$python" -W ignore tools/dev/plan_memory.py --config-file "$config" --measure "$batch" \
     MODEL.DEVICE "$device" $opts
 # Hours of a training from these rates; without a file of rates there is nothing to plan.

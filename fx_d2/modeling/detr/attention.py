@@ -22,7 +22,7 @@ def level_sides(shapes: LevelShapes, device: torch.device) -> Tensor:
 class DeformableAttention(nn.Module):
     """Each head of a query samples ``num_points`` locations near its reference on each level."""
 
-    sampling = "plain"  # implementation of ms_deform_attn
+    sampling = "auto"  # implementation of ms_deform_attn
 
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()

@@ -40,10 +40,9 @@ def map_positions(padded: Tensor, dim: int, temperature: float) -> Tensor:
 
     ``padded``: bool (B, h, w), True where a cell is padding -> (B, h * w, dim).
     """
-    inside = (~padded).float()
     axes = []
     for axis in (1, 2):
-        steps = inside.cumsum(axis)
+        steps = (~padded).int().cumsum(axis).float()  # of whole numbers: a sum of others has no fixed order on a GPU
         last = steps.select(axis, -1).unsqueeze(axis)
         axes.append(sine_waves(2 * math.pi * steps / (last + 1e-6), dim // 2, temperature))
     return torch.cat(axes, dim=-1).flatten(1, 2)

@@ -7,7 +7,9 @@ Shapes, the same everywhere here: ``value`` (B, S, heads, D) with S the tokens o
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -17,17 +19,23 @@ from .sampling_tokens import LevelShapes, sample_tokens, token_gradients
 
 
 def ms_deform_attn(
-    value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor, implementation: str = "plain"
+    value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor, implementation: str = "auto"
 ) -> Tensor:
     """Samples every level bilinearly at every location and sums with the weights; always in float32.
 
-    ``implementation``: ``plain`` (PyTorch) or ``triton`` (:mod:`.sampling_triton`); ValueError without a GPU or Triton.
+    ``implementation``: ``plain`` (PyTorch), ``triton`` (:mod:`.sampling_triton`; ValueError without a GPU or Triton),
+    or ``auto``: triton where both are there, else plain.
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling():  # exporters and compilers know the operators
         return sample_levels(value.float(), shapes, locations.float(), weights.float())
-    if implementation == "triton":
+    if implementation == "triton" or (implementation == "auto" and value.device.type == "cuda" and has_triton()):
         return load_triton(value.device)(value, shapes, locations, weights)
     return _Sampling.apply(value.float(), locations.float(), weights.float(), shapes)
+
+
+@lru_cache(maxsize=1)
+def has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def load_triton(device: torch.device) -> Callable[..., Tensor]:

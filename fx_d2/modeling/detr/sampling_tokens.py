@@ -68,7 +68,7 @@ def corners(shapes: LevelShapes, locations: Tensor) -> Corners:
     starts = (areas.cumsum(0) - areas).repeat_interleave(points).int()
     flat = locations.reshape(-1, len(width), 2)
     x, y = axis_cells(flat[..., 0].contiguous(), width), axis_cells(flat[..., 1].contiguous(), height)
-    image = torch.arange(b, dtype=torch.int32) * int(areas.sum() * heads)
+    image = torch.arange(b, dtype=torch.int32) * (sum(h * w for h, w in shapes) * heads)
     first = (image[:, None, None] + torch.arange(heads, dtype=torch.int32)).expand(b, queries, heads).reshape(-1, 1)
     rows = [(cell * width + starts) * heads + first for cell in y.cell]
     columns = [cell * heads for cell in x.cell]

@@ -5,11 +5,17 @@ are fixed when a kernel is compiled, the sizes of the maps are not.
 
 One program computes a block of queries of one head of one image. A block is 4 warps with 4 numbers per thread: a thread
 reads 16 bytes of a float32 row at once, 8 lanes read a row of D = 32, and a sum over D stays within a warp. The points
-of a level are unrolled, so that their reads overlap; the levels are a loop. No time was measured on a GPU.
+of a level are unrolled, so that their reads overlap; the levels are a loop. Measured: docs/benchmarks.md.
+
+The gradient of ``value`` is a sum by atomic additions, whose order differs from run to run. Where PyTorch is to use
+deterministic algorithms it is a sum of whole numbers instead, which no order changes: each term is rounded to a
+multiple of a power of two, chosen so that the largest sum fits into 62 bits; then the error of a term is below 2^-40
+of the largest for up to a million terms. Both kernels are operators of PyTorch's, known by shape to fake tensors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 
@@ -95,7 +101,8 @@ def backward_kernel(
     weights,
     levels,
     gradient,
-    grad_value,  # float32, zero at the start
+    scale,  # of the terms of grad_value; read if WHOLE
+    grad_value,  # float32, or int64 if WHOLE; zero at the start
     grad_locations,
     grad_weights,
     tokens,
@@ -106,6 +113,7 @@ def backward_kernel(
     D: tl.constexpr,
     BLOCK_D: tl.constexpr,
     BLOCK_Q: tl.constexpr,
+    WHOLE: tl.constexpr,
 ):
     query, column = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q), tl.arange(0, BLOCK_D)[None, :]
     head, image = tl.program_id(1), tl.program_id(2).to(tl.int64)
@@ -130,8 +138,10 @@ def backward_kernel(
                 token, inside = _corner(left, top, width, height, first, in_range, corner)
                 offset, mask = token[:, None] * (HEADS * D) + column, inside[:, None] & (column < D)
                 # Programs that run at the same time add to a token: the order of its sum varies from run to run.
-                entry = (weight_y * weight_x * weight)[:, None]
-                tl.atomic_add(grad_value + offset, grad_rows * entry, mask=mask, sem="relaxed")
+                term = grad_rows * (weight_y * weight_x * weight)[:, None]
+                if WHOLE:
+                    term = (term * tl.load(scale)).to(tl.int64)
+                tl.atomic_add(grad_value + offset, term, mask=mask, sem="relaxed")
                 read = tl.load(value + offset, mask=mask, other=0.0).to(tl.float32)
                 dot = tl.sum(read * grad_rows, axis=1)
                 grad_weight += weight_y * weight_x * dot
@@ -156,17 +166,64 @@ def _level_table(shapes: LevelShapes, device: torch.device) -> Tensor:
     return torch.tensor(rows, dtype=torch.int32, device=device)
 
 
-def launch(kernel, value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes, *others: Tensor) -> None:
-    """Runs a kernel over all queries, heads and images; all tensors are contiguous."""
+def launch(kernel, inputs: tuple[Tensor, Tensor, Tensor], shapes: Sequence[int], *others: Tensor, **options) -> None:
+    """Runs a kernel over all queries, heads and images; all tensors are contiguous. ``shapes``: h, w, h, w, ..."""
+    value, locations, weights = inputs
+    levels_of = tuple(zip(shapes[::2], shapes[1::2], strict=True))
     b, tokens, heads, d = value.shape
     queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
-    if len(shapes) != levels or sum(h * w for h, w in shapes) != tokens:
-        raise ValueError(f"levels {shapes} do not fit {tokens} tokens and locations of {levels} levels")
-    sizes = {"HEADS": heads, "LEVELS": levels, "POINTS": points, "D": d, **blocks(d)}
-    inputs = value, locations, weights, _level_table(tuple(shapes), value.device)
+    if len(levels_of) != levels or sum(h * w for h, w in levels_of) != tokens:
+        raise ValueError(f"levels {levels_of} do not fit {tokens} tokens and locations of {levels} levels")
+    sizes = {"HEADS": heads, "LEVELS": levels, "POINTS": points, "D": d, **blocks(d), **options}
+    table = _level_table(levels_of, value.device)
     grid = triton.cdiv(queries, sizes["BLOCK_Q"]), heads, b
     with torch.cuda.device_of(value):
-        kernel[grid](*inputs, *others, tokens, queries, **sizes, **COMPILER)
+        kernel[grid](value, locations, weights, table, *others, tokens, queries, **sizes, **COMPILER)
+
+
+def whole_scale(gradient: Tensor, weights: Tensor, samples: int) -> Tensor:
+    """The power of two by which terms become whole numbers: no sum of ``samples`` of them leaves 62 bits.
+
+    A term is at most the largest gradient times the largest weight. NaN where these are not finite: so is the result.
+    """
+    largest = gradient.abs().amax() * weights.abs().amax()
+    exponent = (62 - samples.bit_length() - torch.frexp(largest).exponent).clamp(-126, 126)
+    return torch.ldexp(torch.ones_like(largest), exponent).where(largest.isfinite(), float("nan"))
+
+
+@torch.library.custom_op("fx_d2::sample_forward", mutates_args=())
+def sample_forward(value: Tensor, locations: Tensor, weights: Tensor, shapes: Sequence[int]) -> Tensor:
+    out = value.new_empty(*locations.shape[:2], value.shape[2] * value.shape[3], dtype=torch.float32)
+    launch(forward_kernel, (value, locations, weights), shapes, out)
+    return out
+
+
+@sample_forward.register_fake
+def _(value: Tensor, locations: Tensor, weights: Tensor, shapes: Sequence[int]) -> Tensor:
+    return value.new_empty(*locations.shape[:2], value.shape[2] * value.shape[3], dtype=torch.float32)
+
+
+@torch.library.custom_op("fx_d2::sample_backward", mutates_args=())
+def sample_backward(
+    gradient: Tensor, value: Tensor, locations: Tensor, weights: Tensor, shapes: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    whole = torch.are_deterministic_algorithms_enabled()
+    grad_locations, grad_weights = torch.empty_like(locations), torch.empty_like(weights)
+    # A sample adds to a token once at most, and to tokens of its own level alone.
+    scale = whole_scale(gradient, weights, locations.shape[1] * locations.shape[4]) if whole else gradient
+    grad_value = torch.zeros_like(value, dtype=torch.int64 if whole else torch.float32)
+    others = gradient, scale, grad_value, grad_locations, grad_weights
+    launch(backward_kernel, (value, locations, weights), shapes, *others, WHOLE=whole)
+    if whole:
+        grad_value = grad_value.float() / scale
+    return grad_value.to(value.dtype), grad_locations, grad_weights
+
+
+@sample_backward.register_fake
+def _(
+    gradient: Tensor, value: Tensor, locations: Tensor, weights: Tensor, shapes: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
 
 
 class _Sampling(torch.autograd.Function):
@@ -176,21 +233,13 @@ class _Sampling(torch.autograd.Function):
     def forward(ctx, value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
         value, locations, weights = value.contiguous(), locations.contiguous(), weights.contiguous()
         ctx.save_for_backward(value, locations, weights)
-        ctx.shapes = shapes
-        size = *locations.shape[:2], value.shape[2] * value.shape[3]
-        out = torch.empty(size, dtype=torch.float32, device=value.device)
-        launch(forward_kernel, value, locations, weights, shapes, out)
-        return out
+        ctx.shapes = [side for shape in shapes for side in shape]
+        return sample_forward(value, locations, weights, ctx.shapes)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: Tensor):
-        value, locations, weights = ctx.saved_tensors
-        grad_value = torch.zeros_like(value, dtype=torch.float32)
-        grad_locations, grad_weights = torch.empty_like(locations), torch.empty_like(weights)
-        others = gradient.contiguous(), grad_value, grad_locations, grad_weights
-        launch(backward_kernel, value, locations, weights, ctx.shapes, *others)
-        return grad_value.to(value.dtype), grad_locations, grad_weights, None
+        return *sample_backward(gradient.contiguous(), *ctx.saved_tensors, ctx.shapes), None
 
 
 def sample_triton(value: Tensor, shapes: LevelShapes, locations: Tensor, weights: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class BoxOptions:
     weights: tuple[float, float, float] = (1.0, 5.0, 2.0)
     proposal_loss: float = 1.0
     topk: int = 300
-    sampling: str = "plain"
+    sampling: str = "auto"
     class_logits: int = 0
     memory_projection: bool = False
     refine_heads: bool = False
