@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
+from ..config.dataset_options import DATASET_OPTIONS
 from ..data.errors import DataError, count
 from ..data.images import read_header
 from ..data.readers.image_index import ImageIndex
 from ..data.user_datasets import load_user_datasets
+from ..schedule import TASKS
 from .guesses import Guess, find_sources, guess
 
 # Headers that are read, spread evenly.
@@ -84,7 +86,7 @@ def look(images: Path, labels: Path | None, target: Path) -> FirstLook:
     if found.patients:
         declaration["patients"] = found.patients
     declaration |= {"splits": _SPLITS[0], "tasks": {}}
-    for task, options in found.tasks.items():
+    for task, options in sorted(found.tasks.items(), key=lambda item: TASKS.index(item[0])):
         tried = _add_task(name, declaration, task, options)
         if isinstance(tried, str):
             lines.append(f"{task}: left out: {tried}")
@@ -177,5 +179,5 @@ def _dataset_name(images: Path) -> str:
     for folder in (images, images.parent):
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", os.fsdecode(folder.name)).strip("_-").casefold()
         if name and name not in ("images", "image", "img", "imgs", "png", "jpg", "dicom", "data", "train", "test"):
-            return name
+            return f"my_{name}" if name in DATASET_OPTIONS else name  # not to replace a built-in one
     return "mydata"

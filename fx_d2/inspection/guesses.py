@@ -38,10 +38,10 @@ class Guess:
 
 
 def find_sources(images: Path) -> list[Path]:
-    """Tables and JSON files in a folder of images and beside it, and folders beside it that hold PNG files."""
-    places = dict.fromkeys((images, images.parent))
-    files = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith((*TABLES, _COCO))]
+    """Tables and JSON files in, beside and one folder beside a folder of images; folders beside it that hold PNG files."""
     folders = [path for path in sorted(images.parent.iterdir()) if path.is_dir() and path != images]
+    places = (images, images.parent, *folders)
+    files = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith((*TABLES, _COCO))]
     return files + [path for path in folders if next(path.rglob("*.png"), None)]
 
 

@@ -15,6 +15,7 @@ from fx_d2.data.masks import decode_masks
 from fx_d2.data.user_datasets import load_user_datasets
 from fx_d2.inspection.first_look import look
 from fx_d2.phantoms.writing import write_dicom
+from tests.engine.runs import short_config, train
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 
@@ -43,6 +44,21 @@ def test_the_draft_of_a_synthetic_dataset_passes_the_check(cohort, tmp_path, mon
     assert code == 0 and "No problem and no leak found." in text
     with pytest.raises(ValueError, match=rf"{name}\.yaml: is there already; name another file with --write"):
         check_data.main(["--images", name + "/images"])
+
+
+def test_a_draft_trains_as_it_is(cohort, tmp_path):
+    """Found in a folder beside the images; one cycle of findings and boxes over a few images."""
+    shutil.copytree(cohort / "phantoms" / "phantom_heart" / "images", tmp_path / "nih_cxr14" / "images")
+    (tmp_path / "nih_cxr14" / "annotations").mkdir()
+    for name in ("labels.csv", "boxes_coco.json"):
+        shutil.copy(cohort / "phantoms" / "phantom_heart" / name, tmp_path / "nih_cxr14" / "annotations" / name)
+    found = look(tmp_path / "nih_cxr14" / "images", None, tmp_path / "a.yaml")
+    assert (found.name, found.tasks) == ("my_nih_cxr14", ("cls", "box"))  # the name of a built-in dataset stays its own
+    (tmp_path / "a.yaml").write_text(found.text)
+    units = {"FX.CYCLE.UNITS": ["my_nih_cxr14/cls", "my_nih_cxr14/box"], "FX.CYCLE.COUNT": 1}
+    cfg = short_config(tmp_path, tmp_path / "out", **{"DATASETS.FILES": [str(tmp_path / "a.yaml")]}, **units)
+    trainer = train(cfg)
+    assert trainer.iter == trainer.max_iter == 6
 
 
 def test_suffixless_dicom_with_a_table(tmp_path, monkeypatch, capsys):
