@@ -5,7 +5,8 @@ Parameter names are those of the original release, so that its weights load by n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -60,12 +61,27 @@ def relative_position_index(window_size: int) -> Tensor:
     return offset[0] * (2 * window_size - 1) + offset[1]
 
 
+def on_gpu(x: Tensor) -> bool:
+    """Where the kernel runs; elsewhere plain PyTorch does."""
+    return x.is_cuda
+
+
+@lru_cache(maxsize=1)
+def load_window_attention() -> Callable[..., Tensor] | None:
+    """:func:`.window_attention_triton.window_attention`; None without Triton, which comes with PyTorch for GPUs."""
+    try:
+        from .window_attention_triton import window_attention
+    except ImportError:
+        return None
+    return window_attention
+
+
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside windows, with a learned relative position bias."""
 
     def __init__(self, dim: int, window_size: int, num_heads: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.window_size, self.num_heads = window_size, num_heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
@@ -93,6 +109,22 @@ class WindowAttention(nn.Module):
         else:  # PyTorch's CPU kernel checks every row of a learned bias: 1.3 times the whole step
             out = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias).softmax(-1) @ v
         return self.proj(out.transpose(1, 2).reshape(count, n, c))
+
+    def on_map(self, x: Tensor, roll: Sequence[int], shift: Sequence[int]) -> Tensor:
+        """The same on a map (B, H, W, C) of whole windows, by a kernel that rolls, cuts and masks by itself.
+
+        ``roll``: as of :func:`torch.roll`, which it replaces; ``shift``: that of :func:`shift_mask`.
+        """
+        attention = load_window_attention()
+        assert attention is not None
+        qkv, table = self.qkv(x), self.relative_position_bias_table
+        return self.proj(attention(qkv, table, self.window_size, list(roll), list(shift)))
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether :meth:`on_map` can be called: windows up to 16, heads up to 64 wide, Triton installed, no export."""
+        fits = self.window_size <= 16 and self.qkv.in_features // self.num_heads <= 64
+        return fits and not torch.jit.is_tracing() and load_window_attention() is not None
 
 
 class SwinBlock(nn.Module):
@@ -132,6 +164,9 @@ class SwinBlock(nn.Module):
         after = any(shift) and not self.shift_before_padding
         x = torch.roll(x, back, (1, 2)) if before else x
         x = F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x
+        if on_gpu(x) and self.attn.has_kernel:
+            x = self.attn.on_map(x, shift if after else (0, 0), shift)[:, :h, :w]
+            return torch.roll(x, shift, (1, 2)) if before else x
         x = torch.roll(x, back, (1, 2)) if after else x
         mask = shift_mask(height, width, self.window_size, tuple(shift), x.device) if any(shift) else None
         x = window_reverse(self.attn(window_partition(x, self.window_size), mask), self.window_size, height, width)

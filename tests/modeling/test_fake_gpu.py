@@ -99,6 +99,7 @@ def test_deterministic_kernels_leave_nothing_that_adds_in_any_order(unit, overwr
 @pytest.mark.parametrize("shifted", [False, True])
 def test_attention_gets_a_bias_that_fused_kernels_take(shifted, overwritten_parameters, monkeypatch):
     """Dense rows, a multiple of eight numbers apart: windows of 7 have rows of 49."""
+    monkeypatch.setattr(backbone, "load_window_attention", lambda: None)  # as without Triton
     masks, fused = [], torch.nn.functional.scaled_dot_product_attention
     monkeypatch.setattr(
         torch.nn.functional,
@@ -120,7 +121,7 @@ def test_windows_are_cut_in_the_type_of_the_products(overwritten_parameters, mon
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
     block, seen = backbone.SwinBlock(32, 7, 4, True, 4.0), []
     block.norm1.register_forward_hook(lambda *arguments: seen.append(arguments[-1].dtype))
-    block.attn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    block.attn.qkv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         block._apply(lambda tensor: fake.from_tensor(tensor).to("cuda"))
         with torch.autocast("cuda", torch.bfloat16):

@@ -95,7 +95,7 @@ timeout 60 "$python" -c "import sys, torch; sys.exit(sys.argv[1] == 'cuda' and n
     exit 2
 }
 
-pytest tests 90 tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py tests/gpu/test_deterministic.py \
+pytest tests 90 tests/gpu/test_window_attention_gpu.py tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py tests/gpu/test_deterministic.py \
     tests/modeling/test_sampling.py tests/modeling/test_self_attention.py
 # The ratio of bf16 and fp32 (no TF32) in images/s is the aim of 3, the share of findings in bf16 that of 35 %.
 measure step 60 "$precision" --what training --batch "$batch" --repeats 5 --no-memory --reference none

@@ -47,6 +47,7 @@ def on_fake_gpu(bench: Bench) -> Iterator[None]:
     patches = (
         mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         mock.patch.object(torch.cuda, "is_bf16_supported", lambda *_: True),
+        mock.patch.object(torch.cuda, "device_of", lambda *_: contextlib.nullcontext()),
         mock.patch.object(clip_grad, "_has_foreach_support", lambda *_: True),
         mock.patch.object(F, "scaled_dot_product_attention", fused_attention),
         mock.patch.object(Tensor, "backward", walk_backward),
