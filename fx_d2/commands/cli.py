@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -102,6 +103,8 @@ def leave_out_deprecations() -> None:
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
             warnings.filterwarnings("ignore", category=category, module=r"(?!fx_d2\b|__main__\b)")
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)  # of setuptools
+        # For processes that begin anew, of several GPUs and of the loader; there a filter has no patterns.
+        os.environ["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.jit._script"
 
 
 def run(name: str) -> None:

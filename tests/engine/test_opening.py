@@ -1,6 +1,7 @@
 """What a run says first, and what it leaves to log.txt."""
 
 import logging
+import subprocess
 import sys
 import warnings
 
@@ -57,11 +58,23 @@ def test_the_console_gets_warnings_alone(tmp_path, capsys):
 )
 def test_deprecations_of_others_are_left_out(module, category, shown, monkeypatch):
     monkeypatch.setattr(sys, "warnoptions", [])
+    monkeypatch.setenv("PYTHONWARNINGS", "")  # and puts it back
     with warnings.catch_warnings(record=True) as found:
         warnings.resetwarnings()
         leave_out_deprecations()
         warnings.warn_explicit("old", category, f"{module}.py", 1, module=module)
     assert bool(found) == shown
+
+
+def test_processes_that_begin_anew_are_quiet_too(monkeypatch):
+    monkeypatch.setattr(sys, "warnoptions", [])
+    monkeypatch.setenv("PYTHONWARNINGS", "")
+    with warnings.catch_warnings():
+        leave_out_deprecations()
+    warn = "import warnings\nfor name in ('torch.jit._script', 'fx_d2.ours'):\n"
+    warn += "    warnings.warn_explicit(f'{name} is old', FutureWarning, 'file.py', 1, module=name)"
+    shown = subprocess.run([sys.executable, "-c", warn], capture_output=True, text=True).stderr
+    assert "fx_d2.ours is old" in shown and "torch.jit" not in shown
 
 
 def test_the_users_own_filter_decides(monkeypatch):
