@@ -38,7 +38,7 @@ class Guess:
 
 
 def find_sources(images: Path) -> list[Path]:
-    """Tables and JSON files in, beside and one folder beside a folder of images; folders beside it that hold PNG files."""
+    """Tables and JSON files in a folder, beside it and in its neighbours; and neighbours that hold PNG files."""
     folders = [path for path in sorted(images.parent.iterdir()) if path.is_dir() and path != images]
     places = (images, images.parent, *folders)
     files = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith((*TABLES, _COCO))]

@@ -72,6 +72,28 @@ def test_tasks_with_other_pixels_get_a_pass_of_their_own(trained):
     assert not torch.allclose(same.outputs[unit]["masks"], expected["masks"], atol=1e-4)
 
 
+def test_files_are_read_as_the_training_read_them(trained, tmp_path):
+    """A washed-out file: by INPUT.GREY range it is predicted like the array that was stretched by hand."""
+    grey = read_image(trained.images[0])
+    cv2.imwrite(str(tmp_path / "a.png"), 30000 + grey.astype(np.uint16))
+    cfg = trained.cfg.clone()
+    cfg.MODEL.WEIGHTS, cfg.INPUT.GREY = trained.weights, "range"
+    low, high = np.quantile(grey, (0.001, 0.999), method="inverted_cdf").astype(float)
+    stretched = np.rint((grey.clip(low, high) - low) * (255 / (high - low))).astype(np.uint8)
+    predictor = fx_d2.Predictor.from_config(cfg)
+    unit = Unit.parse("phantom_screen/cls")
+    scores = [
+        predictor(image).outputs[unit]["scores"] for image in (tmp_path / "a.png", stretched, np.full_like(grey, 117))
+    ]
+    torch.testing.assert_close(scores[0], scores[1])
+    assert not torch.allclose(scores[0], scores[2], atol=1e-4)  # 30,000 of 65,535 is 117: what "declared" would give
+    register_datasets(trained.cfg.DATASETS.FILES)
+    record = {"file_name": str(tmp_path / "a.png"), "image_id": "a"}
+    plain = {**record, "file_name": str(tmp_path / "b.png")}
+    cv2.imwrite(plain["file_name"], stretched)
+    assert torch.equal(UnitMapper(cfg, unit, False)(record)["image"], UnitMapper(cfg, unit, False)(plain)["image"])
+
+
 def test_arrays_files_and_lists_agree(trained, predictor):
     path = trained.images[0]
     by_file, by_array = predictor(path), predictor([read_image(path)])[0]
