@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from fx_d2.modeling import reduce
 from fx_d2.modeling.detr.boxes import giou
 from fx_d2.modeling.detr.targets import BatchTargets, BoxTargets, Pairs
 from fx_d2.modeling.foundation_x import consistency_loss
@@ -114,6 +115,13 @@ def test_set_losses_by_loop():
     assert losses["class"].item() == pytest.approx(focal.sum().item() / 3, rel=1e-5)
     assert losses["box"].item() == pytest.approx(box_loss / 3, rel=1e-5)
     assert losses["giou"].item() == pytest.approx(giou_loss / 3, rel=1e-5)
+
+
+def test_the_number_of_boxes_is_shared_by_processes_and_micro_batches(monkeypatch):
+    assert reduce.boxes_per_process(torch.tensor(5)) == 5 and reduce.boxes_per_process(torch.tensor(0)) == 1
+    monkeypatch.setattr(reduce.comm, "get_world_size", lambda: 3)
+    with reduce.MicroBatches(2).part(0, record=True):
+        assert reduce.boxes_per_process(torch.tensor(5)).item() == pytest.approx(5 / 6)
 
 
 def test_consistency_is_the_mean_of_the_means_and_stops_at_the_teacher():
