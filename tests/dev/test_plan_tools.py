@@ -175,7 +175,8 @@ def check_with_stub(tmp_path, **environment):
 
 def test_the_gpu_check_runs_its_parts_in_order(tmp_path):
     code, summary, asked = check_with_stub(tmp_path)
-    parts = "machine tests step step-fp32 large large-fp32 plain-sampling memory others large-compiled compiled-tests compiled"
+    parts = "machine tests step step-fp32 large large-fp32 plain-sampling memory others "
+    parts += "large-compiled compiled-tests compiled"
     assert re.findall(r"gpu_check: (\S+): ok", summary) == [*parts.split(), "published"]
     assert code == 0
     assert "--precision fp32 --json" in asked and "--batch 128 --repeats 5" in asked
