@@ -79,6 +79,9 @@ def look(images: Path, labels: Path | None, target: Path) -> FirstLook:
             lines.append(str(error))
             continue
         lines += [f"{source}: {remark}" for remark in one.remarks]
+        lines += [
+            f"{task}: the draft has the first that fits, not {source}" for task in one.tasks if task in found.tasks
+        ]
         found.patients = found.patients or one.patients
         found.tasks = {**one.tasks, **found.tasks}
     name = _dataset_name(images)

@@ -53,6 +53,12 @@ def test_a_draft_trains_as_it_is(cohort, tmp_path):
     for name in ("labels.csv", "boxes_coco.json"):
         shutil.copy(cohort / "phantoms" / "phantom_heart" / name, tmp_path / "nih_cxr14" / "annotations" / name)
     found = look(tmp_path / "nih_cxr14" / "images", None, tmp_path / "a.yaml")
+    shutil.copy(tmp_path / "nih_cxr14" / "annotations" / "labels.csv", tmp_path / "nih_cxr14" / "annotations" / "z.csv")
+    again = look(tmp_path / "nih_cxr14" / "images", None, tmp_path / "a.yaml")
+    assert again.text == found.text and any(
+        line.startswith("cls: the draft has the first that fits, not ") and line.endswith("z.csv")
+        for line in again.lines
+    )
     assert (found.name, found.tasks) == ("my_nih_cxr14", ("cls", "box"))  # the name of a built-in dataset stays its own
     (tmp_path / "a.yaml").write_text(found.text)
     units = {"FX.CYCLE.UNITS": ["my_nih_cxr14/cls", "my_nih_cxr14/box"], "FX.CYCLE.COUNT": 1}
