@@ -16,6 +16,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
 
+from .cast_linear import CastLinear, cast_together
 from .checkpointing import run_checkpointed
 from .tensor_cache import cache_tensors
 
@@ -62,7 +63,7 @@ def relative_position_index(window_size: int) -> Tensor:
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Where the kernel runs; elsewhere plain PyTorch does."""
+    """Where fewer launches count and the kernel runs; elsewhere plain PyTorch does."""
     return x.is_cuda
 
 
@@ -82,8 +83,8 @@ class WindowAttention(nn.Module):
     def __init__(self, dim: int, window_size: int, num_heads: int) -> None:
         super().__init__()
         self.window_size, self.num_heads = window_size, num_heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = CastLinear(dim, 3 * dim)
+        self.proj = CastLinear(dim, dim)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
         self.relative_position_index: Tensor
         self.register_buffer("relative_position_index", relative_position_index(window_size), persistent=False)
@@ -148,7 +149,11 @@ class SwinBlock(nn.Module):
         self.attn = WindowAttention(dim, window_size, num_heads)
         self.norm2 = nn.LayerNorm(dim)
         hidden = int(dim * mlp_ratio)
-        self.mlp = nn.ModuleDict({"fc1": nn.Linear(dim, hidden), "fc2": nn.Linear(hidden, dim)})
+        self.mlp = nn.ModuleDict({"fc1": CastLinear(dim, hidden), "fc2": CastLinear(hidden, dim)})
+
+    @property
+    def linears(self) -> list[CastLinear]:
+        return [self.attn.qkv, self.attn.proj, *self.mlp.values()]  # type: ignore[list-item]
 
     def attend(self, x: Tensor) -> Tensor:
         """Pads to whole windows, shifts (timm: in the other order), attends, and undoes both. x: (B, H, W, C)."""
@@ -176,6 +181,13 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """x (B, H, W, C); scales (2, B, 1, 1, 1) of the two branches."""
+        device = x.device.type
+        if not on_gpu(x) or not torch.is_autocast_enabled(device) or torch.compiler.is_compiling():
+            return self.add_branches(x, scales)
+        with cast_together(self.linears, torch.get_autocast_dtype(device)):
+            return self.add_branches(x, scales)
+
+    def add_branches(self, x: Tensor, scales: Tensor | None) -> Tensor:
         branch = self.attend(self.norm1(x))
         x = x + (branch if scales is None else branch * scales[0].to(branch.dtype))
         branch = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fx_d2.modeling import backbone
 from fx_d2.modeling.backbone import (
     FXSwin,
     PatchMerging,
@@ -17,6 +18,7 @@ from fx_d2.modeling.backbone import (
     window_partition,
     window_reverse,
 )
+from fx_d2.modeling.checkpointing import run_checkpointed
 
 
 def test_windows_by_slicing():
@@ -150,3 +152,24 @@ def test_paths_are_dropped_in_training_alone():
     assert not torch.equal(first, second)
     swin.eval()
     assert torch.equal(swin(images)["stage4"], swin(images)["stage4"])
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_weights_cast_together_give_the_same_bits(frozen, checkpoint, monkeypatch):
+    """A block's eight tensors in one operator, as on a GPU under autocast; with a frozen layer and when recomputed."""
+    monkeypatch.setattr(backbone, "load_window_attention", lambda: None)
+    torch.manual_seed(0)
+    block, x, found = backbone.SwinBlock(16, 4, 2, True, 2.0), torch.randn(2, 8, 8, 16), []
+    block.attn.proj.requires_grad_(not frozen)
+    for together in (False, True):
+        monkeypatch.setattr(backbone, "on_gpu", lambda _, together=together: together)
+        block.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = run_checkpointed(block, x.requires_grad_(), enabled=checkpoint)
+        out.float().square().sum().backward()
+        gradients = [p.grad for p in block.parameters()]
+        assert sum(gradient is None for gradient in gradients) == 2 * frozen
+        found.append([out, *(gradient for gradient in gradients if gradient is not None)])
+    assert all(map(torch.equal, *found))
+    assert all(layer.copies is None for layer in block.linears) and len(block.linears) == 4
