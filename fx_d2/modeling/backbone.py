@@ -29,7 +29,9 @@ def drop_path_scales(rates: Tensor, samples: int) -> Tensor:
     """
     rates = rates.view(-1, 1, 1, 1, 1, 1)
     keep = torch.rand(len(rates), 2, samples, 1, 1, 1, device=rates.device) >= rates
-    return keep / (1.0 - rates)
+    factors = keep / (1.0 - rates)
+    device = rates.device.type  # in the type of the branches, once and not in every block
+    return factors.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else factors
 
 
 def window_partition(x: Tensor, window_size: int) -> Tensor:
