@@ -28,8 +28,9 @@ def read_patients(path: Path, image_column: str, patient_column: str, index: Ima
     image, patient = table.position(image_column, "patients.image"), table.position(patient_column, "patients.patient")
     patients: dict[str, str] = {}
     absent = 0
+    loosely: list[tuple[str, str]] = []
     for line, row in table.rows:
-        matches = index.match(row[image])
+        matches = index.match(row[image], loosely)
         if len(matches) > 1:
             raise index.ambiguous(row[image], matches, f"{path}, line {line}")
         if not matches:
@@ -41,6 +42,7 @@ def read_patients(path: Path, image_column: str, patient_column: str, index: Ima
                 raise DataError(f"{path}, line {line}: image {row[image]!r} has two patients, {both}; keep one")
     if not patients:
         raise DataError(f"{path}: no row gives a patient of an image below {index.root}; check the keys of patients")
+    index.say_loose(loosely, path)
     if absent:
         logger.info("%s: %s for images that are not below %s", path, count(absent, "row"), index.root)
     return patients

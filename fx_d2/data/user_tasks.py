@@ -6,7 +6,7 @@ import math
 
 from .errors import DataError, nearest
 from .laterality import derive_pairs, unpaired
-from .readers.coco import CocoFile
+from .readers.coco import CocoFile, CocoOptions
 from .readers.csv_labels import CsvLabels
 from .readers.label_maps import LabelMaps
 from .readers.mask_folder import MaskFolders
@@ -15,8 +15,8 @@ from .yaml_section import Section
 
 TASK_KEYS = {
     "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
-    "box": ("file", "classes", "lateral_pairs"),
-    "mask": ("file", "folders", "folder", "labels", "suffix", "classes", "lateral_pairs"),
+    "box": ("file", "bbox", "classes", "lateral_pairs"),
+    "mask": ("file", "folders", "folder", "labels", "suffix", "empty_masks", "classes", "lateral_pairs"),
 }
 _UNCERTAIN = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
 Reader = CocoFile | CsvLabels | LabelMaps | MaskFolders
@@ -24,6 +24,10 @@ Reader = CocoFile | CsvLabels | LabelMaps | MaskFolders
 
 def parse_reader(task: str, section: Section) -> Reader:
     """The reader that a task's section declares; DataError names the key that is wrong."""
+    if "empty_masks" in section and "file" not in section:
+        raise section.error(
+            "empty_masks", "goes with file; in a folder, an all-zero picture says that the class is absent"
+        )
     if task == "mask" and "folders" in section:
         return _parse_folders(section)
     if task == "mask" and ("folder" in section or "labels" in section):
@@ -37,7 +41,9 @@ def parse_reader(task: str, section: Section) -> Reader:
         )
     path, classes = section.path("file"), section.names("classes")
     if task != "cls":
-        return CocoFile(path, task, classes)
+        bbox = section.choice("bbox", ("xywh", "xyxy"))
+        drop_empty = section.choice("empty_masks", ("refuse", "drop")) == "drop"
+        return CocoFile(path, task, classes, CocoOptions(bbox, drop_empty))
     exclusive, uncertain = section.flag("exclusive"), section.values.get("uncertain", "ignore")
     if isinstance(uncertain, str) and uncertain in _UNCERTAIN:
         uncertain = _UNCERTAIN[uncertain]

@@ -72,6 +72,13 @@ class Section:
             raise self.error(key, f"true or false is needed, not {value!r}")
         return value
 
+    def choice(self, key: str, words: Sequence[str]) -> str:
+        """One of some words; the first if the key is absent."""
+        value = self.values.get(key, words[0])
+        if value not in words:
+            raise self.error(key, f"{' or '.join(words)} is needed, not {value!r}")
+        return value
+
     def names(self, key: str) -> tuple[str, ...] | None:
         """A list of different names, None if the key is absent."""
         if key not in self.values:

@@ -56,6 +56,12 @@ def index(tmp_path) -> ImageIndex:
         ("c.png", ["one/c.png", "two/c.png"]),
         ("c", ["one/c.png", "two/c.png"]),
         ("one/1.2.jpeg", []),  # another folder's file of the same name is not it
+        ("A.PNG", ["a.png"]),
+        ("ONE/C.png", ["one/c.png"]),
+        ("B.jpg", ["b.JPG"]),
+        ("B", ["b.JPG"]),
+        ("C.png", ["one/c.png", "two/c.png"]),
+        ("ONE/1.2.jpeg", []),
         ("a.jpg", []),
         ("", []),
     ],
@@ -70,8 +76,27 @@ def test_ambiguous_name_and_missing_images(index, tmp_path):
     with pytest.raises(DataError, match=r"t\.csv, line 3: no image 'a\.jpg'.*1 more of 3 names.*nearest.*'a\.png'"):
         index.resolve([("b.JPG", "line 2"), ("a.jpg", "line 3"), ("zz.png", "line 4")], Path("t.csv"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: no PNG or JPEG"):
+    with pytest.raises(DataError, match="empty: no image in this folder or below it: it holds no file at all"):
         ImageIndex(tmp_path / "empty")
+
+
+def test_names_that_differ_in_case_are_matched_and_said(index, tmp_path, caplog):
+    caplog.set_level("INFO")
+    found = index.resolve([("A.png", "line 2"), ("b.jpg", "line 3"), ("one/c.png", "line 4")], Path("t.csv"))
+    assert found == ["a.png", "b.JPG", "one/c.png"]
+    assert "t.csv: 2 image names matched without regard to upper and lower case (first: A.png is the file a.png)" in (
+        caplog.text
+    )
+    with pytest.raises(DataError, match=r"line 3: image 'A\.PNG' is listed before, at line 2"):
+        index.resolve([("a.png", "line 2"), ("A.PNG", "line 3")], Path("t.csv"))
+    with pytest.raises(DataError, match=r"line 2: image name 'C\.png' fits 2 files"):
+        index.resolve([("C.png", "line 2")], Path("t.csv"))
+    with pytest.raises(DataError, match=r"line 2: no image 'AA\.PNG'.*the nearest name there is 'a\.png'"):
+        index.resolve([("AA.PNG", "line 2")], Path("t.csv"))
+    draw(tmp_path / "images" / "A.png")
+    both = ImageIndex(tmp_path / "images")
+    assert both.match("A.png") == ["A.png"] and both.match("a.png") == ["a.png"]  # as it is written, where that fits
+    assert both.match("A.PNG") == ["A.png", "a.png"]
 
 
 def test_an_unreadable_image_is_named(index, tmp_path):
@@ -318,6 +343,7 @@ def test_more_mistakes_in_coco(tmp_path, index):
     with pytest.raises(DataError, match=r"annotation 1: no segmentation"):
         coco(tmp_path, task="mask").read(index)
     damaged = change("annotations.0.segmentation", {"size": [10, 20], "counts": [3]})
+    damaged["annotations"] = damaged["annotations"][:1]
     with pytest.raises(DataError, match=r"c\.json: annotation 1: the run lengths cover 3 pixels"):
         coco(tmp_path, damaged, "mask").read(index)
     (tmp_path / "c.json").write_text('{"images": [],\n "categories": [}')

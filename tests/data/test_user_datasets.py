@@ -90,6 +90,22 @@ def test_the_dicts(tmp_path, declared):
     assert [len(boxes[name]) for name in NAMES[:6]] == [1, 0, 0, 0, 0, 0]
 
 
+def test_options_of_a_coco_file(tmp_path, declared):
+    path = tmp_path / "toy" / "boxes.json"
+    content = json.loads(path.read_text())
+    corners = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [20, 10, 30, 30], "segmentation": [[1, 1, 9, 1, 9, 9]]}
+    content["annotations"] = [corners, {**corners, "id": 2, "segmentation": []}]
+    path.write_text(json.dumps(content))
+    declared["tasks"]["box"]["bbox"] = "xyxy"
+    declared["tasks"]["mask"] = {"file": "toy/boxes.json", "empty_masks": "drop"}
+    record = load(tmp_path, declared)
+    (split,) = [split for split in record.splits if any(item["annotations"] for item in record.read("box", split))]
+    annotated = {task: record.read(task, split)[0]["annotations"] for task in ("box", "mask")}
+    assert [item["bbox"] for item in annotated["box"]] == [[20, 10, 10, 20]] * 2 and len(annotated["mask"]) == 1
+    ((reason, event),) = record.report("mask", split).events.items()
+    assert "empty segmentation" in reason and event.times == 1
+
+
 def test_files_are_read_once_and_the_lists_are_the_callers_own(tmp_path, declared, monkeypatch):
     record = load(tmp_path, declared)
     first = record.read("box", "train")
@@ -197,6 +213,13 @@ DELETE = object()
             "tasks.box.lateral_pairs",
             [["Left Lung", "Right Long"]],
             r"unknown class 'Right Long'; did you mean 'Right L",
+        ),
+        ("tasks.box.bbox", "corners", r"tasks\.box\.bbox: xywh or xyxy is needed, not 'corners'"),
+        ("tasks.mask.empty_masks", "drop", r"tasks\.mask\.empty_masks: goes with file; in a folder"),
+        (
+            "tasks.mask",
+            {"file": "toy/boxes.json", "empty_masks": True},
+            r"empty_masks: refuse or drop is needed, not T",
         ),
         ("tasks.mask.file", "toy/boxes.json", r"tasks\.mask\.file: give file or folders, not both"),
         ("tasks.mask.folders.Heart", "toy/hart", r"tasks\.mask\.folders\.Heart: no such folder"),

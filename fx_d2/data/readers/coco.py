@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,39 @@ from ..masks import check_polygons, marks_pixels, mask_annotation
 from ..records import Event
 from ..rle import check_run_lengths
 from .image_index import ImageIndex
+from .user_boxes import DrawnBox, are_shares, check_boxes, note, place_box, shares_message
 
 logger = logging.getLogger(__name__)
 
-# Sides below this many pixels, after clipping, are no box; smaller overhangs are rounding.
-_TINY = 1e-3
+# Forms of a box, by the words of the YAML file and by the numbers of Detectron2's BoxMode.
+BOX_MODES = {"xywh": "xywh", "xyxy": "xyxy", int(BoxMode.XYWH_ABS): "xywh", int(BoxMode.XYXY_ABS): "xyxy"}
+
+
+@dataclass(frozen=True)
+class CocoOptions:
+    """What a user may say about a file.
+
+    Attributes:
+        bbox: form of the boxes, ``xywh`` or ``xyxy``; an annotation's own ``bbox_mode`` goes before it.
+        drop_empty: annotations with an empty segmentation are left out and counted, not an error.
+    """
+
+    bbox: str = "xywh"
+    drop_empty: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """An annotation of a class, its image, the class's position, and the annotation's place for messages."""
+
+    annotation: dict
+    image_id: str
+    position: int
+    place: str
+
+    @property
+    def common(self) -> dict:
+        return {"category_id": self.position, "iscrowd": int(self.annotation.get("iscrowd") or 0)}
 
 
 @dataclass
@@ -36,12 +65,14 @@ class CocoFile:
         path: the JSON file.
         task: ``box`` (reads ``bbox``) or ``mask`` (reads ``segmentation``).
         selected: names of the categories that are classes, in order; None takes all in the order of their ids.
+        options: what the user says about the file.
         events: what the last reading met and went on from, by reason.
     """
 
     path: Path
     task: str
     selected: tuple[str, ...] | None = None
+    options: CocoOptions = CocoOptions()
     events: dict[str, Event] = field(default_factory=dict, init=False)
 
     @property
@@ -101,22 +132,31 @@ class CocoFile:
         fields = ("annotations", "unknown_classes") if self.task == "mask" else ("annotations",)
         records: dict[str, dict] = {image_id: {field: [] for field in fields} for image_id in images.values()}
         self.events = {}
+        found = list(self._of_classes(images, positions))
+        for image_id, record in self._boxes(found, index) if self.task == "box" else self._masks(found, index):
+            records[image_id]["annotations"].append(record)
+        for reason, event in self.events.items():
+            logger.warning("%d %s (first: %s)", event.times, reason, event.first)
+        return records
+
+    def _of_classes(self, images: dict, positions: dict) -> Iterator[Found]:
+        """The annotations of the classes; those of other categories are counted in the log."""
         seen, others = set(), 0
         for number, annotation in enumerate(self.content["annotations"]):
             annotation_id = need(annotation, "id", f"{self.path}: annotations[{number}]")
-            where = f"{self.path}: annotation {annotation_id!r}"
+            place = f"{self.path}: annotation {annotation_id!r}"
             if annotation_id in seen:
-                raise DataError(f"{where}: the id occurs twice")
+                raise DataError(f"{place}: the id occurs twice")
             seen.add(annotation_id)
-            image_id, position = self._target(annotation, images, positions, where)
+            image_id, position = self._target(annotation, images, positions, place)
             if position is None:
                 others += 1
-                continue
-            record = self._annotation(annotation, position, index.size(image_id), where)
-            if record is not None:
-                records[image_id]["annotations"].append(record)
-        self._report(others)
-        return records
+            else:
+                yield Found(annotation, image_id, position, place)
+        if others:
+            what = count(others, "annotation")
+            classes = ", ".join(self.classes)
+            logger.info("%s: %s of categories that are not among the classes %s", self.path, what, classes)
 
     def _images(self, index: ImageIndex) -> dict[Any, str]:
         """Image ids of the index by id of the file, with the sizes compared."""
@@ -152,21 +192,61 @@ class CocoFile:
             raise DataError(f"{where}: category_id {category!r} is not among the file's categories ({known})")
         return images[image], positions[category]
 
-    def _annotation(self, annotation: dict, position: int, size: tuple[int, int], where: str) -> dict | None:
-        common = {"category_id": position, "iscrowd": int(annotation.get("iscrowd") or 0)}
-        if self.task == "box":
-            bbox = self._box(annotation, size, where)
-            return None if bbox is None else {"bbox": bbox, "bbox_mode": BoxMode.XYWH_ABS, **common}
-        segmentation = annotation.get("segmentation")
-        if not isinstance(segmentation, list | dict):
-            raise DataError(f"{where}: no segmentation; task mask needs one (a file with boxes alone is for task box)")
-        try:
-            drawn = self._drawn(segmentation, size, annotation["id"])
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from None
-        return mask_annotation(drawn, position, common["iscrowd"]) if drawn else None
+    def _boxes(self, found: list[Found], index: ImageIndex) -> Iterator[tuple[str, dict]]:
+        """Detectron2 annotations of boxes with their images."""
+        boxes = [self._box(item, index.size(item.image_id)) for item in found]
+        check_boxes(boxes, str(self.path))
+        for item, box in zip(found, boxes, strict=True):
+            bbox = place_box(box, self.events)
+            if bbox is not None:
+                yield item.image_id, {"bbox": bbox, "bbox_mode": BoxMode.XYWH_ABS, **item.common}
 
-    def _drawn(self, segmentation: list | dict, size: tuple[int, int], annotation_id: Any) -> list | dict:
+    def _box(self, found: Found, size: tuple[int, int]) -> DrawnBox:
+        bbox, mode = found.annotation.get("bbox"), found.annotation.get("bbox_mode", self.options.bbox)
+        if not isinstance(bbox, list) or len(bbox) != 4 or not all(_finite(value) for value in bbox):
+            raise DataError(f"{found.place}: bbox {bbox!r} is not four finite numbers x, y, width, height")
+        if isinstance(mode, bool) or not isinstance(mode, str | int) or mode not in BOX_MODES:
+            raise DataError(f"{found.place}: bbox_mode {mode!r}; {', '.join(map(str, BOX_MODES))} are read")
+        return DrawnBox(tuple(map(float, bbox)), size, found.place, corners=BOX_MODES[mode] == "xyxy")
+
+    def _masks(self, found: list[Found], index: ImageIndex) -> Iterator[tuple[str, dict]]:
+        """Detectron2 annotations of masks with their images."""
+        for item in found:
+            if not isinstance(item.annotation.get("segmentation"), list | dict):
+                hint = "task mask needs one (a file with boxes alone is for task box)"
+                raise DataError(f"{item.place}: no segmentation; {hint}")
+        drawn = [item for item in found if item.annotation["segmentation"] not in ([], [[]])]
+        self._drop_empty([item for item in found if item.annotation["segmentation"] in ([], [[]])], bool(drawn))
+        self._check_shares(drawn)
+        for item in drawn:
+            try:
+                segmentation = self._drawn(item.annotation["segmentation"], index.size(item.image_id), item.place)
+            except DataError as error:
+                raise DataError(f"{item.place}: {error}") from None
+            if segmentation:
+                yield item.image_id, mask_annotation(segmentation, item.common["category_id"], item.common["iscrowd"])
+
+    def _drop_empty(self, empty: list[Found], others: bool) -> None:
+        """Masks that the file leaves empty: an error, or counted where the option says so."""
+        if empty and not (others and self.options.drop_empty):
+            first = f"{count(len(empty), 'annotation')} with an empty segmentation (first: {empty[0].place})"
+            raise DataError(
+                f"{self.path}: {first}; draw or delete them, or write empty_masks: drop, and each is left out as if it "
+                "were not there"
+                if others
+                else f"{self.path}: all {first}; a file with boxes alone is for task box"
+            )
+        for item in empty:
+            note(self.events, "annotations with an empty segmentation left out (empty_masks: drop)", item.place)
+
+    def _check_shares(self, found: list[Found]) -> None:
+        """An error if more than half of the masks are polygons in 0..1."""
+        shares = [item for item in found if _in_shares(item.annotation["segmentation"])]
+        if 2 * len(shares) > len(found):
+            what = shares_message(len(shares), len(found), "masks")
+            raise DataError(f"{self.path}: {what} (first: {shares[0].place})")
+
+    def _drawn(self, segmentation: list | dict, size: tuple[int, int], place: str) -> list | dict:
         """What of a segmentation marks a pixel of the image; empty where nothing does. Both are counted."""
         if isinstance(segmentation, dict):
             drawn: list | dict = segmentation if check_run_lengths(segmentation, *size)[1::2].any() else {}
@@ -174,40 +254,23 @@ class CocoFile:
             check_polygons(segmentation)
             drawn = [polygon for polygon in segmentation if marks_pixels(polygon, *size)]
         if not drawn:
-            self._note("masks that mark no pixel of the image left out", annotation_id)
+            note(self.events, "masks that mark no pixel of the image left out", place)
         elif isinstance(drawn, list) and len(drawn) < len(segmentation):
-            self._note("masks of which a polygon marks no pixel of the image and was left out", annotation_id)
+            note(self.events, "masks of which a polygon marks no pixel of the image and was left out", place)
+        if isinstance(drawn, list) and drawn and all(map(_is_thin, drawn)):
+            note(self.events, "masks that are narrower or lower than a pixel, kept", place)
         return drawn
 
-    def _box(self, annotation: dict, size: tuple[int, int], where: str) -> list[float] | None:
-        """The box within the image, None if nothing of it is left; both are counted."""
-        bbox = annotation.get("bbox")
-        if not isinstance(bbox, list) or len(bbox) != 4 or not all(_finite(value) for value in bbox):
-            raise DataError(f"{where}: bbox {bbox!r} is not four finite numbers x, y, width, height")
-        x, y, width, height = (float(value) for value in bbox)
-        x0, x1 = max(x, 0.0), min(x + width, float(size[1]))
-        y0, y1 = max(y, 0.0), min(y + height, float(size[0]))
-        if x1 - x0 < _TINY or y1 - y0 < _TINY:
-            self._note("boxes outside the image or without an area left out", annotation["id"])
-            return None
-        if max(abs(x - x0), abs(x + width - x1), abs(y - y0), abs(y + height - y1)) > _TINY:
-            self._note("boxes clipped to the image", annotation["id"])
-        return [x0, y0, x1 - x0, y1 - y0]
 
-    def _note(self, reason: str, annotation_id: Any) -> None:
-        event = self.events.setdefault(reason, Event(first=f"{self.path}: annotation {annotation_id!r}"))
-        event.times += 1
+def _is_thin(polygon: list) -> bool:
+    return any(max(polygon[axis::2]) - min(polygon[axis::2]) < 1 for axis in (0, 1))
 
-    def _report(self, others: int) -> None:
-        for reason, event in self.events.items():
-            logger.warning("%d %s (first: %s)", event.times, reason, event.first)
-        if others:
-            logger.info(
-                "%s: %s of categories that are not among the classes %s",
-                self.path,
-                count(others, "annotation"),
-                ", ".join(self.classes),
-            )
+
+def _in_shares(segmentation: list | dict) -> bool:
+    """Whether a segmentation is polygons whose points all lie in 0..1; one that is no polygon is not."""
+    polygons = segmentation if isinstance(segmentation, list) else []
+    values = [value for polygon in polygons if isinstance(polygon, list) for value in polygon]
+    return bool(values) and all(_finite(value) for value in values) and are_shares(values)
 
 
 def read_json(path: Path) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -38,12 +39,12 @@ class ImageIndex:
         self.remarks: dict[str, tuple[str, ...]] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         self._known = set(self.ids)
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        for image_id in self.ids:
-            path = PurePosixPath(image_id)
-            self._by_name[path.name].append(image_id)
-            self._by_stem[path.stem].append(image_id)
+        self._by_name, self._by_stem = _group(self.ids, str)
+
+    @cached_property
+    def _without_case(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The ids by name and by stem in lower case; made when a name does not fit as it is."""
+        return _group(self.ids, str.casefold)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,18 +52,32 @@ class ImageIndex:
     def path(self, image_id: str) -> str:
         return str(self.root / image_id)
 
-    def match(self, name: str) -> list[str]:
+    def match(self, name: str, loosely: list[tuple[str, str]] | None = None) -> list[str]:
         """Ids that a name may mean: the path below the folder; else the base name, as far as the folders that both
-        sides give agree; else, for a name without an image suffix, the base name without suffix."""
+        sides give agree; else, for a name without an image suffix, the base name without suffix; else the same
+        without regard to upper and lower case.
+
+        Args:
+            loosely: gets (name, id) where a name fits one image, but for case; :meth:`say_loose` tells them.
+        """
         parts = [part for part in PurePosixPath(name.strip().replace("\\", "/")).parts if part not in (".", "/")]
         if not parts:
             return []
         if "/".join(parts) in self._known:
             return ["/".join(parts)]
-        found = self._by_name.get(parts[-1], [])
-        if not found and not parts[-1].lower().endswith(SUFFIXES):
-            found = self._by_stem.get(parts[-1], [])
-        return [image_id for image_id in found if _folders_agree(parts[:-1], image_id)]
+        found = _search(parts, self._by_name, self._by_stem, str)
+        if not found:
+            found = _search(parts, *self._without_case, str.casefold)
+            if len(found) == 1 and loosely is not None:
+                loosely.append((name, found[0]))
+        return found
+
+    @staticmethod
+    def say_loose(loosely: Sequence[tuple[str, str]], source: Path) -> None:
+        if loosely:
+            name, image_id = loosely[0]
+            what = f"{count(len(loosely), 'image name')} matched without regard to upper and lower case"
+            logger.info("%s: %s (first: %s is the file %s)", source, what, name, image_id)
 
     def resolve(self, names: Sequence[tuple[str, str]], source: Path) -> list[str]:
         """The ids of the images that a file names, each once.
@@ -76,8 +91,9 @@ class ImageIndex:
         """
         ids, missing = [], []
         places: dict[str, str] = {}
+        loosely: list[tuple[str, str]] = []
         for name, place in names:
-            found = self.match(name)
+            found = self.match(name, loosely)
             if len(found) > 1:
                 raise self.ambiguous(name, found, f"{source}, {place}")
             if not found:
@@ -91,6 +107,7 @@ class ImageIndex:
             name, place = missing[0]
             others = f" (and {len(missing) - 1} more of {len(names)} names)" if len(missing) > 1 else ""
             raise DataError(f"{source}, {place}: no image {name!r} below {self.root}{others}{self._hint(name)}")
+        self.say_loose(loosely, source)
         return ids
 
     def ambiguous(self, name: str, found: Sequence[str], place: str) -> DataError:
@@ -100,10 +117,11 @@ class ImageIndex:
         )
 
     def _hint(self, name: str) -> str:
-        base = PurePosixPath(name.replace("\\", "/")).name
-        close = self._by_stem.get(PurePosixPath(base).stem, [])[:1]
+        by_name, by_stem = self._without_case
+        base = PurePosixPath(name.replace("\\", "/")).name.casefold()
+        close = by_stem.get(PurePosixPath(base).stem, [])[:1]
         if not close and len(self.ids) <= _HINT_UP_TO:
-            close = [self._by_name[near][0] for near in difflib.get_close_matches(base, self._by_name, n=1)]
+            close = [by_name[near][0] for near in difflib.get_close_matches(base, by_name, n=1)]
         return f"; the nearest name there is {close[0]!r}" if close else ""
 
     def size(self, image_id: str) -> tuple[int, int]:
@@ -124,6 +142,28 @@ class ImageIndex:
         quiet = True if len(image_ids) <= _PROGRESS_FROM else None  # None: only on a terminal
         for image_id in tqdm(image_ids, desc=f"checking {count(len(image_ids), 'image')}", disable=quiet):
             self.size(image_id)
+
+
+def _group(ids: Iterable[str], fold: Callable[[str], str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Image ids by base name and by base name without suffix, both folded."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for image_id in ids:
+        path = PurePosixPath(fold(image_id))
+        by_name[path.name].append(image_id)
+        by_stem[path.stem].append(image_id)
+    return dict(by_name), dict(by_stem)
+
+
+def _search(
+    parts: Sequence[str], by_name: Mapping[str, list], by_stem: Mapping[str, list], fold: Callable[[str], str]
+) -> list[str]:
+    """Ids by the last part of a name, as far as the folders before it agree."""
+    *folders, base = map(fold, parts)
+    found = by_name.get(base, [])
+    if not found and not base.lower().endswith(SUFFIXES):
+        found = by_stem.get(base, [])
+    return [image_id for image_id in found if _folders_agree(folders, fold(image_id))]
 
 
 def _folders_agree(folders: Sequence[str], image_id: str) -> bool:
