@@ -207,7 +207,8 @@ class CocoFile:
             raise DataError(f"{found.place}: bbox {bbox!r} is not four finite numbers x, y, width, height")
         if isinstance(mode, bool) or not isinstance(mode, str | int) or mode not in BOX_MODES:
             raise DataError(f"{found.place}: bbox_mode {mode!r}; {', '.join(map(str, BOX_MODES))} are read")
-        return DrawnBox(tuple(map(float, bbox)), size, found.place, corners=BOX_MODES[mode] == "xyxy")
+        x, y, width, height = map(float, bbox)
+        return DrawnBox((x, y, width, height), size, found.place, corners=BOX_MODES[mode] == "xyxy")
 
     def _masks(self, found: list[Found], index: ImageIndex) -> Iterator[tuple[str, dict]]:
         """Detectron2 annotations of masks with their images."""
