@@ -15,7 +15,8 @@ import cv2
 from tqdm import tqdm
 
 from .files import Entry, encode, write_dataset, write_yaml
-from .recipes import DATASETS, draw, images_of
+from .presets import PRESETS
+from .recipes import images_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ DEFAULT_IMAGES = {"train": 480, "val": 40, "test": 120}
 # Below this many images, starting processes takes longer than drawing.
 _SERIAL = 150
 
-Job = tuple[str, int, int, int, int, Path]
+Job = tuple[str, str, int, int, int, int, Path]
 
 
 def write_cohort(
@@ -33,8 +34,9 @@ def write_cohort(
     size: int = 256,
     workers: int | None = None,
     progress: bool = False,
+    preset: str = "quickstart",
 ) -> Path:
-    """Writes the four datasets below `root`/phantoms, or keeps them if they are there and complete.
+    """Writes the datasets of a preset into its folder below `root`, or keeps them if they are there and complete.
 
     Complete means: `manifest.json`, written last, names the same parameters and the same version of the generator.
 
@@ -47,17 +49,21 @@ def write_cohort(
         workers: processes; None takes one per available core. With more than one, a script that calls this needs the
             usual guard `if __name__ == "__main__"`, since the processes are spawned.
         progress: show a progress bar.
+        preset: a key of `PRESETS`.
 
     Returns:
         Path of `phantoms.yaml`, which declares the datasets.
 
     Raises:
-        ValueError: the number of images or the size makes no sense.
+        ValueError: there is no such preset, or the number of images or the size makes no sense.
     """
+    if preset not in PRESETS:
+        raise ValueError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    chosen = PRESETS[preset]
     counts = split_sizes(images)
     if size < 64 or size % 8:
         raise ValueError(f"size is {size}; it must be a multiple of 8 and at least 64")
-    folder = Path(root) / "phantoms"
+    folder = Path(root) / chosen.folder
     manifest, declaration = folder / "manifest.json", folder / "phantoms.yaml"
     parameters = {"generator": _fingerprint(), "seed": seed, "size": size, "images": counts}
     if declaration.is_file() and _read_manifest(manifest) == parameters:
@@ -65,19 +71,21 @@ def write_cohort(
         return declaration
     folder.mkdir(parents=True, exist_ok=True)
     manifest.unlink(missing_ok=True)
-    for dataset in DATASETS:
+    for dataset in chosen.datasets:
         shutil.rmtree(folder / dataset, ignore_errors=True)
-    entries: dict[str, list[Entry]] = {dataset: [] for dataset in DATASETS}
-    jobs = [job for dataset in DATASETS for job in _plan(dataset, seed, sum(counts.values()), size, folder)]
+    entries: dict[str, list[Entry]] = {dataset: [] for dataset in chosen.datasets}
+    jobs = [
+        job for dataset in chosen.datasets for job in _plan(preset, dataset, seed, sum(counts.values()), size, folder)
+    ]
     with tqdm(total=len(jobs), desc="phantoms", unit="image", mininterval=1.0, disable=not progress) as bar:
         for dataset, entry in _run(jobs, workers):
             entries[dataset].append(entry)
             bar.update()
     for dataset, written in entries.items():
-        write_dataset(folder / dataset, dataset, written, counts, seed)
-    write_yaml(declaration, counts, seed)
+        write_dataset(folder / dataset, dataset, chosen.datasets[dataset], written, counts, seed)
+    write_yaml(declaration, chosen.datasets, counts, seed)
     manifest.write_text(json.dumps(parameters, indent=2) + "\n")
-    logger.info("%s: wrote %d images in %d datasets", folder, len(jobs), len(DATASETS))
+    logger.info("%s: wrote %d images in %d datasets", folder, len(jobs), len(chosen.datasets))
     return declaration
 
 
@@ -97,7 +105,8 @@ def split_sizes(images: int | Mapping[str, int]) -> dict[str, int]:
 def _fingerprint() -> str:
     """Hash of the generator's own source: another version draws other images."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *here.glob("population/*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -109,12 +118,13 @@ def _read_manifest(path: Path) -> dict | None:
         return None
 
 
-def _plan(dataset: str, seed: int, total: int, size: int, folder: Path) -> list[Job]:
+def _plan(preset: str, dataset: str, seed: int, total: int, size: int, folder: Path) -> list[Job]:
     """The images of a dataset: patients in order, each with one or two images, until there are enough."""
     jobs: list[Job] = []
     patient = 0
     while len(jobs) < total:
-        jobs += [(dataset, patient, number, seed, size, folder) for number in range(images_of(seed, dataset, patient))]
+        numbers = range(images_of(seed, dataset, patient))
+        jobs += [(preset, dataset, patient, number, seed, size, folder) for number in numbers]
         patient += 1
     return jobs[:total]
 
@@ -136,9 +146,9 @@ def _cores() -> int:
 
 
 def _draw_and_write(job: Job) -> tuple[str, Entry]:
-    dataset, patient, number, seed, size, folder = job
-    picture = draw(dataset, patient, number, seed, size)
-    entry = encode(dataset, patient, number, picture)
+    preset, dataset, patient, number, seed, size, folder = job
+    picture = PRESETS[preset].draw(dataset, patient, number, seed, size)
+    entry = encode(PRESETS[preset].datasets[dataset], patient, number, picture)
     path = folder / dataset / "images" / entry.image
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), picture.image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):

@@ -14,15 +14,12 @@ import yaml
 from pycocotools import mask as coco_mask
 
 from .radiograph import Radiograph
-from .recipes import DATASETS, Recipe, generator
+from .recipes import Recipe, generator
 
 NEGATIVES = {"No Finding", "Normal"}
-# The dataset whose masks are PNG folders instead of COCO run lengths, and the end of their names.
-FOLDER_MASKS = "phantom_emergency"
+# The end of the names of mask pictures.
 MASK_SUFFIX = "_mask"
 COCO_NAMES = {"box": "boxes_coco.json", "mask": "masks_coco.json"}
-# The column names of patients.csv differ, as they do in the real world.
-PATIENT_COLUMNS = {"phantom_ward": ("filename", "patientid")}
 
 _HEADER = """\
 # The synthetic cohort: chest radiograph phantoms (fx_d2.phantoms), written by fx-d2 phantoms.
@@ -44,18 +41,20 @@ class Entry:
     width: int
     sex: str
     age: int
+    view: str
     labels: frozenset[str]
     instances: tuple[tuple[str, list[float], dict], ...]
 
 
-def encode(dataset: str, patient: int, number: int, picture: Radiograph) -> Entry:
+def encode(recipe: Recipe, patient: int, number: int, picture: Radiograph) -> Entry:
     """The compact form of a picture's truth."""
     name = f"{patient:05d}_{number}.png"
-    if DATASETS[dataset].style.portable:
+    if recipe.studies:
         name = f"patient{patient:05d}/study{number + 1}.png"
+    annotated = {label for task in ("box", "mask") for label in recipe.tasks.get(task, ())}
     instances = []
     for label, mask in picture.instances:
-        if mask.any():
+        if label in annotated and mask.any():
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
             run_lengths = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
@@ -71,29 +70,31 @@ def encode(dataset: str, patient: int, number: int, picture: Radiograph) -> Entr
         width,
         sex,
         picture.patient.age,
+        picture.view,
         picture.labels,
         tuple(instances),
     )
 
 
-def write_dataset(folder: Path, dataset: str, entries: Sequence[Entry], counts: Mapping[str, int], seed: int) -> None:
+def write_dataset(
+    folder: Path, dataset: str, recipe: Recipe, entries: Sequence[Entry], counts: Mapping[str, int], seed: int
+) -> None:
     """Writes all tables of one dataset, whose images are there already."""
-    recipe = DATASETS[dataset]
-    image, patient = PATIENT_COLUMNS.get(dataset, ("image", "patient"))
-    view = "AP" if recipe.style.portable else "PA"
+    image, patient = recipe.patient_columns
     _write_csv(
         folder / "patients.csv",
         [image, patient, "sex", "age", "view"],
-        [[e.image, e.patient, e.sex, e.age, view] for e in entries],
+        [[e.image, e.patient, e.sex, e.age, e.view] for e in entries],
     )
-    _write_csv(
-        folder / "labels.csv",
-        ["image", *recipe.tasks["cls"]],
-        [[e.image, *label_cells(recipe, dataset, e, seed)] for e in entries],
-    )
+    if "cls" in recipe.tasks:
+        _write_csv(
+            folder / "labels.csv",
+            ["image", *recipe.tasks["cls"]],
+            [[e.image, *label_cells(recipe, dataset, e, seed)] for e in entries],
+        )
     for task in COCO_NAMES.keys() & recipe.tasks:
-        known = listed(dataset, task, entries, seed)
-        if task == "mask" and dataset == FOLDER_MASKS:
+        known = listed(recipe, dataset, task, entries, seed)
+        if task == "mask" and recipe.mask_pictures:
             _write_mask_pictures(folder / "masks", recipe.tasks[task], known)
         else:
             _write_coco(folder, task, recipe.tasks[task], known)
@@ -101,9 +102,9 @@ def write_dataset(folder: Path, dataset: str, entries: Sequence[Entry], counts: 
         _write_lists(folder / "lists", entries, counts)
 
 
-def listed(dataset: str, task: str, entries: Sequence[Entry], seed: int) -> list[Entry]:
+def listed(recipe: Recipe, dataset: str, task: str, entries: Sequence[Entry], seed: int) -> list[Entry]:
     """The images that the file of a box or mask task mentions."""
-    share, stream = DATASETS[dataset].unlisted.get(task, 0.0), list(COCO_NAMES).index(task)
+    share, stream = recipe.unlisted.get(task, 0.0), list(COCO_NAMES).index(task)
     return [e for e in entries if generator(seed, dataset, *e.index, _UNLISTED, stream).random() >= share]
 
 
@@ -187,12 +188,12 @@ def _write_lists(folder: Path, entries: Sequence[Entry], counts: Mapping[str, in
         (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
 
 
-def write_yaml(path: Path, counts: Mapping[str, int], seed: int) -> None:
-    """Declares the four datasets in the format of a user's own."""
+def write_yaml(path: Path, recipes: Mapping[str, Recipe], counts: Mapping[str, int], seed: int) -> None:
+    """Declares the datasets in the format of a user's own."""
     total = sum(counts.values())
     datasets = {}
-    for name, recipe in DATASETS.items():
-        image, patient = PATIENT_COLUMNS.get(name, ("image", "patient"))
+    for name, recipe in recipes.items():
+        image, patient = recipe.patient_columns
         splits: dict = {split: f"{name}/lists/{split}.txt" for split in ("train", "val", "test")}
         if not recipe.fixed_lists:
             splits = {split: number / total for split, number in counts.items()} | {"seed": seed}
@@ -218,9 +219,10 @@ def _task(dataset: str, recipe: Recipe, task: str) -> dict:
         }
     if task == "box":
         return {"file": f"{dataset}/{COCO_NAMES[task]}", "classes": classes}
-    if dataset == FOLDER_MASKS:
+    if recipe.mask_pictures:
         return {"folders": {name: f"{dataset}/masks/{name}" for name in classes}, "suffix": MASK_SUFFIX}
     declared: dict = {"file": f"{dataset}/{COCO_NAMES[task]}", "classes": classes}
-    if {"Left Lung", "Right Lung"} <= set(classes):
-        declared["lateral_pairs"] = [["Left Lung", "Right Lung"]]
+    pairs = [[name, name.replace("Left", "Right")] for name in classes if name.startswith("Left ")]
+    if pairs:
+        declared["lateral_pairs"] = pairs
     return declared

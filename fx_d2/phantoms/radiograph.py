@@ -11,6 +11,7 @@ Everything is drawn larger than the final image and averaged down. The rules of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,13 +35,15 @@ class Radiograph:
         image: (H, W) uint8 or uint16; air outside the patient is dark.
         labels: names of the findings in the image.
         instances: (class name, bool mask (H, W)) of every finding and of Heart, Left Lung, Right Lung.
-        patient: whose picture it is.
+        patient: whose picture it is, with `female` and `age`: an `Anatomy`, or a `population.Patient`.
+        view: PA or AP.
     """
 
     image: np.ndarray
     labels: frozenset[str]
     instances: tuple[tuple[str, np.ndarray], ...]
-    patient: Anatomy
+    patient: Any
+    view: str = "PA"
 
     def mask(self, name: str) -> np.ndarray:
         """Union (H, W), bool, of the instances of one class."""
@@ -75,7 +78,8 @@ def radiograph(
     labels = {name for name, _ in instances} | ({CARDIOMEGALY} if patient.ctr > 0.55 else set())
     instances.append(("Heart", _shrink(rasters.heart, shape) > 127))
     instances += [(f"{side} Lung", _shrink(rasters.fields[side], shape) > 127) for side in SIDES]
-    return Radiograph(expose(acquisition, absorbed, style), frozenset(labels), tuple(instances), patient)
+    view = "AP" if style.portable else "PA"
+    return Radiograph(expose(acquisition, absorbed, style), frozenset(labels), tuple(instances), patient, view)
 
 
 def _shrink(raster: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

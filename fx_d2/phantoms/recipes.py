@@ -1,4 +1,4 @@
-"""The four datasets of the synthetic cohort: what they annotate, how often, and how their hospital takes pictures.
+"""What a dataset of a cohort annotates; the four of the quick start, and how their hospitals take pictures.
 
 Every image is a pure function of (seed, dataset name, patient, number of the image of that patient).
 """
@@ -24,38 +24,53 @@ def _deck(cards: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(letters[letter] for letter in card if letter != "-") for card in cards.split())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One dataset.
+    """What one dataset annotates, and in which files.
 
     Attributes:
-        deck: findings of one patient per entry; every run of len(deck) patients has each entry once, shuffled.
-        style: acquisition.
         tasks: {task: class names}; a class is annotated only here.
         exclusive: exactly one cls class per image.
         unlisted: {task: share of the images unknown for this task}: the COCO file does not mention them; in an
             exclusive label table their row is blank.
         blank: shares of the cells of a label table that are left blank (unknown) and marked -1 (uncertain).
         fixed_lists: splits are text files; else they are fractions in the YAML file.
+        studies: image files lie in a folder per patient and are named by study.
+        mask_pictures: masks are PNG folders instead of COCO run lengths.
+        patient_columns: names of the columns of image and patient in patients.csv; they differ, as in the real world.
     """
 
-    deck: tuple[tuple[str, ...], ...]
-    style: Style
     tasks: dict[str, tuple[str, ...]]
     exclusive: bool = False
     unlisted: dict[str, float] = field(default_factory=dict)
     blank: tuple[float, float] = (0.0, 0.0)
     fixed_lists: bool = True
+    studies: bool = False
+    mask_pictures: bool = False
+    patient_columns: tuple[str, str] = ("image", "patient")
 
 
-DATASETS: dict[str, Recipe] = {
-    "phantom_screen": Recipe(
+@dataclass(frozen=True, kw_only=True)
+class DeckRecipe(Recipe):
+    """A dataset of the quick start.
+
+    Attributes:
+        deck: findings of one patient per entry; every run of len(deck) patients has each entry once, shuffled.
+        style: acquisition.
+    """
+
+    deck: tuple[tuple[str, ...], ...]
+    style: Style
+
+
+DATASETS: dict[str, DeckRecipe] = {
+    "phantom_screen": DeckRecipe(
         deck=_deck("- - - - N N NM NE NP C C CE CM E E EM P P P M M"),
         style=Style(),
         tasks={"cls": (N, C, E, P, M, "No Finding")},
         blank=(0.08, 0.03),
     ),
-    "phantom_ward": Recipe(
+    "phantom_ward": DeckRecipe(
         deck=_deck("- - - M N N N N NN NC NC C C C C CC"),
         style=Style(
             tilt=4.0,
@@ -70,8 +85,10 @@ DATASETS: dict[str, Recipe] = {
         tasks={"cls": (N, C), "box": (N, C)},
         unlisted={"box": 0.15},
         fixed_lists=False,
+        studies=True,
+        patient_columns=("filename", "patientid"),
     ),
-    "phantom_heart": Recipe(
+    "phantom_heart": DeckRecipe(
         deck=_deck("- - - M M M E E E ME ME EE"),
         style=Style(
             bits=16,
@@ -85,7 +102,7 @@ DATASETS: dict[str, Recipe] = {
         tasks={"cls": (M, E), "box": ("Heart", E), "mask": ("Left Lung", "Right Lung", "Heart")},
         unlisted={"mask": 0.10},
     ),
-    "phantom_emergency": Recipe(
+    "phantom_emergency": DeckRecipe(
         deck=_deck("- - - P P PE PE C C CE CE CE"),
         style=Style(
             aspect=1.125,
@@ -101,6 +118,7 @@ DATASETS: dict[str, Recipe] = {
         exclusive=True,
         unlisted={"cls": 0.05, "box": 0.10},
         fixed_lists=False,
+        mask_pictures=True,
     ),
 }
 

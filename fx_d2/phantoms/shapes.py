@@ -99,12 +99,19 @@ class Canvas:
         small = cv2.GaussianBlur(small, (0, 0), pixels / factor)
         return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
-    def depth(self, mask: np.ndarray, radius: float) -> np.ndarray:
-        """Thickness (float32, 0..1) of a rounded body with this outline: 0 at the edge, 1 from `radius` inwards."""
+    def depth(self, mask: np.ndarray, radius: float, coarse: int = 4) -> np.ndarray:
+        """Thickness (float32, 0..1) of a rounded body with this outline: 0 at the edge, 1 from `radius` inwards.
+
+        Computed on a raster `coarse` times smaller.
+        """
         height, width = self.shape
-        small = cv2.resize(mask, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(mask, (width // coarse, height // coarse), interpolation=cv2.INTER_AREA)
         # A ring of zeros would read the image border as the edge of the body: repeat the border instead.
         padded = cv2.copyMakeBorder((small > 127).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] * 4 / (radius * self.unit)
+        far = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        distance = (
+            np.minimum(far, height + width) * coarse / (radius * self.unit)
+        )  # infinite where the body fills the raster
         rounded = np.sqrt(1 - (1 - np.minimum(distance, 1)) ** 2)
-        return cv2.resize(cv2.GaussianBlur(rounded, (0, 0), 1.5), (width, height), interpolation=cv2.INTER_LINEAR)
+        smooth = cv2.GaussianBlur(rounded, (0, 0), 6 / coarse) if coarse > 1 else rounded
+        return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 IMAGES = {"train": 8, "val": 2, "test": 3}
 TOTAL = sum(IMAGES.values())
-ENTRY = Entry("a.png", "P0", (0, 0), 64, 64, "F", 50, frozenset({"Nodule"}), ())
+ENTRY = Entry("a.png", "P0", (0, 0), 64, 64, "F", 50, "PA", frozenset({"Nodule"}), ())
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +152,10 @@ def test_lists_keep_a_patient_together(cohort):
 
 def test_some_images_are_unknown_for_a_task():
     entries = [replace(ENTRY, index=(patient, 0)) for patient in range(500)]
-    assert len(listed("phantom_ward", "box", entries, 0)) / 500 == pytest.approx(0.85, abs=0.05)
-    assert listed("phantom_heart", "box", entries, 0) == entries
+    assert len(listed(DATASETS["phantom_ward"], "phantom_ward", "box", entries, 0)) / 500 == pytest.approx(
+        0.85, abs=0.05
+    )
+    assert listed(DATASETS["phantom_heart"], "phantom_heart", "box", entries, 0) == entries
 
 
 def test_complete_cohort_is_kept_and_an_interrupted_one_redone(tmp_path):
