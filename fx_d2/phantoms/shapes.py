@@ -113,5 +113,4 @@ class Canvas:
             np.minimum(far, height + width) * coarse / (radius * self.unit)
         )  # infinite where the body fills the raster
         rounded = np.sqrt(1 - (1 - np.minimum(distance, 1)) ** 2)
-        smooth = cv2.GaussianBlur(rounded, (0, 0), 6 / coarse) if coarse > 1 else rounded
-        return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(cv2.GaussianBlur(rounded, (0, 0), 1.5), (width, height), interpolation=cv2.INTER_LINEAR)

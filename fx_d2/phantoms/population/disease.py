@@ -92,8 +92,8 @@ def _collapsed(size, pose: Pose, outlines: Contours, side: str) -> np.ndarray:
     """The lung drawn in towards its hilum: most at the apex, hardly at the base."""
     lung, hilum = outlines.lungs[side], outlines.hila[side]
     v = (lung[:, 1:] - lung[:, 1].min()) / np.ptp(lung[:, 1])
-    share = size.pneumothorax * np.clip(1.05 - 1.05 * v, 0.0, 1.0)
-    away = np.clip(SIDES[side] * (lung[:, :1] - hilum[0]) / pose.half_width + 0.5, 0.2, 1)
+    share = size.pneumothorax * np.clip(1.05 - 1.25 * v, 0.0, 1.0)
+    away = np.clip(2 * SIDES[side] * (lung[:, :1] - hilum[0]) / pose.half_width + 0.15, 0, 1)
     return lung + (hilum - lung) * share * away
 
 

@@ -50,7 +50,10 @@ def attenuation(
     soft = Canvas((canvas.shape[0] // SOFT, canvas.shape[1] // SOFT), canvas.matrix / SOFT)
     absorbed, air = _soft_tissue(soft, patient, pose, outlines, rng)
     wide = canvas.shape[::-1]
-    absorbed, air = (np.asarray(cv2.resize(part, wide, interpolation=cv2.INTER_LINEAR)) for part in (absorbed, air))
+    absorbed = np.asarray(cv2.resize(absorbed, wide, interpolation=cv2.INTER_LINEAR))
+    air = np.asarray(cv2.resize(air, wide, interpolation=cv2.INTER_LINEAR))
+    skin = canvas.fill(outline.trunk(patient, pose), *(outline.arm(patient, pose, side)[0] for side in SIDES.values()))
+    absorbed *= canvas.blur(skin, 0.003 * pose.scale) * UNIT
     # Lungs end sharply at domes and chest wall, and less sharply behind heart and mediastinum.
     solid = canvas.blur(rasters.solid, 0.006 * pose.scale)
     air *= canvas.blur(rasters.both, 0.003 * pose.scale) * UNIT
