@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
@@ -134,6 +136,7 @@ class CycleSchedule:
     Args:
         units: order of the cycle. passes: of each task. sizes: training images of each unit.
         batch_size: images per step over all processes.
+        order: ``cycle``, or ``mixed``: the same steps of a cycle in an order drawn with ``seed`` (a baseline).
 
     Raises:
         ValueError: no unit, a unit named twice, a task without a pass, a unit without images.
@@ -146,6 +149,8 @@ class CycleSchedule:
         sizes: Mapping[Unit, int],
         batch_size: int,
         cycles: int,
+        order: str = "cycle",
+        seed: int = 0,
     ) -> None:
         if not units:
             raise ValueError("the cycle has no unit: set FX.CYCLE.UNITS, for instance ['node21/cls', 'node21/box']")
@@ -157,6 +162,8 @@ class CycleSchedule:
         self.units = tuple(units)
         self.batch_size = batch_size
         self.cycles = cycles
+        self.order, self.seed = order, seed
+        self._mixed: tuple[int, list[tuple[int, int]]] = (-1, [])
         self.passes: list[ScheduledPass] = []
         for unit in self.units:
             if sizes[unit] < 1:
@@ -177,9 +184,26 @@ class CycleSchedule:
         if not 0 <= iteration < len(self):
             raise IndexError(f"iteration {iteration} is outside the schedule of {len(self)} iterations")
         cycle, offset = divmod(iteration, self.cycle_length)
-        number = bisect.bisect_right(self._ends, offset)
+        number, step = self._mixed_step(cycle, offset) if self.order == "mixed" else self._step(offset)
         scheduled = self.passes[number]
         images, steps = scheduled.images, scheduled.steps
-        step = offset - (self._ends[number] - steps)
         start, stop = (cycle * images + images * end // steps for end in (step, step + 1))
         return Slot(**vars(scheduled), iteration=iteration, cycle=cycle, step=step, start=start, stop=stop)
+
+    def _step(self, offset: int) -> tuple[int, int]:
+        """Number of the pass, and the step within it."""
+        number = bisect.bisect_right(self._ends, offset)
+        return number, offset - (self._ends[number] - self.passes[number].steps)
+
+    def _mixed_step(self, cycle: int, offset: int) -> tuple[int, int]:
+        """As :meth:`_step`; each pass keeps the order of its own steps."""
+        if self._mixed[0] != cycle:
+            numbers = [number for number, scheduled in enumerate(self.passes) for _ in range(scheduled.steps)]
+            random.Random(f"{self.seed}/{cycle}").shuffle(numbers)
+            seen: Counter[int] = Counter()
+            steps = []
+            for number in numbers:
+                steps.append((number, seen[number]))
+                seen[number] += 1
+            self._mixed = cycle, steps
+        return self._mixed[1][offset]

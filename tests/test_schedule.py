@@ -45,6 +45,25 @@ def test_slots_do_not_depend_on_the_order_of_calls():
     assert forward == backward
 
 
+def test_mixed_order_has_the_steps_of_the_cycle():
+    units, passes, sizes = [A, B], PASSES, {A: 9, B: 7}
+    plain = CycleSchedule(units, passes, sizes, 2, 3)
+    mixed = CycleSchedule(units, passes, sizes, 2, 3, "mixed", 5)
+    length, key = plain.cycle_length, lambda slot: (slot.unit, slot.pass_index, slot.step, slot.start, slot.stop)
+    orders = []
+    for cycle in range(3):
+        expected, found = ([key(s.at(i)) for i in range(cycle * length, (cycle + 1) * length)] for s in (plain, mixed))
+        assert sorted(found) == sorted(expected) and found != expected
+        for unit, index in {entry[:2] for entry in found}:  # the steps of a pass stay in order
+            assert [e for e in found if e[:2] == (unit, index)] == [e for e in expected if e[:2] == (unit, index)]
+        orders.append([entry[:3] for entry in found])
+    assert orders[0] != orders[1]
+    again = CycleSchedule(units, passes, sizes, 2, 3, "mixed", 5)  # a resumed run begins anywhere
+    assert [key(again.at(i)) for i in (length + 3, 2)] == [key(mixed.at(i)) for i in (length + 3, 2)]
+    other = CycleSchedule(units, passes, sizes, 2, 3, "mixed", 6)
+    assert [key(other.at(i)) for i in range(length)] != [key(mixed.at(i)) for i in range(length)]
+
+
 @pytest.mark.parametrize(("images", "batch"), [(25, 24), (1, 24), (24, 24), (49, 24), (100, 7)])
 def test_batches_are_even_and_lose_no_image(images, batch):
     schedule = CycleSchedule([A], {"cls": (Pass(),)}, {A: images}, batch, 1)

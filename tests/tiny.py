@@ -29,6 +29,7 @@ def make_model(
     consistency_weight: float = 0.5,
     drop_path: float = 0.0,
     gate: RegionGate | None = None,
+    uncertainty: bool = False,
 ) -> FoundationX:
     """A Foundation X with two datasets that have all three tasks; a few hundred thousand parameters."""
     torch.manual_seed(0)
@@ -46,6 +47,7 @@ def make_model(
         pixels={task: ([0.5], [0.25]) for task in TASKS},
         consistency_weight=consistency_weight,
         gate=gate,
+        uncertainty=uncertainty,
     )
 
 

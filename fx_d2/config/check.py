@@ -45,6 +45,7 @@ _CHOICES = {
     "FX.NONFINITE.POLICY": ("stop", "skip"),
     "FX.EVAL.OPERATING_POINT": ("youden", "f1"),
     "FX.FINETUNE": ("", *FINETUNE),
+    "FX.CYCLE.ORDER": ("cycle", "mixed"),
     "FX.COMPILE": ("", "default", "reduce-overhead"),
     "MODEL.WEIGHTS_PART": ("auto", "student", "teacher", "backbone"),
     "FX.WANDB.MODE": ("online", "offline", "disabled"),
@@ -108,6 +109,8 @@ def check_config(cfg: CfgNode) -> None:
             "FX.COMPILE reduce-overhead keeps gradients where the next micro-batch is computed; "
             "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"
         )
+    if cfg.FX.CYCLE.ORDER == "mixed" and cfg.FX.EVAL.AFTER_UNITS:
+        raise ValueError("FX.CYCLE.ORDER mixed has no moment between units to score them; set FX.EVAL.AFTER_UNITS 0")
     _check_sampling(cfg)
     _check_deterministic(cfg)
     cycle_passes(cfg)

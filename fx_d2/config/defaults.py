@@ -168,6 +168,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     # pass input projection and level embedding keep a gradient that counts when gradients are clipped.
     cfg.FX.REFERENCE_LOCK = False
 
+    # cycle: unit after unit; mixed: the steps of each cycle in an order drawn with SEED (a baseline, for comparisons).
+    cfg.FX.CYCLE.ORDER = "cycle"
+
     # Fine-tuning in place of these passes: one pass over all images a unit that trains full (everything on the unit's
     # path), head (what belongs to the dataset) or backbone (nothing else); "": the passes above.
     cfg.FX.FINETUNE = ""
@@ -184,6 +187,9 @@ def add_fx_config(cfg: CfgNode) -> None:
     cfg.FX.TEACHER.BUFFERS = True
     # loss = (1 - weight) * task + weight * consistency; 0 switches the consistency loss off.
     cfg.FX.CONSISTENCY_WEIGHT = 0.5
+    # Weigh the losses of each task by a learned uncertainty s (Kendall et al., CVPR 2018): exp(-s) * loss + s / 2. A
+    # baseline, for comparisons.
+    cfg.FX.UNCERTAINTY = False
 
     # ---- optimisation ---------------------------------------------------------------------------------------
     cfg.SOLVER.IMS_PER_BATCH = 24

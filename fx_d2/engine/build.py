@@ -64,7 +64,9 @@ def prepare(cfg) -> None:
 def build_schedule(cfg) -> CycleSchedule:
     """The schedule over the training images on disk; reads the annotation files of the selected units only."""
     units = cycle_units(cfg)
-    return CycleSchedule(units, cycle_passes(cfg), training_sizes(cfg), cfg.SOLVER.IMS_PER_BATCH, cfg.FX.CYCLE.COUNT)
+    order = cfg.FX.CYCLE.ORDER, max(cfg.SEED, 0)
+    sizes, batch = training_sizes(cfg), cfg.SOLVER.IMS_PER_BATCH
+    return CycleSchedule(units, cycle_passes(cfg), sizes, batch, cfg.FX.CYCLE.COUNT, *order)
 
 
 def training_sizes(cfg) -> dict[Unit, int]:

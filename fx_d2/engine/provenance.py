@@ -50,6 +50,7 @@ def describe_run(cfg, schedule: CycleSchedule) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "config": cfg.dump(),
         "plan": [[str(s.unit), s.plan.train, s.images, s.steps] for s in schedule.passes],
+        **({"order": schedule.order} if schedule.order != "cycle" else {}),
         "batch": schedule.batch_size,
         "cycles": schedule.cycles,
         "world_size": comm.get_world_size(),

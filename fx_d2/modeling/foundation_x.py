@@ -64,6 +64,7 @@ class FoundationX(nn.Module):
     Args:
         heads: by task. classes: of every unit. pixels: mean and standard deviation of each task, on the scale 0..1.
         consistency_weight: w, 0..1. gate: where it is on, the dataset of every mask unit has a box unit, too.
+        uncertainty: weigh the losses of each task by a learned uncertainty (Kendall et al., CVPR 2018).
         raw: makes the network's input of other images; None: every image is one.
     """
 
@@ -78,11 +79,15 @@ class FoundationX(nn.Module):
         consistency_weight: float = 0.5,
         raw: RawImages | None = None,
         gate: RegionGate | None = None,
+        uncertainty: bool = False,
     ) -> None:
         super().__init__()
         self.raw = raw
         self.backbone = backbone
         self.heads: Any = nn.ModuleDict(heads)
+        self.uncertainty = uncertainty
+        for head in heads.values() if uncertainty else ():
+            head.log_variance = nn.Parameter(torch.zeros(1))
         self.classes = dict(classes)
         self.consistency_weight = consistency_weight
         self.gate = gate or RegionGate()
@@ -114,6 +119,7 @@ class FoundationX(nn.Module):
             "pixels": {task: (cfg.MODEL.PIXEL[task.upper()].MEAN, cfg.MODEL.PIXEL[task.upper()].STD) for task in heads},
             "consistency_weight": cfg.FX.CONSISTENCY_WEIGHT,
             "raw": RawImages.from_config(cfg, list(classes)),
+            "uncertainty": cfg.FX.UNCERTAINTY,
             "gate": RegionGate(**keyword_arguments(cfg.MODEL.MASK.GATE)),
         }
 
@@ -144,6 +150,7 @@ class FoundationX(nn.Module):
         parts = self.heads[unit.task].trainable_parts(unit.dataset)
         names = [f"heads.{unit.task}.{name}" for name in parts["head"]]
         if train == "path":
+            names += [f"heads.{unit.task}.log_variance"] if self.uncertainty else []
             names += ["backbone", *(f"heads.{unit.task}.{name}" for name in parts["path"])]
         return names
 
@@ -218,6 +225,15 @@ class FoundationX(nn.Module):
             for module, mode in modes:
                 module.training = mode
 
+    def _weigh(self, losses: dict[str, Tensor], head: nn.Module) -> dict[str, Tensor]:
+        """By the task's learned uncertainty, where it is asked for."""
+        if not self.uncertainty:
+            return losses
+        log_variance = head.log_variance.sum()
+        return {name: torch.exp(-log_variance) * loss for name, loss in losses.items()} | {
+            "loss_uncertainty": log_variance / 2
+        }
+
     def forward(self, batch: Batch, teacher: Sequence[Tensor] | None = None):
         if self.raw is not None and not self.training:
             batch = [self.raw.fit(entry) for entry in batch]
@@ -246,7 +262,7 @@ class FoundationX(nn.Module):
         unit, weight = step.unit, self.consistency_weight
         head = self.heads[unit.task]
         found = head.finish(step.begun, unit.dataset, step.truth, decision)
-        losses = {name: (1 - weight) * loss for name, loss in found.items()}
+        losses = {name: (1 - weight) * loss for name, loss in self._weigh(found, head).items()}
         if teacher is not None and weight:
             detached = head.detached_consistency
             own = self._evaluated_features(step.batch) if detached else head.consistency(step.encoded, unit.dataset)

@@ -1,5 +1,7 @@
 """The meta-architecture: one unit a batch, consistency, published sizes."""
 
+import math
+
 import pytest
 import torch
 
@@ -109,3 +111,19 @@ def test_every_parameter_belongs_to_some_pass(model):
         assert head < path
         covered |= path
     assert covered == names
+
+
+def test_losses_weighed_by_a_learned_uncertainty():
+    plain, weighed, batch = make_model(), make_model(uncertainty=True), make_batch("two/mask")
+    weighed.heads["mask"].log_variance.data.fill_(0.7)
+    torch.manual_seed(1)
+    expected = plain.train()(batch)
+    torch.manual_seed(1)
+    losses = weighed.train()(batch)
+    assert losses.pop("loss_uncertainty").item() == pytest.approx(0.5 * 0.35)  # the task's half of the weight
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], math.exp(-0.7) * value)
+    sum(losses.values()).backward()
+    assert weighed.heads["mask"].log_variance.grad.item() < 0  # a large loss asks for a larger variance
+    test_every_parameter_belongs_to_some_pass(weighed)
+    assert "heads.mask.log_variance" not in weighed.trainable_parts(weighed.unit_of(batch), "head")
