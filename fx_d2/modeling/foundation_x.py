@@ -229,7 +229,7 @@ class FoundationX(nn.Module):
         """By the task's learned uncertainty, where it is asked for."""
         if not self.uncertainty:
             return losses
-        log_variance = head.log_variance.sum()
+        log_variance = head.get_parameter("log_variance").sum()
         return {name: torch.exp(-log_variance) * loss for name, loss in losses.items()} | {
             "loss_uncertainty": log_variance / 2
         }
