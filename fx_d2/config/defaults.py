@@ -211,7 +211,10 @@ def add_fx_config(cfg: CfgNode) -> None:
     # Micro-batches that a batch is cut into to save memory; the gradient is that of the whole batch, at the price of
     # one more forward pass. Batch normalisation (mask head) sees micro-batches; docs/reliability.md says more.
     cfg.SOLVER.ACCUMULATE = 1
-    # GPUs: compile the backbone at the first steps, by mode: default, or reduce-overhead (CUDA graphs); empty: off.
+    # auto: on a GPU, in one process and without ACCUMULATE or float16, steps are recorded as CUDA graphs and played
+    # again (docs/captured_steps.md); off: every step is launched kernel by kernel. The numbers are the same.
+    cfg.FX.CAPTURE = "auto"
+    # GPUs: compile the backbone at the first steps, by mode: default; empty: off.
     cfg.FX.COMPILE = ""
     # A loss or gradient that is not finite: stop, or skip the step and count, up to LIMIT steps in a run.
     cfg.FX.NONFINITE = CfgNode({"POLICY": "stop", "LIMIT": 10})

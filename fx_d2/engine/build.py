@@ -21,6 +21,7 @@ from ..data.catalog import register_datasets
 from ..data.loader import build_train_loader, check_shares, training_records
 from ..modeling import FoundationX, ModelEMA
 from ..schedule import CycleSchedule, Unit
+from .capture import build_graphs
 from .checkpoint import FXCheckpointer
 from .compilation import compile_configured
 from .evaluate import Results, evaluate
@@ -45,6 +46,7 @@ from .preemption import Preempted
 from .preflight import check_evaluation, check_locks
 from .processes import broadcast_weights
 from .provenance import describe_run
+from .step_graphs import Parts
 from .trainer import CyclicTrainer
 from .wandb_writer import WandbWriter
 
@@ -106,16 +108,19 @@ def build_trainer(cfg, resume: bool) -> CyclicTrainer:
     broadcast_weights(model)
     # All parameters enter the optimizer while everything is trainable; the trainer locks.
     optimizer = build_optimizer(cfg, model)
+    precision = build_precision(cfg)
+    clip_norms = {task.lower(): norm for task, norm in cfg.SOLVER.CLIP_NORM.items()}
     trainer = CyclicTrainer(
         student=model,
         teacher=teacher,
         optimizer=optimizer,
         schedule=schedule,
-        precision=build_precision(cfg),
-        clip_norms={task.lower(): norm for task, norm in cfg.SOLVER.CLIP_NORM.items()},
+        precision=precision,
+        clip_norms=clip_norms,
         seed=cfg.SEED,
         nonfinite=NonfinitePolicy(cfg.FX.NONFINITE.POLICY, cfg.FX.NONFINITE.LIMIT, folder / "nonfinite"),
         accumulate=cfg.SOLVER.ACCUMULATE,
+        graphs=build_graphs(cfg, Parts(model, teacher.model, optimizer, precision, clip_norms)),
     )
     checkpointer = FXCheckpointer(model, teacher, str(folder), describe_run(cfg, schedule), trainer=trainer)
     found = checkpointer.find() if resume else None

@@ -80,6 +80,16 @@ def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
     return norm
 
 
+def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """``factor`` times the group's ``initial_lr``; a rate that is a tensor (:mod:`.step_graphs`) stays one."""
+    for group in optimizer.param_groups:
+        rate = factor * group["initial_lr"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
 def lr_factor(iteration: int, total: int, warmup_fraction: float, warmup_factor: float) -> float:
     """Linear warm-up from ``warmup_factor`` to 1, then half a cosine to 0 at the end of the run."""
     warmup = round(warmup_fraction * total)

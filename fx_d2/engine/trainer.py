@@ -25,6 +25,7 @@ from .optimizer import clip_gradients
 from .precision import Precision
 from .preemption import Preempted, StopRequest
 from .processes import no_sync, wrap_distributed
+from .step_graphs import StepGraphs, report_step
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class CyclicTrainer(TrainerBase):
         clip_norms: largest global gradient norm by task; 0 for none.
         accumulate: micro-batches that a batch is cut into; the gradient is that of the whole batch.
         nonfinite: what happens where a loss or gradient is not finite.
+        graphs: plays steps from recordings; one process, ``accumulate`` 1.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class CyclicTrainer(TrainerBase):
         seed: int,
         nonfinite: NonfinitePolicy,
         accumulate: int = 1,
+        graphs: StepGraphs | None = None,
     ) -> None:
         super().__init__()
         self.student = student
@@ -91,6 +94,7 @@ class CyclicTrainer(TrainerBase):
         self.seed = seed
         self.nonfinite = nonfinite
         self.accumulate = accumulate
+        self.graphs = graphs
         self.batches: Iterator[list[dict]] = iter(())
         self.max_iter = len(schedule)
         self.stop = StopRequest()
@@ -123,7 +127,10 @@ class CyclicTrainer(TrainerBase):
         self.iter = self.start_iter = self.finished_steps = start_iter
         self.max_iter = max_iter
         self.state = "running"
-        with BoundedStorage(start_iter) as self.storage, self.stop.defer():
+        if any(type(hook).after_backward is not HookBase.after_backward for hook in self._hooks):
+            self.graphs = None  # such a hook reads or changes gradients, which a recorded step does not show
+        stream = self.graphs.stream() if self.graphs else contextlib.nullcontext()
+        with BoundedStorage(start_iter) as self.storage, self.stop.defer(), stream:
             try:
                 self.before_train()
                 for self.iter in range(start_iter, max_iter):
@@ -131,6 +138,8 @@ class CyclicTrainer(TrainerBase):
                     self.run_step()
                     self.finished_steps = self.iter + 1
                     self.after_step()
+                if self.graphs is not None:
+                    logger.info("%s", self.graphs)
                 self.iter = max_iter  # tells the hooks that it went well
                 self.state = "finished"
                 self.after_train()
@@ -174,22 +183,45 @@ class CyclicTrainer(TrainerBase):
         slot = self.slot
         if batch[0]["unit"] != str(slot.unit):
             raise RuntimeError(f"iteration {self.iter} is for {slot.unit}, the loader gave {batch[0]['unit']}")
-        self.optimizer.zero_grad(set_to_none=True)
-        statistics = RunningStatistics(self.student)
-        losses = self._backward(batch, slot)
-        self.after_backward()
-        self.precision.scaler.unscale_(self.optimizer)
-        grad_norm = clip_gradients(self.student, self.clip_norms[slot.unit.task])
+        played = None
+        if self.graphs is not None:
+            seed_step(self.seed, self.iter)
+            played = self.graphs.backward(slot.unit, slot.plan.train, self._teaches(slot), batch)
+        if played is not None:
+            recorded, losses, report, statistics = played
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+            statistics = RunningStatistics(self.student)
+            losses = self._backward(batch, slot)
+            self.after_backward()
+            report = self._report(losses, slot)
         self.storage.put_scalar("data_time", data_time)
-        status = self._read_status(losses, grad_norm)
+        status = self._read_status(losses, report)
         self.stopping = status.stop
         if status.nonfinite:
             statistics.restore()
             self._skip_step(batch, slot, losses, status)
+        elif played is not None:
+            recorded.take()
+            self._record(slot, status)
         else:
             self.precision.scaler.step(self.optimizer)
             self.precision.scaler.update()
+            if self.graphs is not None:
+                self.graphs.warm(slot.unit, slot.plan.train, batch)
             self._record(slot, status)
+
+    def _teaches(self, slot: Slot) -> bool:
+        """In a Locked pass no trained tensor lies before the compared features: the teacher has nothing to teach."""
+        return self.student.consistency_weight > 0 and not slot.locked
+
+    def _report(self, losses: dict[str, Tensor], slot: Slot) -> Tensor:
+        """Clips the gradients; see :func:`report_step`."""
+        scaler = self.precision.scaler
+        scaler.unscale_(self.optimizer)
+        grad_norm = clip_gradients(self.student, self.clip_norms[slot.unit.task])
+        # float16 overflows now and then; its scaler skips the step and lowers the scale, which cannot go on for ever.
+        return report_step(losses, grad_norm, overflows=scaler.is_enabled() and scaler.get_scale() > 1.0)
 
     def _backward(self, batch: list[dict], slot: Slot) -> dict[str, Tensor]:
         """Leaves the gradient of the whole batch on the parameters; returns the losses (means over micro-batches)."""
@@ -216,27 +248,25 @@ class CyclicTrainer(TrainerBase):
     def _forward(self, model: nn.Module, batch: list[dict], slot: Slot, part: int, parts: int) -> dict[str, Tensor]:
         seed_step(self.seed, self.iter, part, parts)
         with self.precision.autocast():
-            # In a Locked pass no trained tensor lies before the compared features: the teacher has nothing to teach.
-            wanted = self.student.consistency_weight > 0 and not slot.locked
-            targets = self.teacher.model.consistency_features(batch) if wanted else None
+            targets = self.teacher.model.consistency_features(batch) if self._teaches(slot) else None
             return model(batch, teacher=targets)
 
-    def _read_status(self, losses: dict[str, Tensor], grad_norm: Tensor) -> StepStatus:
+    def _read_status(self, losses: dict[str, Tensor], report: Tensor) -> StepStatus:
         """Before the optimizer's step and in one transfer: the host waits for a GPU once, and runs ahead from there."""
-        scaler = self.precision.scaler
-        finite_loss = torch.isfinite(torch.stack(list(losses.values())).sum())
-        # float16 overflows now and then; its scaler skips the step and lowers the scale, which cannot go on for ever.
-        overflow = scaler.is_enabled() and scaler.get_scale() > 1.0
-        nonfinite = ~finite_loss if overflow else ~(finite_loss & torch.isfinite(grad_norm))
-        flags = torch.stack([~finite_loss, nonfinite, nonfinite.new_tensor(bool(self.stop.received))]).float()
-        means = losses
-        if comm.get_world_size() > 1:
+        stop = bool(self.stop.received)
+        if comm.get_world_size() == 1:
+            bad_loss, skip, norm, *values = report.tolist()
+            any_bad_loss = bad_loss
+        else:
+            flags = torch.cat([report[:2], report.new_full((1,), stop)])
             torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
             means = comm.reduce_dict(losses)  # right on the main process, which alone records them
-        numbers = torch.stack([~finite_loss, grad_norm, *means.values()]).float()
-        any_bad_loss, skip, stop, own_bad_loss, norm, *values = torch.cat([flags, numbers]).tolist()
-        local = not any_bad_loss or bool(own_bad_loss)
-        return StepStatus(bool(skip), local, bool(stop), norm, dict(zip(means, values, strict=True)))
+            losses = {name: means[name] for name in sorted(means)}
+            numbers = torch.stack([report[0], report[2], *losses.values()])
+            any_bad_loss, skip, agreed, bad_loss, norm, *values = torch.cat([flags, numbers]).tolist()
+            stop = bool(agreed)
+        local = not any_bad_loss or bool(bad_loss)
+        return StepStatus(bool(skip), local, stop, norm, dict(zip(losses, values, strict=True)))
 
     def _skip_step(self, batch: list[dict], slot: Slot, losses: dict[str, Tensor], status: StepStatus) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -269,6 +299,8 @@ class CyclicTrainer(TrainerBase):
     def state_dict(self) -> dict:
         state = super().state_dict()
         state["optimizer"] = self.optimizer.state_dict()
+        for group in state["optimizer"]["param_groups"]:
+            group["lr"] = float(group["lr"])
         state["scaler"] = self.precision.scaler.state_dict()
         state["skipped"] = self.skipped
         return state
@@ -278,8 +310,7 @@ class CyclicTrainer(TrainerBase):
         super().load_state_dict(state if comm.is_main_process() else {**state, "hooks": {}})
         # What the configuration says of the groups holds, not what it said when the checkpoint was made. The rate
         # itself follows from it at the next step.
-        own = ("params", "lr")
-        settings = [{k: v for k, v in group.items() if k not in own} for group in self.optimizer.param_groups]
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, values in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(values)

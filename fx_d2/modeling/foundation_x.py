@@ -16,7 +16,7 @@ from ..schedule import Unit
 from .detr.padding import pad_images
 from .gate import RegionGate
 from .heads import HEADS
-from .heads.contract import UnitClasses, keyword_arguments
+from .heads.contract import UnitClasses, keyword_arguments, stack_entries
 from .raw_image import RawImages
 from .reduce import global_sum
 
@@ -165,10 +165,11 @@ class FoundationX(nn.Module):
 
         Images of several sizes are padded after normalisation; only the box head can ignore padding.
         """
-        # Stacked before the copy they would lie in memory that is not pinned, and the host would wait for the GPU.
-        images = [entry.get(view, entry["image"]).to(self.device, non_blocking=True) for entry in batch]
-        if len({image.shape for image in images}) == 1:
-            return self.encode_units(torch.stack(images), [unit], training)[unit]
+        key = view if view in batch[0] else "image"
+        if len({entry[key].shape for entry in batch}) == 1:
+            images = stack_entries(batch, key).to(self.device, non_blocking=True)
+            return self.encode_units(images, [unit], training)[unit]
+        images = [entry[key].to(self.device, non_blocking=True) for entry in batch]
         if unit.task != "box":
             sizes = ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in images}))
             raise ValueError(f"{unit}: the images of a batch must have one size, these have {sizes}")
@@ -243,9 +244,9 @@ class FoundationX(nn.Module):
         step = self.begin(batch, self.truth(batch))
         return self.finish(step, self.decide(step), teacher)
 
-    def truth(self, batch: Batch) -> Any:
-        """The annotations of a batch as one tensor or a tuple of tensors on the device."""
-        return self.heads[self.unit_of(batch).task].truth(batch, self.device)
+    def truth(self, batch: Batch, device: torch.device | None = None) -> Any:
+        """The annotations of a batch as one tensor or a tuple of tensors, by default on the network's device."""
+        return self.heads[self.unit_of(batch).task].truth(batch, device or self.device)
 
     def begin(self, batch: Batch, truth: Any) -> Step:
         """A training step up to what the host must decide; of the batch only unit and images are read."""
@@ -253,9 +254,13 @@ class FoundationX(nn.Module):
         encoded = self.encode(batch, unit, training=True)
         return Step(unit, batch, truth, encoded, self.heads[unit.task].begin(encoded, unit.dataset, truth))
 
+    def question(self, step: Step) -> Tensor | None:
+        """What the host must see for its decision: the costs of matching boxes; None for other tasks."""
+        return self.heads[step.unit.task].question(step.begun)
+
     def decide(self, step: Step) -> Tensor | None:
         """Matches boxes with queries on the host, which waits for the costs; None for other tasks."""
-        return self.heads[step.unit.task].decide(step.begun)
+        return self.heads[step.unit.task].answer(step.begun)
 
     def finish(self, step: Step, decision: Tensor | None, teacher: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
         """The losses: see the class."""

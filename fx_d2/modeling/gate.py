@@ -10,11 +10,17 @@ import torch
 from torch import Tensor
 
 from .detr.boxes import to_centre
+from .tensor_cache import cache_tensors
 
 # A box of less than SMALL square pixels of the input is taken for one of SIDE x SIDE pixels (as published).
 _SMALL, _SIDE = 10.0, 10.0
 # The gate falls off around a box as a Gaussian, this many times as wide as the box's longer side (as published).
 _SPREAD = 1.5
+
+
+@cache_tensors
+def _pair(x: int, y: int, device: torch.device) -> Tensor:
+    return torch.tensor([x, y], dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True)
@@ -59,15 +65,15 @@ class RegionGate:
             size: height and width of the input in pixels.
         """
         kept = kept & (boxes[..., 2:] > 0).all(-1)
-        pixels = boxes.new_tensor([size[1], size[0]])
+        pixels = _pair(size[1], size[0], boxes.device)
         centre, extent = boxes[..., :2] * pixels, boxes[..., 2:] * pixels
         small = extent.prod(-1, keepdim=True) < _SMALL
-        half = torch.where(small, extent.new_tensor(_SIDE), extent) * (math.sqrt(self.growth) / 2)
+        half = extent.masked_fill(small, _SIDE) * (math.sqrt(self.growth) / 2)
         low, high = ((centre + sign * half).clamp(min=0).minimum(pixels) / pixels for sign in (-1, 1))
         some = kept.any(1)[:, None, None]
         result = []
         for rows, columns in shapes:
-            cells = boxes.new_tensor([columns, rows])
+            cells = _pair(columns, rows, boxes.device)
             first, last = low * cells, high * cells  # (B, N, 2): x, y
             sigma = (_SPREAD * (last - first).amax(-1)).clamp(min=1e-3, max=min(rows, columns))
             # exp(-(dx^2 + dy^2) / 2 sigma^2) is a column times a row: one value per box and column or row, not cell.

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import contextlib
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache, wraps
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 _clear: list[Callable[[], None]] = []
+_holder: list[torch.Tensor] | None = None
+
+
+@contextlib.contextmanager
+def hold_cached_tensors(holder: list[torch.Tensor]) -> Iterator[None]:
+    """Puts every tensor that comes from a cache inside the block into ``holder`` as well.
+
+    A recorded CUDA graph reads their memory whether or not the cache still has them.
+    """
+    global _holder
+    outer, _holder = _holder, holder
+    try:
+        yield
+    finally:
+        _holder = outer
 
 
 def clear_tensor_caches() -> None:
@@ -31,7 +48,12 @@ def cache_tensors(make: Callable) -> Callable:
     @wraps(make)
     def call(*args):
         graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        return cached(*args) if not graph and all(isinstance(arg, Hashable) for arg in args) else make(*args)
+        if graph or not all(isinstance(arg, Hashable) for arg in args):
+            return make(*args)
+        found = cached(*args)
+        if _holder is not None:
+            _holder.extend(tree_leaves(found))
+        return found
 
     call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
     _clear.append(cached.cache_clear)

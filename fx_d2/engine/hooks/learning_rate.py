@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detectron2.engine import HookBase
 
-from ..optimizer import lr_factor
+from ..optimizer import lr_factor, set_learning_rates
 
 
 class LearningRate(HookBase):
@@ -14,11 +14,12 @@ class LearningRate(HookBase):
         self.warmup_fraction, self.warmup_factor = warmup_fraction, warmup_factor
 
     def before_step(self) -> None:
-        trainer = self.trainer
-        factor = lr_factor(trainer.iter, trainer.max_iter, self.warmup_fraction, self.warmup_factor)
-        for group in trainer.optimizer.param_groups:
-            group["lr"] = factor * group["initial_lr"]
+        set_learning_rates(self.trainer.optimizer, self._factor())
 
     def after_step(self) -> None:
-        lr = max(group["lr"] for group in self.trainer.optimizer.param_groups)
-        self.trainer.storage.put_scalar("lr", lr, smoothing_hint=False)
+        # Not read from the groups: a tensor of a GPU would make the host wait.
+        largest = max(group["initial_lr"] for group in self.trainer.optimizer.param_groups)
+        self.trainer.storage.put_scalar("lr", self._factor() * largest, smoothing_hint=False)
+
+    def _factor(self) -> float:
+        return lr_factor(self.trainer.iter, self.trainer.max_iter, self.warmup_fraction, self.warmup_factor)

@@ -16,7 +16,6 @@ of the largest for up to a million terms. Both kernels are operators of PyTorch'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import accumulate
 
 import torch
@@ -24,6 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..tensor_cache import cache_tensors
 from .sampling_tokens import LevelShapes
 
 WARPS = 4
@@ -158,7 +158,7 @@ def blocks(d: int) -> dict[str, int]:
     return {"BLOCK_D": width, "BLOCK_Q": max(1, WARPS * 32 * _NUMBERS // width)}
 
 
-@lru_cache(maxsize=64)
+@cache_tensors
 def _level_table(shapes: LevelShapes, device: torch.device) -> Tensor:
     """Width, height and first token of each level; cached, since the host would wait for a copy to the GPU."""
     starts = accumulate((h * w for h, w in shapes), initial=0)

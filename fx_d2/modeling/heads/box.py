@@ -77,7 +77,7 @@ class BoxHead(TaskHead):
     selector and one decoder for all.
 
     A training step is four calls. :meth:`truth` (host) fills the batch's boxes up to a few fixed numbers of places;
-    :meth:`begin` (device) ends with the costs of matching; :meth:`decide` (host) copies these and assigns;
+    :meth:`begin` (device) ends with the costs of matching; :meth:`decide` (host) assigns by a copy of these;
     :meth:`finish` (device) gives the losses. Operators and shapes of the second and fourth follow nothing but the sizes
     of images, batch and places: the number of boxes, of denoising groups and the assignment are values of tensors, so
     that a CUDA graph can hold each of the two.
@@ -208,9 +208,12 @@ class BoxHead(TaskHead):
         with torch.autocast(encoded.memory.device.type, enabled=False):
             return BoxStep(noise, noised, queries, costs_to_assign(*queries, truth, *o.costs))
 
-    def decide(self, begun: BoxStep) -> Tensor:
-        """The query of each box: :func:`.matcher.assign`. The host waits for the costs."""
-        return assign(begun.costs).to(begun.costs.device, non_blocking=True)
+    def question(self, begun: BoxStep) -> Tensor:
+        return begun.costs
+
+    def decide(self, seen: Tensor) -> Tensor:
+        """The query of each box: :func:`.matcher.assign`."""
+        return assign(seen)
 
     def finish(self, begun: BoxStep, dataset: str, truth: BatchTargets, decision: Tensor) -> dict[str, Tensor]:
         """Losses of all decoder layers, of the proposals and of the denoising, each with its own names."""

@@ -7,7 +7,8 @@ A head serves one task for all datasets that have it. It is a module with::
     tensors(encoded, dataset, size)      outputs of an exported network, on its square input of ``size`` pixels
     truth(batch, device)                 the batch's annotations as tensors on the device
     begin(encoded, dataset, truth)       a training step up to what the host must decide
-    decide(begun)                        that decision as a tensor on the device; None where there is none
+    question(begun)                      a tensor that the host must see for it; None where it decides nothing
+    decide(seen)                         that decision, from a copy on the host, as another tensor on the host
     finish(begun, dataset, truth, decision)    named, weighted scalar losses of the dataset
     penalty()                            named losses that the consistency weight does not scale
     inference(encoded, dataset, batch)   one dict per image, in original pixels
@@ -54,13 +55,21 @@ class TaskHead(nn.Module):
     def begin(self, encoded: Any, dataset: str, truth: Any) -> Any:
         return encoded
 
-    def decide(self, begun: Any) -> Tensor | None:
+    def question(self, begun: Any) -> Tensor | None:
         return None
+
+    def decide(self, seen: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def answer(self, begun: Any) -> Tensor | None:
+        """The decision on the device; the host waits for the question."""
+        question = self.question(begun)
+        return None if question is None else self.decide(question.cpu()).to(question.device, non_blocking=True)
 
     def losses(self, encoded: Any, dataset: str, truth: Any) -> dict[str, Tensor]:
         """The whole step."""
         begun = self.begin(encoded, dataset, truth)
-        return self.finish(begun, dataset, truth, self.decide(begun))
+        return self.finish(begun, dataset, truth, self.answer(begun))
 
     def penalty(self) -> dict[str, Tensor]:
         return {}
@@ -71,5 +80,19 @@ def keyword_arguments(node: Mapping) -> dict[str, Any]:
     return {key.lower().replace(".", "_"): value for key, value in flatten(node).items()}
 
 
+def stack_entries(batch: Batch, key: str) -> Tensor:
+    """The tensors of all entries as one, where they are; not copied where they lie one behind the other in memory.
+
+    A loader's batch lies so, in pinned memory: one copy brings all of it to a GPU, and the host need not wait for it.
+    """
+    tensors = [entry[key] for entry in batch]
+    first, memory = tensors[0], tensors[0].untyped_storage().data_ptr()
+    for i, x in enumerate(tensors):
+        here = x.untyped_storage().data_ptr() == memory and x.data_ptr() == first.data_ptr() + i * first.nbytes
+        if not here or x.shape != first.shape or x.dtype != first.dtype or not x.is_contiguous():
+            return torch.stack(tensors)
+    return first.as_strided((len(tensors), *first.shape), (first.numel(), *first.stride()))
+
+
 def stack_targets(batch: Batch, key: str, device: torch.device) -> Tensor:
-    return torch.stack([entry[key].to(device, non_blocking=True) for entry in batch])
+    return stack_entries(batch, key).to(device, non_blocking=True)

@@ -10,9 +10,11 @@ from torch import Tensor
 from fx_d2.config import cycle_passes, cycle_units
 from fx_d2.data.pool import PackedBatch
 from fx_d2.engine.build import build_networks, build_precision, prepare
+from fx_d2.engine.capture import build_graphs
 from fx_d2.engine.locking import apply_lock
 from fx_d2.engine.optimizer import build_optimizer, clip_gradients
 from fx_d2.engine.processes import wrap_distributed
+from fx_d2.engine.step_graphs import Parts
 from fx_d2.schedule import Unit
 
 from .batches import random_batch
@@ -55,6 +57,9 @@ class Bench:
         self.model: torch.nn.Module = self.student  # what a step calls; see lock
         self.optimizer, self.precision = build_optimizer(cfg, self.student), build_precision(cfg)
         self.device = self.student.device
+        clip_norms = {task.lower(): norm for task, norm in cfg.SOLVER.CLIP_NORM.items()}
+        parts = Parts(self.student, self.teacher.model, self.optimizer, self.precision, clip_norms)
+        self.graphs = build_graphs(self.cfg, parts)
 
     def batch(self, unit: Unit) -> list[dict]:
         """As the loader gives it: for a GPU in pinned memory."""
@@ -72,10 +77,30 @@ class Bench:
         """As :meth:`CyclicTrainer.run_step <fx_d2.engine.trainer.CyclicTrainer.run_step>`, without log and hooks."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.precision.autocast():
-            wanted = self.student.consistency_weight > 0 and kind.train != "head"
-            targets = self.teacher.model.consistency_features(batch) if wanted else None
+            targets = self.teacher.model.consistency_features(batch) if self._teaches(kind) else None
             total = sum(self.model(batch, teacher=targets).values())
         self._descend(kind, total)
+
+    def played_step(self, kind: Kind, batch: list[dict]) -> None:
+        """The same from a recording: one process on a GPU (``graphs``); the first call records it.
+
+        It reads the report as the trainer does before the optimizer's step.
+        """
+        assert self.graphs is not None
+        arguments = kind.unit, kind.train, self._teaches(kind), batch
+        played = self.graphs.backward(*arguments)
+        if played is None:
+            self.step(kind, batch)
+            self.graphs.warm(kind.unit, kind.train, batch)
+            played = self.graphs.backward(*arguments)
+        if played is None:
+            raise RuntimeError(f"the step {kind} could not be recorded, see the log")
+        step, _, report, _ = played
+        report.tolist()
+        step.take()
+
+    def _teaches(self, kind: Kind) -> bool:
+        return self.student.consistency_weight > 0 and kind.train != "head"
 
     def _descend(self, kind: Kind, total: Tensor) -> None:
         scaler = self.precision.scaler

@@ -55,6 +55,8 @@ def _step_row(bench: Bench, kind: Kind, options: Options) -> dict:
     flops = count_flops(bench, kind, batch)
     too_large: set[str] = set()
     cases = {"own": lambda: bench.step(kind, batch), "product": product}
+    if bench.graphs is not None:
+        cases |= {"own": lambda: bench.played_step(kind, batch), "launched": lambda: bench.step(kind, batch)}
     for parts in options.reference:
         published = Published(bench, parts)
         # The flags are set outside the step's clock: the trainer sets them when a pass begins.
@@ -73,6 +75,8 @@ def _step_row(bench: Bench, kind: Kind, options: Options) -> dict:
         "attainable gflop/s": median(attainable) / 1e9,
         "share": median(flops / t / rate for t, rate in zip(times["own"], attainable, strict=True)),
     }
+    if bench.graphs is not None:
+        row["seconds without CUDA graphs"] = median(times["launched"])
     for parts in options.reference:
         fits = parts not in too_large
         row[f"{parts}: times as fast"] = ratio(times[parts], times["own"]) if fits else None
