@@ -169,11 +169,11 @@ class FoundationX(nn.Module):
         if len({entry[key].shape for entry in batch}) == 1:
             images = stack_entries(batch, key).to(self.device, non_blocking=True)
             return self.encode_units(images, [unit], training)[unit]
-        images = [entry[key].to(self.device, non_blocking=True) for entry in batch]
+        several = [entry[key].to(self.device, non_blocking=True) for entry in batch]
         if unit.task != "box":
-            sizes = ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in images}))
+            sizes = ", ".join(sorted({f"{image.shape[-2]} x {image.shape[-1]}" for image in several}))
             raise ValueError(f"{unit}: the images of a batch must have one size, these have {sizes}")
-        stacked, padded = pad_images([self.normalise(image, unit.task) for image in images])
+        stacked, padded = pad_images([self.normalise(image, unit.task) for image in several])
         return self.heads["box"].encode(self.backbone(stacked), padded)
 
     def encode_units(self, images: Tensor, units: Sequence[Unit], training: bool = False) -> dict[Unit, Any]:

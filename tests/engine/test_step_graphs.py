@@ -40,7 +40,7 @@ def with_graphs(batch_size, found=None):
     return prepare
 
 
-# Stochastic depth, dropout and noise are drawn in every step; the teacher follows in every step, so that old values show.
+# Every step draws stochastic depth, dropout and noise; the teacher follows every step, so that old values show.
 OPTIONS = {
     "FX.CYCLE.BOX": [{"train": "head", "images": 8}, {"images": 8}],
     "FX.CYCLE.MASK": [{"train": "head", "images": 8}, {"images": 8}],

@@ -23,7 +23,7 @@ STEPS = 6
 
 
 def run(graphs_of: int, units, train: str, precision, gate=None, seen=None):
-    """Losses of steps that alternate between units, and the weights after them; batches of ``graphs_of`` are recorded."""
+    """Losses of steps that alternate between units, and the weights after them; records batches of ``graphs_of``."""
     cfg = get_fx_cfg()
     cfg.SOLVER.BASE_LR = 1e-3
     student = make_model(drop_path=0.3, gate=gate).cuda()
