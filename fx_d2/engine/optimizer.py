@@ -84,7 +84,7 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """``factor`` times the group's ``initial_lr``; a rate that is a tensor (:mod:`.step_graphs`) stays one."""
     for group in optimizer.param_groups:
         rate = factor * group["initial_lr"]
-        if isinstance(group["lr"], Tensor):
+        if isinstance(group.get("lr"), Tensor):
             group["lr"].fill_(rate)
         else:
             group["lr"] = rate

@@ -47,7 +47,7 @@ def assign(costs: Tensor) -> Tensor:
     :func:`costs_to_assign` (L, B, T, Q) -> int64 (L, B, T): the query of each box; -1 for filling, and where an image
     has more boxes than queries.
     """
-    values = costs.cpu().numpy()
+    values = costs.numpy()
     found = np.full(values.shape[:3], -1)
     for image, count in enumerate((values[0, :, :, 0] < _FILLING).sum(1)):
         for layer, matrix in enumerate(values[:, image, :count]):
