@@ -105,11 +105,6 @@ def check_config(cfg: CfgNode) -> None:
         raise ValueError(
             f"INPUT.READ_SIDE {cfg.INPUT.READ_SIDE} is below INPUT.SIZE {cfg.INPUT.SIZE}; raise it or set it to 0"
         )
-    if cfg.FX.COMPILE == "reduce-overhead" and cfg.SOLVER.ACCUMULATE > 1:
-        raise ValueError(
-            "FX.COMPILE reduce-overhead keeps gradients where the next micro-batch is computed; "
-            "set SOLVER.ACCUMULATE 1 or FX.COMPILE default"
-        )
     if cfg.FX.CYCLE.ORDER == "mixed" and cfg.FX.EVAL.AFTER_UNITS:
         raise ValueError("FX.CYCLE.ORDER mixed has no moment between units to score them; set FX.EVAL.AFTER_UNITS 0")
     _check_sampling(cfg)

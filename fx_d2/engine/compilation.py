@@ -18,8 +18,7 @@ def compile_trunks(networks: Iterable[FoundationX], batch_size: int, **options) 
     """Compiles the backbones for batches of ``batch_size`` images, in place; other batches run as before.
 
     Names, weights and checkpoints stay as they are. Static shapes: a compiled form for each of training, locked
-    trunk and teacher, each made at its first step. Heads are left alone: their shapes follow the boxes. A step keeps
-    what they make of the maps, not the maps, so that ``reduce-overhead`` may write over these in the next one.
+    trunk and teacher, each made at its first step. Heads are left alone: their shapes follow the boxes.
 
     Args:
         options: of ``torch.compile``, such as ``mode``.

@@ -180,7 +180,7 @@ def test_the_gpu_check_runs_its_parts_in_order(tmp_path):
     assert re.findall(r"gpu_check: (\S+): ok", summary) == [*parts.split(), "published"]
     assert code == 0
     assert "--precision fp32 --json" in asked and "--batch 128 --repeats 5" in asked
-    assert "--reference none FX.COMPILE reduce-overhead" in asked
+    assert "--reference none FX.COMPILE default" in asked
 
 
 def test_the_gpu_check_starts_nothing_when_its_time_is_over(tmp_path):

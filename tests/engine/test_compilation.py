@@ -50,10 +50,10 @@ def test_mode_and_batch_size_follow_from_the_configuration(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "compile", lambda f, **options: asked.append(options) or (lambda *args: "compiled"))
     cfg = get_fx_cfg()
-    cfg.FX.COMPILE, cfg.MODEL.DEVICE, cfg.SOLVER.ACCUMULATE = "reduce-overhead", "cuda", 3
+    cfg.FX.COMPILE, cfg.MODEL.DEVICE, cfg.SOLVER.ACCUMULATE = "default", "cuda", 3
     model = make_model()
     compile_configured(cfg, [model], 2)
-    assert asked == [{"dynamic": False, "mode": "reduce-overhead"}]
+    assert asked == [{"dynamic": False, "mode": "default"}]
     assert model.backbone(torch.zeros(4, 3, 64, 64)) == "compiled"
     assert "stage1" in model.backbone(torch.zeros(3, 3, 64, 64))
 

@@ -13,16 +13,15 @@ from tests.tiny import make_batch, make_model
 
 
 @needs_gpu
-@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-def test_compiled_trunks_give_the_same_losses_and_gradients(mode):
-    """FX.COMPILE: teacher and student, over steps enough for CUDA graphs to be recorded and replayed."""
+def test_compiled_trunks_give_the_same_losses_and_gradients():
+    """FX.COMPILE: teacher and student."""
     exact, results = Precision("cuda", False, "bfloat16"), []
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     for compiled in (False, True):
         student, teacher = make_model().cuda().train(), make_model().cuda().eval()
         if compiled:
-            compile_trunks([student, teacher], len(make_batch("two/cls")), mode=mode)
+            compile_trunks([student, teacher], len(make_batch("two/cls")), mode="default")
         for _ in range(4):
             targets = teacher.consistency_features(make_batch("two/cls"))
             results.append(gradients(student, "two/cls", exact, lambda b, s=student, t=targets: s(b, teacher=t)))

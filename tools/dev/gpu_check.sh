@@ -112,10 +112,10 @@ part memory 45 "$python" -W ignore tools/dev/plan_memory.py --config-file "$conf
 measure others 45 "$precision" --what sampling,backbone,ema,infer --batch "$batch" --repeats 5
 # Building takes minutes: student and teacher are one graph each.
 measure large-compiled 260 "$precision" --what training --kinds cls --batch "$large" --repeats 5 --no-memory \
-    --reference none FX.COMPILE reduce-overhead
-pytest compiled-tests 120 tests/gpu/test_compiled.py -k reduce
+    --reference none FX.COMPILE default
+pytest compiled-tests 120 tests/gpu/test_compiled.py
 measure compiled 260 "$precision" --what training --kinds cls --batch "$batch" --repeats 5 --no-memory \
-    --reference none FX.COMPILE reduce-overhead
+    --reference none FX.COMPILE default
 # Last, as no aim on a GPU hangs on it: the published step, and its peak in a process of its own.
 measure published 120 "$precision" --what training --kinds "cls,box released" --batch "$batch" --repeats 3
 
