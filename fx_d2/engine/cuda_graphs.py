@@ -53,6 +53,9 @@ class CudaGraphs:
         except BaseException:
             with contextlib.suppress(RuntimeError):  # the first error says more
                 graph.capture_end()
+            # PyTorch's generator would wait for the end of this recording for ever: it gets a new state.
+            fresh = torch.Generator(self._stream.device).graphsafe_get_state()
+            torch.cuda.default_generators[self._stream.device.index].graphsafe_set_state(fresh)
             raise
         graph.capture_end()
         graph.replay()

@@ -136,6 +136,10 @@ class StepGraph:
         for static, new in zip(tree_leaves(self._truth), tree_leaves(truth), strict=True):
             static.copy_(new, non_blocking=True)
         self._begin()
+        assert self._begin.result is not None
+        statistics, question = self._begin.result
+        if self._question is None and question is not None:  # pinned memory cannot be made while a graph is recorded
+            self._question = _Question(question)
         if self._question is not None:
             self._question.ask()
         if self._teach is not None:
@@ -143,11 +147,11 @@ class StepGraph:
         if self._question is not None:
             self._question.decide(self._parts.student.heads[self._unit.task].decide)
         self._descend()
-        assert self._begin.result is not None and self._descend.result is not None
+        assert self._descend.result is not None
         self._step = None  # what autograd and later parts have used: its memory serves other recordings
         if self._teach is not None:
             self._teach.result = None
-        return *self._descend.result, self._begin.result
+        return *self._descend.result, statistics
 
     def take(self) -> None:
         """The optimizer's step."""
@@ -156,13 +160,11 @@ class StepGraph:
             self._parts.optimizer.zero_grad(set_to_none=True)
             self.complete = True
 
-    def _begin_step(self) -> RunningStatistics:
+    def _begin_step(self) -> tuple[RunningStatistics, Tensor | None]:
         statistics = RunningStatistics(self._parts.student)
         with self._parts.precision.autocast():
             self._step = self._parts.student.begin(self._batch, self._truth)
-        question = self._parts.student.question(self._step)
-        self._question = None if question is None else _Question(question)
-        return statistics
+        return statistics, self._parts.student.question(self._step)
 
     def _ask_teacher(self) -> tuple[Tensor, ...]:
         with self._parts.precision.autocast():

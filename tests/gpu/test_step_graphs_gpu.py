@@ -96,6 +96,20 @@ def test_played_steps_are_the_launched_ones(units, train, enabled):
 
 
 @needs_gpu
+def test_after_a_recording_that_fails_steps_are_launched():
+    graphs = CudaGraphs(torch.device("cuda", 0))
+    with graphs.stream():
+        x = torch.ones(3, device="cuda")
+        with pytest.raises(RuntimeError, match="captur"):
+            graphs.record(lambda: torch.rand(3, device="cuda").sum().item())
+        torch.manual_seed(1)
+        first = torch.rand(3, device="cuda") + x
+        torch.manual_seed(1)
+        replay, again = graphs.record(lambda: torch.rand(3, device="cuda") + x)
+    assert torch.equal(first, again)
+
+
+@needs_gpu
 def test_a_played_gated_step_is_the_launched_one():
     precision = Precision("cuda", False, "bfloat16")
     gate = RegionGate(when="always", score=0.0)

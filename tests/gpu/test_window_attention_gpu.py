@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fx_d2.engine.cuda_graphs import CudaGraphs
 from fx_d2.modeling.backbone import SwinBlock
 from tests.gpu.steps import needs_gpu
 
@@ -45,15 +46,11 @@ def test_the_gpu_gives_the_cpus_numbers(window, heads, d, side):
 def test_two_runs_agree_bit_for_bit_and_a_graph_with_them():
     block = make_block(7, 4, 32).cuda()
     x, gradient = torch.randn(8, 14, 14, 128).cuda(), torch.randn(8, 14, 14, 128).cuda()
-    first, second = run(block, x, gradient), run(block, x, gradient)
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        run(block, x, gradient)
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        recorded = run(block, x, gradient)
-    graph.replay()
+    graphs = CudaGraphs(x.device)
+    with graphs.stream():
+        first, second = run(block, x, gradient), run(block, x, gradient)
+        replay, recorded = graphs.record(lambda: run(block, x, gradient))
+        replay()
+    torch.cuda.synchronize()
     for tensors in zip(first, second, recorded, strict=True):
         assert torch.equal(tensors[0], tensors[1]) and torch.equal(tensors[0], tensors[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
@@ -80,6 +81,10 @@ class Bench:
             targets = self.teacher.model.consistency_features(batch) if self._teaches(kind) else None
             total = sum(self.model(batch, teacher=targets).values())
         self._descend(kind, total)
+
+    def stream(self) -> contextlib.AbstractContextManager:
+        """What recordings need around all steps."""
+        return contextlib.nullcontext() if self.graphs is None else self.graphs.stream()
 
     def played_step(self, kind: Kind, batch: list[dict]) -> None:
         """The same from a recording: one process on a GPU (``graphs``); the first call records it.

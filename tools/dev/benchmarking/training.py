@@ -35,7 +35,8 @@ def step_rows(cfg, options: Options) -> list[dict]:
     rows = []
     for kind in wanted:
         try:
-            rows.append(_step_row(bench, kind, options))
+            with bench.stream():
+                rows.append(_step_row(bench, kind, options))
         except torch.cuda.OutOfMemoryError:
             rows.append({"kind": str(kind), "note": f"a batch of {options.batch} does not fit into the memory"})
             bench.optimizer.zero_grad(set_to_none=True)
