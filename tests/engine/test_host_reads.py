@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from fx_d2.engine.build import build_trainer, prepare
 from tests.engine.runs import short_config
+from tests.tiny import make_batch, make_model
 
 READS = {getattr(Tensor, name) for name in ("item", "tolist", "cpu", "__bool__", "__int__", "__float__", "__index__")}
 # Operators whose result has a size that only the values tell.
@@ -67,3 +68,15 @@ def test_a_step_reads_its_losses_and_a_box_step_the_costs(cohort, tmp_path):
     assert set(units.values()) == {"cls", "box", "mask"}
     for iteration, task in units.items():
         assert reads[iteration] == (["cpu"] if task == "box" else []) + ["tolist"], (iteration, task)
+
+
+@pytest.mark.parametrize("unit", ["two/cls", "two/box", "two/mask"])
+def test_no_gradient_asks_the_host(unit):
+    """PyTorch computes some gradients otherwise where a mode listens (see above), so that only a profiler sees this."""
+    model, batch = make_model(drop_path=0.1).train(), make_batch(unit)
+    teacher = model.consistency_features(batch)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        sum(model(batch, teacher=teacher).values()).backward()
+    names = {event.name for event in profile.events()}
+    assert "aten::mul" in names
+    assert not names & {"aten::item", "aten::_local_scalar_dense", "aten::nonzero"}

@@ -26,7 +26,8 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     a, b = to_corners(a), to_corners(b)
 
     def area(low: Tensor, high: Tensor) -> Tensor:
-        return (high - low).clamp(min=0).prod(-1)
+        width, height = (high - low).clamp(min=0).unbind(-1)  # the gradient of prod() asks the host whether one is 0
+        return width * height
 
     inter = area(torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:]))
     union = area(a[..., :2], a[..., 2:]) + area(b[..., :2], b[..., 2:]) - inter
