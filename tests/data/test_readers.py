@@ -191,7 +191,6 @@ def test_exclusive_labels(tmp_path, index):
         ("image,A\na,1\nx9,1\n", {}, r"line 3: no image 'x9'"),
         ("image,A\na\n", {}, r"line 2: 1 fields, but the header names 2"),
         ("image,A\na,1,0\n", {}, r"line 2: 3 fields"),
-        ("image;A\na;1\n", {}, "semicolon"),
         ("image,A\na,\n", {"selected": ("A",)}, "no row has a known label"),
         ("image,note\na,x\n", {}, "no column holds only labels"),
         ("image,A\n", {}, "no row below"),
