@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -79,6 +80,16 @@ def load_window_attention() -> Callable[..., Tensor] | None:
     return window_attention
 
 
+@lru_cache(maxsize=1)
+def load_block_kernels() -> ModuleType | None:
+    """:mod:`.block_triton`; None without Triton."""
+    try:
+        from . import block_triton
+    except ImportError:
+        return None
+    return block_triton
+
+
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside windows, with a learned relative position bias."""
 
@@ -113,15 +124,17 @@ class WindowAttention(nn.Module):
             out = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias).softmax(-1) @ v
         return self.proj(out.transpose(1, 2).reshape(count, n, c))
 
-    def on_map(self, x: Tensor, roll: Sequence[int], shift: Sequence[int]) -> Tensor:
+    def on_map(self, x: Tensor, roll: Sequence[int], shift: Sequence[int], bias: bool = True) -> Tensor:
         """The same on a map (B, H, W, C) of whole windows, by a kernel that rolls, cuts and masks by itself.
 
-        ``roll``: as of :func:`torch.roll`, which it replaces; ``shift``: that of :func:`shift_mask`.
+        ``roll``: as of :func:`torch.roll`, which it replaces; ``shift``: that of :func:`shift_mask`; ``bias``: whether
+        the last product has its bias.
         """
         attention = load_window_attention()
         assert attention is not None
         qkv, table = self.qkv(x), self.relative_position_bias_table
-        return self.proj(attention(qkv, table, self.window_size, list(roll), list(shift)))
+        project = self.proj if bias else self.proj.product
+        return project(attention(qkv, table, self.window_size, list(roll), list(shift)))
 
     @property
     def has_kernel(self) -> bool:
@@ -157,8 +170,11 @@ class SwinBlock(nn.Module):
     def linears(self) -> list[CastLinear]:
         return [self.attn.qkv, self.attn.proj, *self.mlp.values()]  # type: ignore[list-item]
 
-    def attend(self, x: Tensor) -> Tensor:
-        """Pads to whole windows, shifts (timm: in the other order), attends, and undoes both. x: (B, H, W, C)."""
+    def attend(self, x: Tensor, bias: bool = True) -> Tensor:
+        """Pads to whole windows, shifts (timm: in the other order), attends, and undoes both. x: (B, H, W, C).
+
+        ``bias``: False where a kernel adds that of the last product.
+        """
         if torch.is_autocast_enabled(x.device.type):  # a GPU's LayerNorm gives float32: twice the bytes to move
             x = x.to(torch.get_autocast_dtype(x.device.type))
         _, h, w, _ = x.shape
@@ -172,7 +188,9 @@ class SwinBlock(nn.Module):
         x = torch.roll(x, back, (1, 2)) if before else x
         x = F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x
         if on_gpu(x) and self.attn.has_kernel:
-            x = self.attn.on_map(x, shift if after else (0, 0), shift)[:, :h, :w]
+            x = self.attn.on_map(x, shift if after else (0, 0), shift, bias)
+            if below or right:  # else a slice's gradient would be a copy
+                x = x[:, :h, :w]
             return torch.roll(x, shift, (1, 2)) if before else x
         x = torch.roll(x, back, (1, 2)) if after else x
         mask = shift_mask(height, width, self.window_size, tuple(shift), x.device) if any(shift) else None
@@ -196,6 +214,17 @@ class SwinBlock(nn.Module):
         return x + (branch if scales is None else branch * scales[1].to(branch.dtype))
 
 
+def normalise(x: Tensor, norm: nn.LayerNorm, dtype: torch.dtype | None) -> Tensor:
+    """LayerNorm; on a GPU by one kernel, in ``dtype`` (None: that of products), without a copy in float32 before it."""
+    kernels = load_block_kernels()
+    if not on_gpu(x) or kernels is None or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return norm(x)
+    mixed = torch.is_autocast_enabled(x.device.type)
+    if dtype is None:
+        dtype = torch.get_autocast_dtype(x.device.type) if mixed else x.dtype
+    return kernels.layer_norm(x, norm, dtype)
+
+
 class PatchMerging(nn.Module):
     """Halves the map and doubles the channels; odd sizes are padded by one."""
 
@@ -209,7 +238,7 @@ class PatchMerging(nn.Module):
         x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2)) if h % 2 or w % 2 else x
         # In the order of the original: (0,0), (1,0), (0,1), (1,1).
         parts = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.reduction(self.norm(torch.cat(parts, dim=-1)))
+        return self.reduction(normalise(torch.cat(parts, dim=-1), self.norm, None))
 
 
 class PatchEmbed(nn.Module):
@@ -224,14 +253,44 @@ class PatchEmbed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         below, right = -images.shape[2] % self.patch_size, -images.shape[3] % self.patch_size
         images = F.pad(images, (0, right, 0, below)) if below or right else images
-        return self.norm(self.proj(images).permute(0, 2, 3, 1))
+        return normalise(self.proj(images).permute(0, 2, 3, 1), self.norm, torch.float32)
 
 
 class SwinStage(nn.Module):
     def __init__(self, blocks: list[SwinBlock], downsample: PatchMerging | None) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks: Any = nn.ModuleList(blocks)
         self.downsample = downsample
+
+    def forward(self, x: Tensor, scales: Sequence[Tensor | None], checkpoint: bool = False) -> Tensor:
+        """The blocks alone. x (B, H, W, C); scales: factors (2, B, 1, 1, 1) of each block's branches, or None."""
+        kernels = load_block_kernels()
+        exported = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        fused = on_gpu(x) and not checkpoint and not exported and all(block.attn.has_kernel for block in self.blocks)
+        if not fused or kernels is None:
+            for block, factors in zip(self.blocks, scales, strict=True):
+                x = run_checkpointed(block, x, factors, enabled=checkpoint)
+            return x
+        if not torch.is_autocast_enabled(x.device.type):
+            return self._run_fused(x, scales, x.dtype, kernels)
+        dtype = torch.get_autocast_dtype(x.device.type)
+        with cast_together([linear for block in self.blocks for linear in block.linears], dtype):
+            return self._run_fused(x, scales, dtype, kernels)
+
+    def _run_fused(self, x: Tensor, scales: Sequence[Tensor | None], dtype: torch.dtype, kernels: ModuleType) -> Tensor:
+        """Each sum with the norm that follows it, over the border of two blocks, too: one pass over memory for both."""
+        normed = kernels.layer_norm(x, self.blocks[0].norm1, dtype)
+        for i, (block, factors) in enumerate(zip(self.blocks, scales, strict=True)):
+            first, second = (None, None) if factors is None else factors.unbind(0)
+            fc1, fc2 = block.mlp["fc1"], block.mlp["fc2"]
+            branch = block.attend(normed, bias=False)
+            x, normed = kernels.add_norm(x, branch, block.attn.proj.bias, first, block.norm2, dtype)
+            branch = fc2.product(kernels.bias_gelu(fc1.product(normed), fc1.bias))
+            if i == len(self.blocks) - 1:
+                x = kernels.add_branch(x, branch, fc2.bias, second)
+            else:
+                x, normed = kernels.add_norm(x, branch, fc2.bias, second, self.blocks[i + 1].norm1, dtype)
+        return x
 
 
 @BACKBONE_REGISTRY.register()
@@ -284,11 +343,12 @@ class FXSwin(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = self.patch_embed(images)
         drop = self.training and self.drops_paths
-        scales = iter(drop_path_scales(self.drop_rates, len(x)) if drop else [None] * len(self.drop_rates))
+        count = len(self.drop_rates)
+        scales = list(drop_path_scales(self.drop_rates, len(x)).unbind(0)) if drop else [None] * count
         features = {}
         for name, stage in zip(self._out_features, self.layers, strict=True):
-            for block in stage.blocks:
-                x = run_checkpointed(block, x, next(scales), enabled=self.use_checkpoint)
+            own, scales = scales[: len(stage.blocks)], scales[len(stage.blocks) :]
+            x = stage(x, own, self.use_checkpoint)
             features[name] = x.permute(0, 3, 1, 2)
             if stage.downsample is not None:
                 x = stage.downsample(x)

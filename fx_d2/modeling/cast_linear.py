@@ -18,6 +18,10 @@ class CastLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, *(self.copies or (self.weight, self.bias)))
 
+    def product(self, x: Tensor) -> Tensor:
+        """Without the bias, which a later kernel adds."""
+        return F.linear(x, (self.copies or (self.weight,))[0])
+
 
 class _Cast(torch.autograd.Function):
     @staticmethod
@@ -45,6 +49,9 @@ def _copies(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> list[Te
 @contextlib.contextmanager
 def cast_together(layers: Sequence[CastLinear], dtype: torch.dtype) -> Iterator[None]:
     """Inside the block the layers compute with copies of their weights in ``dtype``, as autocast would make them."""
+    if not layers:
+        yield
+        return
     copies = _Cast.apply(dtype, *(tensor for layer in layers for tensor in (layer.weight, layer.bias)))
     for layer, pair in zip(layers, zip(copies[::2], copies[1::2], strict=True), strict=True):
         layer.copies = pair

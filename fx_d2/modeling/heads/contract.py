@@ -86,9 +86,10 @@ def stack_entries(batch: Batch, key: str) -> Tensor:
     A loader's batch lies so, in pinned memory: one copy brings all of it to a GPU, and the host need not wait for it.
     """
     tensors = [entry[key] for entry in batch]
-    first, memory = tensors[0], tensors[0].untyped_storage().data_ptr()
+    first, memory = tensors[0], tensors[0].untyped_storage()._cdata
     for i, x in enumerate(tensors):
-        here = x.untyped_storage().data_ptr() == memory and x.data_ptr() == first.data_ptr() + i * first.nbytes
+        offset = first.storage_offset() + i * first.numel()
+        here = x.untyped_storage()._cdata == memory and x.storage_offset() == offset
         if not here or x.shape != first.shape or x.dtype != first.dtype or not x.is_contiguous():
             return torch.stack(tensors)
     return first.as_strided((len(tensors), *first.shape), (first.numel(), *first.stride()))
