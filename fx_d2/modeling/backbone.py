@@ -17,7 +17,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
 
-from .cast_linear import CastLinear, cast_together
+from .cast_linear import CastLinear, cast_for_gpu
 from .checkpointing import run_checkpointed
 from .tensor_cache import cache_tensors
 
@@ -166,10 +166,6 @@ class SwinBlock(nn.Module):
         hidden = int(dim * mlp_ratio)
         self.mlp = nn.ModuleDict({"fc1": CastLinear(dim, hidden), "fc2": CastLinear(hidden, dim)})
 
-    @property
-    def linears(self) -> list[CastLinear]:
-        return [self.attn.qkv, self.attn.proj, *self.mlp.values()]  # type: ignore[list-item]
-
     def attend(self, x: Tensor, bias: bool = True) -> Tensor:
         """Pads to whole windows, shifts (timm: in the other order), attends, and undoes both. x: (B, H, W, C).
 
@@ -201,10 +197,7 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """x (B, H, W, C); scales (2, B, 1, 1, 1) of the two branches."""
-        device = x.device.type
-        if not on_gpu(x) or not torch.is_autocast_enabled(device) or torch.compiler.is_compiling():
-            return self.add_branches(x, scales)
-        with cast_together(self.linears, torch.get_autocast_dtype(device)):
+        with cast_for_gpu([self], x.device):
             return self.add_branches(x, scales)
 
     def add_branches(self, x: Tensor, scales: Tensor | None) -> Tensor:
@@ -236,9 +229,10 @@ class PatchMerging(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         _, h, w, _ = x.shape
         x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2)) if h % 2 or w % 2 else x
-        # In the order of the original: (0,0), (1,0), (0,1), (1,1).
-        parts = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.reduction(normalise(torch.cat(parts, dim=-1), self.norm, None))
+        b, h, w, c = x.shape
+        # Four neighbours in the order of the original: (0,0), (1,0), (0,1), (1,1).
+        parts = x.view(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 4, 2, 5).reshape(b, h // 2, w // 2, 4 * c)
+        return self.reduction(normalise(parts, self.norm, None))
 
 
 class PatchEmbed(nn.Module):
@@ -271,10 +265,9 @@ class SwinStage(nn.Module):
             for block, factors in zip(self.blocks, scales, strict=True):
                 x = run_checkpointed(block, x, factors, enabled=checkpoint)
             return x
-        if not torch.is_autocast_enabled(x.device.type):
-            return self._run_fused(x, scales, x.dtype, kernels)
-        dtype = torch.get_autocast_dtype(x.device.type)
-        with cast_together([linear for block in self.blocks for linear in block.linears], dtype):
+        mixed = torch.is_autocast_enabled(x.device.type)
+        dtype = torch.get_autocast_dtype(x.device.type) if mixed else x.dtype
+        with cast_for_gpu(self.blocks, x.device):
             return self._run_fused(x, scales, dtype, kernels)
 
     def _run_fused(self, x: Tensor, scales: Sequence[Tensor | None], dtype: torch.dtype, kernels: ModuleType) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -49,9 +49,6 @@ def _copies(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> list[Te
 @contextlib.contextmanager
 def cast_together(layers: Sequence[CastLinear], dtype: torch.dtype) -> Iterator[None]:
     """Inside the block the layers compute with copies of their weights in ``dtype``, as autocast would make them."""
-    if not layers:
-        yield
-        return
     copies = _Cast.apply(dtype, *(tensor for layer in layers for tensor in (layer.weight, layer.bias)))
     for layer, pair in zip(layers, zip(copies[::2], copies[1::2], strict=True), strict=True):
         layer.copies = pair
@@ -60,3 +57,15 @@ def cast_together(layers: Sequence[CastLinear], dtype: torch.dtype) -> Iterator[
     finally:
         for layer in layers:
             layer.copies = None
+
+
+def launches_count(device: torch.device) -> bool:
+    return device.type == "cuda"
+
+
+def cast_for_gpu(modules: Iterable[nn.Module], device: torch.device) -> contextlib.AbstractContextManager:
+    """:func:`cast_together` of all such layers in ``modules`` where autocast would cast them on a GPU, else nothing."""
+    if not launches_count(device) or not torch.is_autocast_enabled(device.type) or torch.compiler.is_compiling():
+        return contextlib.nullcontext()
+    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, CastLinear)]
+    return cast_together(layers, torch.get_autocast_dtype(device.type))

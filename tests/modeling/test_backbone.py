@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fx_d2.modeling import backbone
+from fx_d2.modeling import backbone, cast_linear
 from fx_d2.modeling.backbone import (
     FXSwin,
     PatchMerging,
@@ -163,7 +163,7 @@ def test_weights_cast_together_give_the_same_bits(frozen, checkpoint, monkeypatc
     block, x, found = backbone.SwinBlock(16, 4, 2, True, 2.0), torch.randn(2, 8, 8, 16), []
     block.attn.proj.requires_grad_(not frozen)
     for together in (False, True):
-        monkeypatch.setattr(backbone, "on_gpu", lambda _, together=together: together)
+        monkeypatch.setattr(cast_linear, "launches_count", lambda _, together=together: together)
         block.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
             out = run_checkpointed(block, x.requires_grad_(), enabled=checkpoint)
@@ -172,4 +172,5 @@ def test_weights_cast_together_give_the_same_bits(frozen, checkpoint, monkeypatc
         assert sum(gradient is None for gradient in gradients) == 2 * frozen
         found.append([out, *(gradient for gradient in gradients if gradient is not None)])
     assert all(map(torch.equal, *found))
-    assert all(layer.copies is None for layer in block.linears) and len(block.linears) == 4
+    layers = [layer for layer in block.modules() if isinstance(layer, cast_linear.CastLinear)]
+    assert all(layer.copies is None for layer in layers) and len(layers) == 4

@@ -270,3 +270,13 @@ def test_decoder_looks_forward_twice():
     torch.testing.assert_close(predictions[0], (head(states[0]) + inverse_sigmoid(boxes)).sigmoid())
     gradient = torch.autograd.grad(predictions[1].sum(), decoder.layers[0].ffn.linear2.weight)[0]
     assert gradient.abs().sum() > 0
+
+
+def test_the_gradient_of_giou_is_that_in_float64():
+    torch.manual_seed(0)
+    a, b, found = torch.rand(200, 4), torch.rand(200, 4), []
+    for dtype in (torch.float32, torch.float64):
+        x = a.clone().to(dtype).requires_grad_()
+        giou(x, b.to(dtype)).sum().backward()
+        found.append(x.grad.double())
+    torch.testing.assert_close(*found, atol=2e-5, rtol=2e-5)

@@ -186,6 +186,7 @@ def test_losses_and_gradients_of_a_loop_over_images(counts, monkeypatch):
     for name, parameter in model.named_parameters():
         if name in actual:
             scale = parameter.grad.abs().max().clamp(min=1.0)
-            torch.testing.assert_close(actual[name] / scale, parameter.grad / scale, atol=1e-5, rtol=1e-5, msg=name)
+            # Seen: 2.3e-5 at most, in the backbone, whose gradients are sums over boxes in another order.
+            torch.testing.assert_close(actual[name] / scale, parameter.grad / scale, atol=4e-5, rtol=1e-5, msg=name)
         else:
             assert parameter.grad is None

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cast_linear import CastLinear
 from ..tensor_cache import cache_tensors
 from .padding import Levels
 from .sampling import LevelShapes, ms_deform_attn
@@ -27,10 +28,10 @@ class DeformableAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
-        self.sampling_offsets = nn.Linear(dim, num_heads * num_levels * num_points * 2)
-        self.attention_weights = nn.Linear(dim, num_heads * num_levels * num_points)
-        self.value_proj = nn.Linear(dim, dim)
-        self.output_proj = nn.Linear(dim, dim)
+        self.sampling_offsets = CastLinear(dim, num_heads * num_levels * num_points * 2)
+        self.attention_weights = CastLinear(dim, num_heads * num_levels * num_points)
+        self.value_proj = CastLinear(dim, dim)
+        self.output_proj = CastLinear(dim, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -56,6 +57,8 @@ class DeformableAttention(nn.Module):
         With padding the reference is relative to each image's own extent, and padded tokens read as zero.
         """
         shapes, padding = levels
+        if torch.is_autocast_enabled(query.device.type):  # once, for both products below
+            query = query.to(torch.get_autocast_dtype(query.device.type))
         b, queries, _ = query.shape
         grid = (b, queries, self.num_heads, self.num_levels, self.num_points)
         value = self.value_proj(memory)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cast_linear import CastLinear
 from ..tensor_cache import cache_tensors
 
 
@@ -28,10 +29,15 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-3) -> Tensor:
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
 
+@cache_tensors
+def wave_lengths(channels: int, temperature: float, device: torch.device) -> Tensor:
+    """Of :func:`sine_waves`, divided by 2 pi: (channels / 2,)."""
+    return temperature ** (2 * torch.arange(channels // 2, dtype=torch.float32, device=device) / channels)
+
+
 def sine_waves(position: Tensor, channels: int, temperature: float) -> Tensor:
     """Sine and cosine at ``channels / 2`` wavelengths, interleaved: position (...), in radians -> (..., channels)."""
-    index = torch.arange(channels // 2, dtype=torch.float32, device=position.device)
-    phase = position[..., None] / temperature ** (2 * index / channels)
+    phase = position[..., None] / wave_lengths(channels, temperature, position.device)
     return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(-2)
 
 
@@ -66,7 +72,7 @@ class MLP(nn.Module):
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, num_layers: int) -> None:
         super().__init__()
         dims = [in_dim] + [hidden_dim] * (num_layers - 1) + [out_dim]
-        self.layers: Any = nn.ModuleList(nn.Linear(a, b) for a, b in zip(dims, dims[1:], strict=False))
+        self.layers: Any = nn.ModuleList(CastLinear(a, b) for a, b in zip(dims, dims[1:], strict=False))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
@@ -76,7 +82,7 @@ class MLP(nn.Module):
 
 def class_layer(dim: int, num_classes: int) -> nn.Linear:
     """Class logits that start at a foreground probability of 0.01 (focal loss, Lin et al. 2017, section 4.1)."""
-    layer = nn.Linear(dim, num_classes)
+    layer = CastLinear(dim, num_classes)
     nn.init.constant_(layer.bias, -math.log((1 - 0.01) / 0.01))
     return layer
 
@@ -94,8 +100,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(dim, hidden_dim)
-        self.linear2 = nn.Linear(hidden_dim, dim)
+        self.linear1 = CastLinear(dim, hidden_dim)
+        self.linear2 = CastLinear(hidden_dim, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..cast_linear import CastLinear
 from ..tensor_cache import cache_tensors
 from .encoder import cell_centres
 from .padding import Levels, Padding
@@ -53,7 +54,7 @@ class QuerySelector(nn.Module):
     def __init__(self, dim: int, anchor_size: float, layer: bool = True) -> None:
         super().__init__()
         self.anchor_size = anchor_size
-        self.linear = nn.Linear(dim, dim) if layer else nn.Identity()
+        self.linear = CastLinear(dim, dim) if layer else nn.Identity()
         self.norm = nn.LayerNorm(dim) if layer else nn.Identity()
 
     def forward(

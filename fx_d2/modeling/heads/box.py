@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from ..cast_linear import CastLinear, cast_for_gpu
 from ..detr.attention import DeformableAttention
 from ..detr.boxes import to_centre, to_corners
 from ..detr.decoder import Decoder, DecoderOutput
@@ -103,7 +105,7 @@ class BoxHead(TaskHead):
         self.owners = {name: SHARED if o.layout == SHARED else name for name in datasets}
         owners = list(dict.fromkeys(self.owners.values()))
         if o.memory_projection:
-            self.memory_projections: Any = nn.ModuleDict({name: nn.Linear(o.dim, o.dim) for name in owners})
+            self.memory_projections: Any = nn.ModuleDict({name: CastLinear(o.dim, o.dim) for name in owners})
         selectors = {name: QuerySelector(o.dim, o.anchor_size, o.selector_layer) for name in owners}
         self.selectors: Any = nn.ModuleDict(selectors)
         self.decoders: Any = nn.ModuleDict({name: Decoder(o.decoder_layers, sizes, o.checkpoint) for name in owners})
@@ -152,7 +154,12 @@ class BoxHead(TaskHead):
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
         pairs = zip(self.positions(levels), self.level_embed, strict=True)
         positions = torch.cat([position + embed for position, embed in pairs], dim=1).to(tokens.dtype)
-        return Encoded(self.encoder(tokens, positions, levels), levels)
+        with self.cast(self.encoder):
+            return Encoded(self.encoder(tokens, positions, levels), levels)
+
+    def cast(self, *modules: nn.Module) -> contextlib.AbstractContextManager:
+        """Casts the modules' weights together; not where layers are computed again, when these copies are gone."""
+        return contextlib.nullcontext() if self.options.checkpoint else cast_for_gpu(modules, self.level_embed.device)
 
     def positions(self, levels: Levels) -> list[Tensor]:
         """Sine encoding of each level, without the level embedding: (1 or B, h * w, C)."""
@@ -175,6 +182,12 @@ class BoxHead(TaskHead):
         return {"loss_encoder_l2": self.options.encoder_l2 * squares}
 
     def decode(self, encoded: Encoded, dataset: str, noise: Denoising | None = None) -> BoxOutput:
+        owner, own = self.owners[dataset], [self.branches[dataset]]
+        own += [self.memory_projections[owner]] if self.options.memory_projection else []
+        with self.cast(self.selectors[owner], self.decoders[owner], *own):
+            return self._decode(encoded, dataset, noise)
+
+    def _decode(self, encoded: Encoded, dataset: str, noise: Denoising | None) -> BoxOutput:
         o, branch, owner, levels = self.options, self.branches[dataset], self.owners[dataset], encoded.levels
         memory = self.memory_projections[owner](encoded.memory) if o.memory_projection else encoded.memory
         proposal_heads = branch.proposal_class, branch.proposal_box

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..losses.mask import mask_losses
 from ..norm import BatchNorm2d
+from ..tensor_cache import cache_tensors
 from .contract import Batch, TaskHead, UnitClasses, keyword_arguments, stack_targets
 from .instances import masks_to_original, present_instances
 
@@ -23,19 +24,22 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
+@cache_tensors
+def cell_averages(extent: int, side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(side, extent): row i averages the cells from floor(i * extent / side) to ceil((i + 1) * extent / side)."""
+    position, cell = torch.arange(extent, device=device), torch.arange(side, device=device)[:, None]
+    inside = (position >= cell * extent // side) & (position < -(-(cell + 1) * extent // side))
+    return (inside / inside.sum(1, keepdim=True)).to(dtype)
+
+
 def adaptive_avg_pool2d(x: Tensor, side: int) -> Tensor:
     """(B, C, H, W) -> (B, C, side, side) as two matrix products.
 
     PyTorch's own has no deterministic gradient on CUDA, and no ONNX form where H or W is not a multiple of ``side``.
     """
 
-    def averages(extent: int) -> Tensor:
-        """(side, extent): row i averages the cells from floor(i * extent / side) to ceil((i + 1) * extent / side)."""
-        position, cell = torch.arange(extent, device=x.device), torch.arange(side, device=x.device)[:, None]
-        inside = (position >= cell * extent // side) & (position < -(-(cell + 1) * extent // side))
-        return (inside / inside.sum(1, keepdim=True)).to(x.dtype)
-
-    return averages(int(x.shape[-2])) @ x @ averages(int(x.shape[-1])).T
+    rows, columns = (cell_averages(int(extent), side, x.dtype, x.device) for extent in x.shape[-2:])
+    return rows @ x @ columns.T
 
 
 class PyramidPooling(nn.Module):
