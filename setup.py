@@ -94,6 +94,7 @@ EXTRAS_REQUIRE = {
         "pyjpegls",  # reads them
         # A second opinion on MetaImage files. To read them it is not needed: 260 MB for a text header over raw numbers.
         "SimpleITK",
+        "globox>=2.9",  # writes YOLO and Pascal VOC files of a COCO file for the tests
         "highdicom",  # DICOM output
         "onnx",  # export
         "onnxruntime",  # export

@@ -10,16 +10,19 @@ from .readers.coco import CocoFile, CocoOptions
 from .readers.csv_labels import CsvLabels
 from .readers.label_maps import LabelMaps
 from .readers.mask_folder import MaskFolders
+from .readers.voc import VocFiles
+from .readers.yolo import YoloLabels
+from .readers.yolo_names import find_names, read_class_names
 from .records import TaskRecord
 from .yaml_section import Section
 
 TASK_KEYS = {
     "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
-    "box": ("file", "bbox", "classes", "lateral_pairs"),
+    "box": ("file", "bbox", "yolo", "no_file", "names", "voc", "classes", "lateral_pairs"),
     "mask": ("file", "folders", "folder", "labels", "suffix", "empty_masks", "classes", "lateral_pairs"),
 }
 _UNCERTAIN = {"ignore": math.nan, "zero": 0.0, "one": 1.0}
-Reader = CocoFile | CsvLabels | LabelMaps | MaskFolders
+Reader = CocoFile | CsvLabels | LabelMaps | MaskFolders | VocFiles | YoloLabels
 
 
 def parse_reader(task: str, section: Section) -> Reader:
@@ -34,10 +37,15 @@ def parse_reader(task: str, section: Section) -> Reader:
         return _parse_label_maps(section)
     if "suffix" in section:
         raise section.error("suffix", "goes with folders or folder, not with file")
+    for key in ("names", "no_file"):
+        if key in section and "yolo" not in section:
+            raise section.error(key, "goes with yolo")
+    if "yolo" in section or "voc" in section:
+        return _parse_boxes(section)
     if "file" not in section:
         raise DataError(
             f"{section.place}: key 'file' is missing"
-            + (" (or 'folders', or 'folder' and 'labels')" if task == "mask" else "")
+            + {"mask": " (or 'folders', or 'folder' and 'labels')", "box": " (or 'yolo', or 'voc')"}.get(task, "")
         )
     path, classes = section.path("file"), section.names("classes")
     if task != "cls":
@@ -52,6 +60,32 @@ def parse_reader(task: str, section: Section) -> Reader:
     if exclusive and not math.isnan(uncertain):
         raise section.error("uncertain", "classes that exclude each other allow ignore only")
     return CsvLabels(path, section.text("image", "image"), classes, exclusive, float(uncertain))
+
+
+def _parse_boxes(section: Section) -> VocFiles | YoloLabels:
+    form = "yolo" if "yolo" in section else "voc"
+    for key in ("file", "voc"):
+        if key in section and key != form:
+            raise section.error(key, f"give {key} or {form}, not both")
+    if "bbox" in section:
+        raise section.error("bbox", f"goes with file; {form} has one form of boxes")
+    folder, classes = section.path(form, folder=True), section.names("classes")
+    if form == "voc":
+        return VocFiles(folder, classes)
+    negative = section.choice("no_file", ("unknown", "negative")) == "negative"
+    file = section.path("names") if "names" in section else find_names(folder)
+    if file is None and classes is None:
+        raise section.error(
+            "classes",
+            f"no data.yaml or classes.txt with names in {folder} or the two folders above; list the classes in the "
+            "order of their numbers from 0, or say where they are: names: FILE",
+        )
+    names = read_class_names(file) if file else dict(enumerate(classes or ()))
+    for name in classes or ():
+        if name not in names.values():
+            raise section.error("classes", f"no class {name!r} in {file}; {nearest(name, names.values(), 'classes')}")
+    chosen = classes or tuple(names[number] for number in sorted(names))
+    return YoloLabels(folder, names, chosen, negative, file)
 
 
 def _parse_folders(section: Section) -> MaskFolders:

@@ -19,7 +19,7 @@ from ..masks import check_polygons, marks_pixels, mask_annotation
 from ..records import Event
 from ..rle import check_run_lengths
 from .image_index import ImageIndex
-from .user_boxes import DrawnBox, are_shares, check_boxes, note, place_box, shares_message
+from .user_boxes import DrawnBox, annotate, are_shares, log_events, note, shares_message
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +135,7 @@ class CocoFile:
         found = list(self._of_classes(images, positions))
         for image_id, record in self._boxes(found, index) if self.task == "box" else self._masks(found, index):
             records[image_id]["annotations"].append(record)
-        for reason, event in self.events.items():
-            logger.warning("%d %s (first: %s)", event.times, reason, event.first)
+        log_events(self.events)
         return records
 
     def _of_classes(self, images: dict, positions: dict) -> Iterator[Found]:
@@ -194,12 +193,8 @@ class CocoFile:
 
     def _boxes(self, found: list[Found], index: ImageIndex) -> Iterator[tuple[str, dict]]:
         """Detectron2 annotations of boxes with their images."""
-        boxes = [self._box(item, index.size(item.image_id)) for item in found]
-        check_boxes(boxes, str(self.path))
-        for item, box in zip(found, boxes, strict=True):
-            bbox = place_box(box, self.events)
-            if bbox is not None:
-                yield item.image_id, {"bbox": bbox, "bbox_mode": BoxMode.XYWH_ABS, **item.common}
+        boxes = [(item.image_id, self._box(item, index.size(item.image_id)), item.common) for item in found]
+        return annotate(boxes, str(self.path), self.events)
 
     def _box(self, found: Found, size: tuple[int, int]) -> DrawnBox:
         bbox, mode = found.annotation.get("bbox"), found.annotation.get("bbox_mode", self.options.bbox)

@@ -5,11 +5,18 @@ Whatever their format, all boxes of a user's dataset come through here. Publishe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from ..errors import DataError
+from detectron2.structures import BoxMode
+
+from ..errors import DataError, count
 from ..records import Event
+
+logger = logging.getLogger(__name__)
 
 # Sides below this many pixels, after clipping, are no box; smaller overhangs are rounding.
 _TINY = 1e-3
@@ -37,6 +44,59 @@ class DrawnBox:
         """x0, y0, x1, y1 in pixels."""
         x, y, right, lower = self.values
         return self.values if self.corners else (x, y, x + right, y + lower)
+
+
+def annotate(
+    boxes: Sequence[tuple[str, DrawnBox, Mapping[str, Any]]], source: str, events: dict[str, Event]
+) -> Iterator[tuple[str, dict]]:
+    """Image id and Detectron2 annotation of each box of which something lies in its image.
+
+    Args:
+        boxes: image id, box, and the other keys of its annotation.
+        source: the file or folder, for messages.
+        events: get what was changed or left out.
+
+    Raises:
+        DataError: as :func:`check_boxes`.
+    """
+    check_boxes([box for _, box, _ in boxes], source)
+    for image_id, box, others in boxes:
+        bbox = place_box(box, events)
+        if bbox is not None:
+            yield image_id, {"bbox": bbox, "bbox_mode": BoxMode.XYWH_ABS, **others}
+
+
+def of_classes(
+    boxes: Iterable[tuple[str, str, DrawnBox]],
+    classes: Sequence[str],
+    image_ids: Iterable[str],
+    source: Path,
+    events: dict[str, Event],
+) -> dict[str, dict]:
+    """``{image_id: {"annotations": [...]}}`` of the boxes of some classes; the log says how many others there are.
+
+    Args:
+        boxes: image id, class name and box.
+        image_ids: those that are known, also without any box.
+        events: as for :func:`annotate`, and told in the log.
+
+    Raises:
+        DataError: as :func:`check_boxes`.
+    """
+    chosen, others = [], 0
+    for image_id, name, box in boxes:
+        if name in classes:
+            chosen.append((image_id, box, {"category_id": classes.index(name), "iscrowd": 0}))
+        else:
+            others += 1
+    if others:
+        what = count(others, "box")
+        logger.info("%s: %s of other classes than %s left out", source, what, ", ".join(classes))
+    records: dict[str, dict] = {image_id: {"annotations": []} for image_id in image_ids}
+    for image_id, annotation in annotate(chosen, str(source), events):
+        records[image_id]["annotations"].append(annotation)
+    log_events(events)
+    return records
 
 
 def check_boxes(boxes: Sequence[DrawnBox], source: str) -> None:
@@ -102,6 +162,11 @@ def shares_message(number: int, total: int, things: str) -> str:
 
 def note(events: dict[str, Event], reason: str, place: str) -> None:
     events.setdefault(reason, Event(first=place)).times += 1
+
+
+def log_events(events: Mapping[str, Event]) -> None:
+    for reason, event in events.items():
+        logger.warning("%d %s (first: %s)", event.times, reason, event.first)
 
 
 def _inside(ends: Sequence[float], size: tuple[int, int]) -> bool:
