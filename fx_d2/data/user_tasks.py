@@ -8,6 +8,7 @@ from .errors import DataError, nearest
 from .laterality import derive_pairs, unpaired
 from .readers.coco import CocoFile, CocoOptions
 from .readers.csv_labels import CsvLabels
+from .readers.findings_column import NONE, FindingsColumn
 from .readers.label_maps import LabelMaps
 from .readers.mask_folder import MaskFolders
 from .readers.voc import VocFiles
@@ -17,7 +18,10 @@ from .records import TaskRecord
 from .yaml_section import Section
 
 TASK_KEYS = {
-    "cls": ("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
+    "cls": (
+        *("file", "image", "classes", "exclusive", "uncertain", "lateral_pairs"),
+        *("findings", "separator", "none"),
+    ),
     "box": ("file", "bbox", "yolo", "no_file", "names", "voc", "classes", "lateral_pairs"),
     "mask": ("file", "folders", "folder", "labels", "suffix", "empty_masks", "classes", "lateral_pairs"),
 }
@@ -59,7 +63,22 @@ def parse_reader(task: str, section: Section) -> Reader:
         raise section.error("uncertain", f"ignore, zero, one or a number from 0 to 1, not {uncertain!r}")
     if exclusive and not math.isnan(uncertain):
         raise section.error("uncertain", "classes that exclude each other allow ignore only")
-    return CsvLabels(path, section.text("image", "image"), classes, exclusive, float(uncertain))
+    image, findings = section.text("image", "image"), _parse_findings(section)
+    return CsvLabels(path, image, classes, exclusive, float(uncertain), findings)
+
+
+def _parse_findings(section: Section) -> FindingsColumn | None:
+    if "findings" in section:
+        if "uncertain" in section:
+            raise section.error("uncertain", "goes with a column for each class; a list of findings has no -1")
+        separator = section.text("separator") if "separator" in section else None
+        if separator is not None and not separator.strip():
+            raise section.error("separator", f"a mark such as '|' is needed, not {separator!r}")
+        return FindingsColumn(section.text("findings"), separator, section.text("none", NONE))
+    for key in ("separator", "none"):
+        if key in section:
+            raise section.error(key, "goes with findings")
+    return None
 
 
 def _parse_boxes(section: Section) -> VocFiles | YoloLabels:

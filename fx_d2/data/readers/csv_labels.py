@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import DataError, count
+from .findings_column import FindingsColumn
 from .image_index import ImageIndex
 from .label_text import UNCERTAIN, is_blank, label_value
 from .tables import Table, read_table
@@ -26,6 +27,7 @@ class CsvLabels:
         selected: columns that are classes, in order; None takes every column that holds only labels and blanks.
         exclusive: exactly one class is 1 in every row, or the row is unknown.
         uncertain: label for -1, a number from 0 to 1; NaN leaves it unknown.
+        findings: the column that lists the findings of a row, in place of a column for each; they are the classes.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class CsvLabels:
     selected: tuple[str, ...] | None = None
     exclusive: bool = False
     uncertain: float = math.nan
+    findings: FindingsColumn | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -40,7 +43,8 @@ class CsvLabels:
 
     @cached_property
     def table(self) -> Table:
-        return read_table(self.path)
+        table = read_table(self.path)
+        return self.findings.spread(table, self.image_column, self.selected) if self.findings else table
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
