@@ -19,6 +19,8 @@ from .formats.signatures import recognise
 
 # Endings that the published datasets use; some hand out DICOM files without any.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom", ".mha", ".mhd", ".img")
+# Endings of masks in folders of them.
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp")
 GREYS = ("declared", "range")
 # Raise it with every change of the pixels that read_image gives: cached images are then read again.
 READING_VERSION = 1
@@ -32,6 +34,7 @@ _FORMATS: dict[str, ModuleType] = {
     "metaimage": metaimage,
     "jsrt": jsrt,
 }
+_RASTERS = [kind for kind, module in _FORMATS.items() if module is rasters]
 
 
 def read_image(path: str | Path, grey: str = "declared") -> np.ndarray:
@@ -62,7 +65,7 @@ def read_image(path: str | Path, grey: str = "declared") -> np.ndarray:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Reads a mask picture (PNG, GIF, JPEG): boolean array (H, W), True inside.
+    """Reads a mask picture (PNG, GIF, JPEG, TIFF, BMP, WebP): boolean array (H, W), True inside.
 
     Of a picture of two levels, black and another one, all that is not black is inside. More levels (noise of JPEG, soft
     edges) are cut at half of the brightest where they are two plain groups (:func:`formats.mask_levels.find_inside`).
@@ -74,7 +77,11 @@ def read_mask(path: str | Path) -> np.ndarray:
     try:
         return find_inside(levels)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+        path = Path(path)
+        kind = recognise(path)
+        lossy = kind == "jpeg" or (kind in _RASTERS and rasters.is_lossy(path))
+        hint = "; lossy compression makes such levels, too: write masks as PNG" if lossy else ""
+        raise DataError(f"{path}: {error}{hint}") from None
 
 
 def is_soft_mask(path: str | Path) -> bool:
@@ -86,13 +93,17 @@ def is_soft_mask(path: str | Path) -> bool:
 
 
 def read_label_map(path: str | Path) -> np.ndarray:
-    """Reads a label map (PNG): uint8 or uint16 (H, W), the stored numbers; of a palette those, and not the colours.
+    """Reads a label map (PNG, TIFF, BMP, lossless WebP): uint8 or uint16 (H, W), the stored numbers.
+
+    Of a palette those are read, and not the colours.
 
     Raises:
-        DataError: as :func:`read_image`, or the picture is in colour.
+        DataError: as :func:`read_image`, or the picture is in colour, or its compression changes numbers.
     """
     path = Path(path)
     kind = recognise(path)
+    if kind in _RASTERS:
+        return rasters.read_numbers(path)
     if kind != "png":
         raise DataError(f"{path}: a {kind} file cannot be a label map; write the numbers as PNG, which keeps them")
     return pictures.read_numbers(path)
@@ -101,8 +112,10 @@ def read_label_map(path: str | Path) -> np.ndarray:
 def _read_levels(path: str | Path) -> np.ndarray:
     path = Path(path)
     kind = recognise(path)
+    if kind in _RASTERS:
+        return rasters.read_levels(path)
     if kind not in ("png", "gif", "jpeg"):
-        raise DataError(f"{path}: a {kind} file cannot be a mask; masks are PNG or GIF pictures")
+        raise DataError(f"{path}: a {kind} file cannot be a mask; masks are pictures, best PNG")
     return pictures.read_levels(path, kind)
 
 

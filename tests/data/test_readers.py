@@ -383,7 +383,7 @@ def test_mistakes_in_mask_folders(tmp_path, index):
     draw(lung / "a.png", height=9)
     with pytest.raises(DataError, match=r"lung.a\.png: the mask is 20 x 9 .*a\.png 20 x 10"):
         MaskFolders({"Lung": lung}).read(index)
-    with pytest.raises(DataError, match=r"no mask of class 'Lung' fits.*1 PNG file there.*would be a_mask\.png"):
+    with pytest.raises(DataError, match=r"no mask of class 'Lung' fits.*1 picture there.*would be a_mask\.png"):
         MaskFolders({"Lung": lung}, "_mask").read(index)
     (lung / "a.png").unlink()
     draw(lung / "c.png")

@@ -64,7 +64,9 @@ def read_numbers(path: Path) -> np.ndarray:
     try:
         with Image.open(path, formats=("PNG",)) as image:
             check_size(path, image.size[1], image.size[0])
-            pixels = np.asarray(image)
+            pixels, bits = np.asarray(image), _bits(path, image)
+            if image.mode == "L" and bits < 8:  # grey of 2 or 4 bits is stretched to 0..255 as it is read
+                pixels = pixels // (255 // ((1 << bits) - 1))
     except DataError:
         raise
     except _DAMAGE as error:

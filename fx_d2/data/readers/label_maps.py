@@ -1,4 +1,4 @@
-"""Masks as label maps: one PNG per image whose pixels hold the number of a structure."""
+"""Masks as label maps: one picture per image whose pixels hold the number of a structure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LabelMaps:
         folder: of the maps, named as :class:`MaskFolders` has it.
         labels: class name by pixel value, from 1; 0 is background.
         classes: those that are used, in their order; the others count as background.
-        suffix: what follows the image's name before ``.png``.
+        suffix: what follows the image's name before ``.png``, or another of ``images.MASK_SUFFIXES``.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Masks as pictures: one folder per class, one PNG per image."""
+"""Masks as pictures: one folder per class, one picture per image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MaskFolders:
 
     Attributes:
         folders: by class name, in the order of the classes.
-        suffix: what follows the image's name before ``.png``.
+        suffix: what follows the image's name before ``.png``, or another of ``images.MASK_SUFFIXES``.
         events: what the last reading met and went on from, by reason.
     """
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from ..errors import DataError, count
-from ..images import image_size
+from ..images import MASK_SUFFIXES, image_size
 from ..listing import without_ending
 from .image_index import ImageIndex
 
@@ -48,37 +48,42 @@ def look_at_all(paths: Sequence[Path], look: Callable[[Path], Result]) -> list[R
 def match_pictures(folder: Path, suffix: str, index: ImageIndex, what: str) -> dict[str, Path]:
     """The picture ``a/b<suffix>.png``, else ``b<suffix>.png``, of each image ``a/b.jpg`` that has one, by image id.
 
+    Other endings: :data:`fx_d2.data.images.MASK_SUFFIXES`.
+
     Args:
         what: is looked for, for messages.
 
     Raises:
-        DataError: there is none, or one fits two images.
+        DataError: there is none, one fits two images, or an image has two.
     """
-    files = {
-        path.relative_to(folder).with_suffix(".png").as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() == ".png" and not path.name.startswith(".")
-    }
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in MASK_SUFFIXES and not path.name.startswith("."):
+            files.setdefault(path.relative_to(folder).as_posix().removesuffix(path.suffix), []).append(path)
     found: dict[str, Path] = {}
     users: dict[Path, str] = {}
     for image_id in index.ids:
-        name = without_ending(image_id) + suffix + ".png"
-        path = files.get(name) or files.get(PurePosixPath(name).name)
-        if path is None:
+        name = without_ending(image_id) + suffix
+        fitting = files.get(name) or files.get(PurePosixPath(name).name)
+        if not fitting:
             continue
+        path, *others = fitting
+        if others:
+            raise DataError(f"{path}: there is {others[0].name}, too, and {image_id} has one {what}; keep one")
         if path in users:
             raise DataError(
                 f"{path}: fits both {users[path]} and {image_id}; use the subfolders of the images for masks too"
             )
         users[path] = image_id
         found[image_id] = path
+    total = [path for paths in files.values() for path in paths]
     if not found:
         example = PurePosixPath(without_ending(index.ids[0])).name + suffix + ".png"
         raise DataError(
-            f"{folder}: no {what} fits an image ({count(len(files), 'PNG file')} there; the mask "
+            f"{folder}: no {what} fits an image ({count(len(total), 'picture')} there; the mask "
             f"of {index.ids[0]} would be {example}); check folders and suffix"
         )
-    unused = sorted(set(files.values()) - set(found.values()))
+    unused = sorted(set(total) - set(found.values()))
     if unused:
         logger.warning("%s: %s without an image (first: %s)", folder, count(len(unused), "mask"), unused[0].name)
     return found

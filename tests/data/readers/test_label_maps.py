@@ -60,6 +60,19 @@ def test_chosen_classes_in_their_order(declare):
     assert np.array_equal(decode_masks(record.read("mask", "train")[0], 1), [RIGHT])
 
 
+def test_other_endings_and_two_maps_of_an_image(declare, tmp_path):
+    declare(MAP, MAP)
+    Image.fromarray(MAP).save(tmp_path / "maps" / "a_seg.TIFF")
+    (tmp_path / "maps" / "a_seg.png").unlink()
+    for item in declare(labels={1: "Left Lung", 2: "Right Lung"}).read("mask", "train"):
+        assert np.array_equal(decode_masks(item, 2), [LEFT, RIGHT])
+    Image.fromarray(MAP).save(tmp_path / "maps" / "b_seg.bmp")
+    with pytest.raises(
+        DataError, match=r"b_seg\.bmp: there is b_seg\.png, too, and b\.png has one label map; keep one"
+    ):
+        declare().read("mask", "train")
+
+
 def test_a_value_without_a_label_is_refused_with_a_count(declare):
     odd = MAP.copy()
     odd[0, :7] = 9
