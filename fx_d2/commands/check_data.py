@@ -26,7 +26,7 @@ from fx_d2.tooling import config_argument_parser, config_from_args
 def make_parser() -> argparse.ArgumentParser:
     parser = config_argument_parser(__doc__)
     parser.add_argument("--images", metavar="FOLDER", type=Path, help="look at images that nothing declares yet")
-    parser.add_argument("--labels", metavar="F", type=Path, help="their table, COCO file or folder of masks")
+    parser.add_argument("--labels", metavar="F", type=Path, help="their table, COCO file, or folder (YOLO, VOC, masks)")
     parser.add_argument("--write", metavar="FILE", type=Path, help="the first YAML file for them (default: NAME.yaml)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write everything as JSON")
     parser.add_argument("--no-pixels", action="store_true", help="tables and files only: decode no image")

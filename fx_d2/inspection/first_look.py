@@ -19,7 +19,8 @@ from ..data.images import read_header
 from ..data.readers.image_index import ImageIndex
 from ..data.user_datasets import load_user_datasets
 from ..schedule import TASKS
-from .guesses import Guess, find_sources, guess
+from .guessed import Guess
+from .guesses import find_sources, guess
 
 # Headers that are read, spread evenly.
 _HEADERS = 1000
@@ -32,9 +33,10 @@ _SPLITS: tuple[dict[str, float], ...] = (
 )
 _FORMS = """\
   #   cls:  {file: labels.csv, image: image}                      a column of 1, 0 and blanks for each finding
-  #   box:  {file: boxes.json}                                    COCO
-  #   mask: {folders: {Heart: masks/heart}, suffix: _mask}        PNG files, or a COCO file as for box
-  #   mask: {folder: maps, labels: {1: Left Lung, 2: Right Lung}} a PNG of numbers per image
+  #   cls:  {file: labels.csv, image: image, findings: Findings}  one column that lists them: Mass|Nodule
+  #   box:  {file: boxes.json}                                    COCO; or {yolo: labels}, {voc: annotations}
+  #   mask: {folders: {Heart: masks/heart}, suffix: _mask}        pictures, or a COCO file as for box
+  #   mask: {folder: maps, labels: {1: Left Lung, 2: Right Lung}} a picture of numbers per image
 """
 
 
@@ -60,7 +62,8 @@ def look(images: Path, labels: Path | None, target: Path) -> FirstLook:
 
     Args:
         images: a folder.
-        labels: a table, a COCO file or a folder of masks; None: what is in the folder and beside it.
+        labels: a table, a COCO file, or a folder of YOLO labels, Pascal VOC files or masks; None: what is in the
+            folder and beside it.
         target: where the YAML file will be; its paths are relative to that folder where they lie below it.
 
     Raises:

@@ -2,62 +2,61 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..data.errors import DataError, count
-from ..data.images import read_label_map
-from ..data.listing import without_ending
+from ..data.images import MASK_SUFFIXES
 from ..data.readers.coco import CocoFile
 from ..data.readers.csv_labels import CsvLabels
+from ..data.readers.findings_column import NONE, SEPARATOR
 from ..data.readers.image_index import ImageIndex
+from ..data.readers.label_text import is_blank
 from ..data.readers.tables import Table, read_table
+from .folder_guesses import guess_folder
+from .guessed import Guess
 
-TABLES, _COCO = (".csv", ".csv.gz"), ".json"
-# Pictures of a folder of masks that are looked into, and numbers that a label map may hold.
-_LOOKED_AT, _MOST_LABELS = 20, 64
-
-
-@dataclass
-class Guess:
-    """What a source could be.
-
-    Attributes:
-        tasks: options by task, as a user's YAML has them, with paths.
-        patients: the key ``patients`` of that YAML; empty: nobody says whose the images are.
-        remarks: for people, a line each.
-    """
-
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    patients: dict[str, Any] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+TABLES, _COCO = (".csv", ".csv.gz", ".tsv"), ".json"
+_LABELS = (".txt", ".xml")
+# Findings that a column may list, and letters of a name: more is free text.
+_MOST_FINDINGS, _LONGEST = 64, 40
 
 
 def find_sources(images: Path) -> list[Path]:
-    """Tables and JSON files in a folder, beside it and in its neighbours; and neighbours that hold PNG files."""
+    """Tables and JSON files in a folder, beside it and in its neighbours; and folders with labels, XML files or masks.
+
+    Those are its neighbours, ``labels/train`` for ``images/train``, and the folder itself, but for masks.
+    """
     folders = [path for path in sorted(images.parent.iterdir()) if path.is_dir() and path != images]
     places = (images, images.parent, *folders)
     files = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith((*TABLES, _COCO))]
-    return files + [path for path in folders if next(path.rglob("*.png"), None)]
+    labels = images.parent.parent / "labels" / images.name
+    if images.parent.name == "images" and labels.is_dir():
+        folders.insert(0, labels)
+    found = [path for path in folders if _holds(path, (*_LABELS, *MASK_SUFFIXES))]
+    return files + ([images] if _holds(images, _LABELS) else []) + found
+
+
+def _holds(folder: Path, endings: tuple[str, ...]) -> bool:
+    return any(path.suffix.lower() in endings for path in folder.rglob("*"))
 
 
 def guess(source: Path, index: ImageIndex) -> Guess:
-    """What a table, a COCO file or a folder of PNG masks could be.
+    """What a table, a COCO file, or a folder of YOLO labels, Pascal VOC files or masks could be.
 
     Raises:
         DataError: it is none of them, is damaged, or fits no image.
     """
     if source.is_dir():
-        return _guess_folder(source, index)
-    if source.name.endswith(TABLES):
+        return guess_folder(source, index)
+    if source.name.endswith((*TABLES, ".txt")):
         return _guess_table(source, index)
     if source.name.endswith(_COCO):
         return _guess_coco(source)
-    raise DataError(f"{source}: a table (.csv), a COCO file (.json) or a folder of PNG masks can be read")
+    raise DataError(
+        f"{source}: a table (.csv, .tsv), a COCO file (.json) or a folder of YOLO labels, Pascal VOC files or masks "
+        "can be read"
+    )
 
 
 def _guess_table(path: Path, index: ImageIndex) -> Guess:
@@ -71,6 +70,13 @@ def _guess_table(path: Path, index: ImageIndex) -> Guess:
     if patient:
         found.patients = {"file": path, "image": image, "patient": patient}
         found.remarks.append(f"column {patient!r} says whose they are: a patient stays in one split")
+    if table.form:
+        found.remarks.append(table.form)
+    listed = _listed_findings(table, [name for name in named if name not in (image, patient)])
+    if listed:
+        found.tasks["cls"] = {"file": path, "image": image, **listed}
+        found.remarks.append(f"column {listed['findings']!r} lists findings: {', '.join(listed['classes'])}")
+        return found
     try:
         labels = [name for name in CsvLabels(path, image).classes if name != patient]
     except DataError as error:
@@ -80,6 +86,25 @@ def _guess_table(path: Path, index: ImageIndex) -> Guess:
         found.tasks["cls"] = {"file": path, "image": image, "classes": labels}
         found.remarks.append(f"findings: {', '.join(labels)}")
     return found
+
+
+def _listed_findings(table: Table, names: list[str]) -> dict[str, Any]:
+    """The options for the first column that lists findings; empty where none does.
+
+    Such a column has a separator, or "No Finding", and few names, of which most come again where it is a semicolon.
+    """
+    for name in names:
+        column = table.columns.index(name)
+        texts = [row[column] for _, row in table.rows if not is_blank(row[column])]
+        marks = [mark for mark in (SEPARATOR, ";") if any(mark in text for text in texts)]
+        for mark in marks or [SEPARATOR] * (NONE in texts):
+            parts = [part.strip() for text in texts for part in text.split(mark) if part.strip()]
+            classes = sorted(set(parts) - {NONE})
+            most = _MOST_FINDINGS if mark == SEPARATOR else min(_MOST_FINDINGS, len(parts) // 2)
+            if classes and len(classes) <= most and max(map(len, classes)) <= _LONGEST:
+                extra = {} if mark == SEPARATOR else {"separator": mark}
+                return {"findings": name, **extra, "classes": classes}
+    return {}
 
 
 def _fitting(table: Table, column: int, index: ImageIndex) -> int:
@@ -103,49 +128,3 @@ def _guess_coco(path: Path) -> Guess:
     if not found.tasks:
         raise DataError(f"{path}: no annotation has a bbox or a segmentation")
     return found
-
-
-def _guess_folder(folder: Path, index: ImageIndex) -> Guess:
-    pictures = sorted(folder.glob("*.png"))
-    if not pictures:
-        classes = {
-            path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and next(path.glob("*.png"), None)
-        }
-        if not classes:
-            raise DataError(f"{folder}: no PNG file here or one folder below")
-        suffix = _suffix([path for child in classes.values() for path in child.glob("*.png")], index)
-        return Guess(
-            {"mask": {"folders": classes, "suffix": suffix}}, {}, [f"a folder of masks each: {', '.join(classes)}"]
-        )
-    suffix, numbers = _suffix(pictures, index), _numbers(pictures)
-    if numbers and (len(numbers) > 1 or min(numbers) < 255) and len(numbers) <= _MOST_LABELS and max(numbers) < 255:
-        labels = {value: f"Structure {value}" for value in numbers}
-        remark = f"label maps with the numbers {', '.join(map(str, numbers))}: give them their names"
-        return Guess({"mask": {"folder": folder, "labels": labels, "suffix": suffix}}, {}, [remark])
-    return Guess(
-        {"mask": {"folders": {folder.name: folder}, "suffix": suffix}}, {}, [f"masks of one class, {folder.name}"]
-    )
-
-
-def _suffix(pictures: list[Path], index: ImageIndex) -> str:
-    """What most pictures have behind the name of their image."""
-    stems = {PurePosixPath(without_ending(image_id)).name for image_id in index.ids}
-    suffixes: Counter[str] = Counter()
-    for path in pictures:
-        length = next((n for n in range(len(path.stem), 0, -1) if path.stem[:n] in stems), 0)
-        if length:
-            suffixes[path.stem[length:]] += 1
-    if not suffixes:
-        raise DataError(f"{pictures[0]}: its name begins with that of no image; the first is {index.ids[0]!r}")
-    return suffixes.most_common(1)[0][0]
-
-
-def _numbers(pictures: list[Path]) -> list[int]:
-    """The numbers but 0 that some of the pictures hold; none where they are in colour."""
-    found: set[int] = set()
-    for path in pictures[:: max(1, len(pictures) // _LOOKED_AT)]:
-        try:
-            found |= set(np.unique(read_label_map(path)).tolist())
-        except DataError:
-            return []
-    return sorted(found - {0})

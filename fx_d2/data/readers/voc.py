@@ -74,7 +74,7 @@ class VocFiles:
             if name not in self._names:
                 known = nearest(name, self._names, "objects")
                 raise DataError(f"{self.folder}: no object is called {name!r} (key classes); {known}")
-        found = self._match(index)
+        found = self.match(index)
         index.read_sizes(sorted(found))
         self.events = {}
         return of_classes(self._boxes(found, index), self.classes, sorted(found), self.folder, self.events)
@@ -94,8 +94,8 @@ class VocFiles:
                     note(self.events, "objects marked difficult, kept", item.place)
                 yield image_id, item.name, DrawnBox(item.corners, size, item.place, corners=True)
 
-    def _match(self, index: ImageIndex) -> dict[str, VocFile]:
-        """The file of each image that has one."""
+    def match(self, index: ImageIndex) -> dict[str, VocFile]:
+        """The file of each image that has one. DataError: as :meth:`read`."""
         found: dict[str, VocFile] = {}
         unused = []
         loosely: list[tuple[str, str]] = []
