@@ -17,6 +17,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
 
+from . import fused
 from .cast_linear import CastLinear, cast_for_gpu
 from .checkpointing import run_checkpointed
 from .tensor_cache import cache_tensors
@@ -65,11 +66,6 @@ def relative_position_index(window_size: int) -> Tensor:
     return offset[0] * (2 * window_size - 1) + offset[1]
 
 
-def on_gpu(x: Tensor) -> bool:
-    """Where fewer launches count and the kernel runs; elsewhere plain PyTorch does."""
-    return x.is_cuda
-
-
 @lru_cache(maxsize=1)
 def load_window_attention() -> Callable[..., Tensor] | None:
     """:func:`.window_attention_triton.window_attention`; None without Triton, which comes with PyTorch for GPUs."""
@@ -78,16 +74,6 @@ def load_window_attention() -> Callable[..., Tensor] | None:
     except ImportError:
         return None
     return window_attention
-
-
-@lru_cache(maxsize=1)
-def load_block_kernels() -> ModuleType | None:
-    """:mod:`.block_triton`; None without Triton."""
-    try:
-        from . import block_triton
-    except ImportError:
-        return None
-    return block_triton
 
 
 class WindowAttention(nn.Module):
@@ -183,7 +169,7 @@ class SwinBlock(nn.Module):
         after = any(shift) and not self.shift_before_padding
         x = torch.roll(x, back, (1, 2)) if before else x
         x = F.pad(x, (0, 0, 0, right, 0, below)) if below or right else x
-        if on_gpu(x) and self.attn.has_kernel:
+        if fused.on_gpu(x) and self.attn.has_kernel:
             x = self.attn.on_map(x, shift if after else (0, 0), shift, bias)
             if below or right:  # else a slice's gradient would be a copy
                 x = x[:, :h, :w]
@@ -207,17 +193,6 @@ class SwinBlock(nn.Module):
         return x + (branch if scales is None else branch * scales[1].to(branch.dtype))
 
 
-def normalise(x: Tensor, norm: nn.LayerNorm, dtype: torch.dtype | None) -> Tensor:
-    """LayerNorm; on a GPU by one kernel, in ``dtype`` (None: that of products), without a copy in float32 before it."""
-    kernels = load_block_kernels()
-    if not on_gpu(x) or kernels is None or torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return norm(x)
-    mixed = torch.is_autocast_enabled(x.device.type)
-    if dtype is None:
-        dtype = torch.get_autocast_dtype(x.device.type) if mixed else x.dtype
-    return kernels.layer_norm(x, norm, dtype)
-
-
 class PatchMerging(nn.Module):
     """Halves the map and doubles the channels; odd sizes are padded by one."""
 
@@ -232,7 +207,7 @@ class PatchMerging(nn.Module):
         b, h, w, c = x.shape
         # Four neighbours in the order of the original: (0,0), (1,0), (0,1), (1,1).
         parts = x.view(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 4, 2, 5).reshape(b, h // 2, w // 2, 4 * c)
-        return self.reduction(normalise(parts, self.norm, None))
+        return self.reduction(fused.layer_norm(parts, self.norm))
 
 
 class PatchEmbed(nn.Module):
@@ -247,7 +222,7 @@ class PatchEmbed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         below, right = -images.shape[2] % self.patch_size, -images.shape[3] % self.patch_size
         images = F.pad(images, (0, right, 0, below)) if below or right else images
-        return normalise(self.proj(images).permute(0, 2, 3, 1), self.norm, torch.float32)
+        return fused.layer_norm(self.proj(images).permute(0, 2, 3, 1), self.norm, torch.float32)
 
 
 class SwinStage(nn.Module):
@@ -258,10 +233,8 @@ class SwinStage(nn.Module):
 
     def forward(self, x: Tensor, scales: Sequence[Tensor | None], checkpoint: bool = False) -> Tensor:
         """The blocks alone. x (B, H, W, C); scales: factors (2, B, 1, 1, 1) of each block's branches, or None."""
-        kernels = load_block_kernels()
-        exported = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        fused = on_gpu(x) and not checkpoint and not exported and all(block.attn.has_kernel for block in self.blocks)
-        if not fused or kernels is None:
+        kernels = fused.kernels(x)
+        if kernels is None or checkpoint or not all(block.attn.has_kernel for block in self.blocks):
             for block, factors in zip(self.blocks, scales, strict=True):
                 x = run_checkpointed(block, x, factors, enabled=checkpoint)
             return x

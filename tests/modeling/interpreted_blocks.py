@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fx_d2.modeling import backbone, block_triton
+from fx_d2.modeling import backbone, block_triton, fused
+from fx_d2.modeling.detr import layers
 
 # batch, rows of an image, width: odd ones, more rows than a tile has, one wider than 1024
 SHAPES = [(2, 5, 24), (3, 40, 128), (1, 3, 1100), (5, 61, 40)]
@@ -106,7 +107,7 @@ def test_a_stage_is_that_of_plain_blocks(drop, monkeypatch):
             torch.nn.init.normal_(parameter, 0.5, 0.3)
     images, found = torch.randn(3, 3, 36, 28), []
     for on_gpu in (False, True):
-        monkeypatch.setattr(backbone, "on_gpu", lambda x, on=on_gpu: on)
+        monkeypatch.setattr(fused, "on_gpu", lambda x, on=on_gpu: on)
         torch.manual_seed(1)
         maps = net(images)
         torch.manual_seed(2)
@@ -114,6 +115,18 @@ def test_a_stage_is_that_of_plain_blocks(drop, monkeypatch):
         found.append((list(maps.values()), torch.autograd.grad(total, list(net.parameters()))))
     torch.testing.assert_close(found[1][0], found[0][0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found[1][1], found[0][1], atol=1e-3, rtol=1e-3)
+
+
+def test_a_post_norm_block_is_the_plain_one(monkeypatch):
+    torch.manual_seed(0)
+    block, x, found = layers.FeedForward(24, 40), torch.randn(2, 7, 24, requires_grad=True), []
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    for on_gpu in (False, True):
+        monkeypatch.setattr(fused, "on_gpu", lambda x, on=on_gpu: on)
+        out = block(x)
+        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *block.parameters()])))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
 def test_the_operators_are_right_for_compilers():

@@ -6,7 +6,7 @@ As ``interpreted_sampling.py``: another test runs this file in a process of its 
 import pytest
 import torch
 
-from fx_d2.modeling import backbone
+from fx_d2.modeling import backbone, fused
 from fx_d2.modeling.window_attention_triton import window_attention
 
 # window, heads, width of a head, map, shifted, single windows are shifted, shifted before padding
@@ -32,7 +32,7 @@ def test_values_and_gradients_equal_the_plain_path(case, monkeypatch):
     x = torch.randn(2, *size, heads * d, requires_grad=True)
     tensors = [x, *block.attn.parameters()]
     plain = block.attend(x)
-    monkeypatch.setattr(backbone, "on_gpu", lambda x: True)
+    monkeypatch.setattr(fused, "on_gpu", lambda x: True)
     found = block.attend(x)
     torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
     gradient = torch.randn(plain.shape)

@@ -52,7 +52,12 @@ class DeformableAttention(nn.Module):
                 layer.bias.zero_()
 
     def forward(self, query: Tensor, reference: Tensor, memory: Tensor, levels: Levels) -> Tensor:
-        """query (B, Q, C); reference (B, Q, 2) points or (B, Q, 4) boxes as cx, cy, w, h in 0..1; memory (B, S, C).
+        return self.output_proj(self.sample(query, reference, memory, levels))
+
+    def sample(self, query: Tensor, reference: Tensor, memory: Tensor, levels: Levels) -> Tensor:
+        """All but the output projection, which a kernel can take together with what follows.
+
+        query (B, Q, C); reference (B, Q, 2) points or (B, Q, 4) boxes as cx, cy, w, h in 0..1; memory (B, S, C).
 
         With padding the reference is relative to each image's own extent, and padded tokens read as zero.
         """
@@ -75,8 +80,7 @@ class DeformableAttention(nn.Module):
             locations = reference + offsets / level_sides(shapes, query.device)[:, None]
         else:
             locations = reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5
-        sampled = ms_deform_attn(value, shapes, locations, weights, self.sampling)
-        return self.output_proj(sampled.to(query.dtype))
+        return ms_deform_attn(value, shapes, locations, weights, self.sampling).to(query.dtype)
 
 
 class QueryAttention(nn.MultiheadAttention):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpointing import run_checkpointed
+from ..fused import add_and_normalise
 from .attention import DeformableAttention, QueryAttention
 from .layers import MLP, FeedForward, Sizes, box_positions, inverse_sigmoid
 from .padding import Levels
@@ -28,7 +29,8 @@ class DecoderLayer(nn.Module):
         self, content: Tensor, position: Tensor, boxes: Tensor, memory: Tensor, levels: Levels, attn_mask: Tensor | None
     ) -> Tensor:
         content = self.self_norm(content + self.self_attn(content + position, content, attn_mask))
-        content = self.cross_norm(content + self.cross_attn(content + position, boxes, memory, levels))
+        attended = self.cross_attn.sample(content + position, boxes, memory, levels)
+        content = add_and_normalise(content, attended, self.cross_attn.output_proj, self.cross_norm)
         return self.ffn(content)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpointing import run_checkpointed
+from ..fused import add_and_normalise
 from ..tensor_cache import cache_tensors
 from .attention import DeformableAttention
 from .layers import FeedForward, Sizes
@@ -35,7 +36,8 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(sizes.dim, sizes.ffn_dim)
 
     def forward(self, tokens: Tensor, positions: Tensor, centres: Tensor, levels: Levels) -> Tensor:
-        return self.ffn(self.norm(tokens + self.self_attn(tokens + positions, centres, tokens, levels)))
+        attended = self.self_attn.sample(tokens + positions, centres, tokens, levels)
+        return self.ffn(add_and_normalise(tokens, attended, self.self_attn.output_proj, self.norm))
 
 
 class Encoder(nn.Module):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cast_linear import CastLinear
+from ..fused import add_and_normalise
 from ..tensor_cache import cache_tensors
 
 
@@ -105,4 +106,4 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.linear2(F.relu(self.linear1(x))))
+        return add_and_normalise(x, F.relu(self.linear1(x)), self.linear2, self.norm)

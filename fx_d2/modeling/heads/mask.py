@@ -21,6 +21,11 @@ def conv_norm_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Seque
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, with aligned corners: at its own size a map stays as it is."""
+    if [int(side) for side in x.shape[-2:]] == [int(side) for side in size]:
+        return x
+    if x.is_cuda:  # of maps that lie channel by channel PyTorch's kernel has a thread a pixel, which does all channels
+        x = x.contiguous(memory_format=torch.channels_last)
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
