@@ -14,7 +14,11 @@ from fx_d2.data.errors import DataError
 from fx_d2.data.masks import decode_segmentation
 from fx_d2.data.readers.coco import CocoFile
 from fx_d2.data.readers.csv_labels import CsvLabels
+from fx_d2.data.readers.findings_column import FindingsColumn
 from fx_d2.data.readers.image_index import ImageIndex
+from fx_d2.data.readers.voc import VocFiles
+from fx_d2.data.readers.yolo import YoloLabels
+from fx_d2.data.readers.yolo_names import find_names, read_class_names
 from fx_d2.data.user_datasets import load_user_datasets
 
 HOSTILE = [
@@ -192,6 +196,48 @@ def test_coco_files(tmp_path, index, task):
                 decode_segmentation(annotation["segmentation"], 8, 6)
 
     fuzz(tmp_path / "c.json", json.dumps(content), read, DataError, rounds=2 * ROUNDS)
+
+
+def test_yolo_labels(tmp_path, index):
+    (tmp_path / "labels").mkdir()
+    text = "0 0.5 0.5 0.25 0.5\n1 0.1 0.2 0.3 0.2 0.25 0.6\n"
+    reader = YoloLabels(tmp_path / "labels", {0: "Mass", 1: "Nodule"}, ("Mass", "Nodule"))
+    fuzz(tmp_path / "labels" / "a.txt", text, lambda path: reader.read(index), DataError)
+    names = "train: ../images\nnc: 2\nnames:\n  0: Mass\n  1: Nodule\n"
+    fuzz(tmp_path / "data.yaml", names, read_class_names, DataError)
+    fuzz(tmp_path / "data.yaml", names, lambda path: find_names(tmp_path / "labels"), DataError)
+
+
+def test_voc_files(tmp_path, index):
+    (tmp_path / "xml").mkdir()
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>5</ymax></bndbox>"
+    text = "<annotation><filename>a.png</filename><size><width>6</width><height>8</height></size>"
+    text += f"<object><name>Mass</name><difficult>0</difficult>{box}</object></annotation>"
+
+    def read(path):
+        reader = VocFiles(tmp_path / "xml")
+        assert reader.classes
+        reader.read(index)
+
+    fuzz(tmp_path / "xml" / "a.xml", text, read, DataError)
+
+
+@pytest.mark.parametrize(("encoding", "separator"), [("utf-8", ";"), ("utf-16", "\t"), ("latin-1", ",")])
+def test_tables_of_other_forms(tmp_path, index, encoding, separator):
+    """The bytes change, so that text is cut inside of a character, too."""
+    rows = [["image", "Befund", "Größe"], ["a.png", "Mass|Nodule", "1"], ["b.png", "No Finding", "0"]]
+    good, draw = "\n".join(map(separator.join, rows)).encode(encoding), random.Random(4)
+    for number in range(ROUNDS):
+        data = bytearray(good)
+        for _ in range(draw.randint(1, 3)):
+            start = draw.randrange(len(data))
+            data[start : start + draw.choice([0, 1, 2])] = draw.choice([b"", b"\0", b"\xff", b'"', b";", b"\t", b"\n"])
+        (tmp_path / "l.csv").write_bytes(data)
+        for findings in (None, FindingsColumn("Befund")):
+            try:
+                CsvLabels(tmp_path / "l.csv", findings=findings).read(index)
+            except DataError as error:
+                assert "l.csv" in str(error), (number, data)
 
 
 def test_run_lengths():

@@ -45,6 +45,11 @@ def test_roles_of_docstrings_are_left_out():
     assert html == "see <code>Finding</code>, not: <code>x</code>"
 
 
+def test_bars_in_tables_lose_their_backslash():
+    html = hooks.on_page_content("<td><code>a\\|b</code></td>\n<pre>grep 'a\\|b'</pre>", None, None, None)
+    assert html == "<td><code>a|b</code></td>\n<pre>grep 'a\\|b'</pre>"
+
+
 def test_readme_fits_a_screen_and_its_picture_is_small():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.count("\n") < 80 and not re.search(

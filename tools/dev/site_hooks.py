@@ -37,7 +37,11 @@ def on_page_markdown(markdown: str, page, config, files) -> str:
 
 
 def on_page_content(html: str, page, config, files) -> str:
-    """Sphinx's roles in docstrings (``:class:`` and the like) are left out before what they mark."""
+    """Sphinx's roles in docstrings (``:class:`` and the like) are left out before what they mark.
+
+    GitHub wants a bar in a cell of a table as ``\\|``, also in code, where Python-Markdown leaves the backslash.
+    """
+    html = re.sub(r"<td.*?</td>", lambda cell: cell[0].replace(r"\|", "|"), html, flags=re.DOTALL)
     return re.sub(r":(?:class|func|mod|meth|data|attr|exc):\s*(?=<code)", "", html)
 
 
