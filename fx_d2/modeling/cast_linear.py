@@ -1,8 +1,9 @@
-"""Linear layers whose weights are cast together: one launch of a GPU for all of a block, not one a tensor."""
+"""Layers whose weights are cast together: one launch of a GPU for all of a block, not one a tensor."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -10,17 +11,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class CastLinear(nn.Linear):
-    """``nn.Linear``; inside :func:`cast_together` it uses the copies."""
+class CastParameters:
+    """Of a module that computes with ``copies`` of its :meth:`cast_parameters` inside :func:`cast_together`."""
 
-    copies: tuple[Tensor, Tensor] | None = None
+    copies: tuple[Tensor, ...] | None = None
+
+    def cast_parameters(self) -> tuple[Tensor, ...]:
+        raise NotImplementedError
+
+
+class CastLinear(nn.Linear, CastParameters):
+    """``nn.Linear``."""
+
+    def cast_parameters(self) -> tuple[Tensor, ...]:
+        return self.weight, self.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, *(self.copies or (self.weight, self.bias)))
+        return F.linear(x, *(self.copies or self.cast_parameters()))
 
     def product(self, x: Tensor) -> Tensor:
         """Without the bias, which a later kernel adds."""
-        return F.linear(x, (self.copies or (self.weight,))[0])
+        return F.linear(x, (self.copies or self.cast_parameters())[0])
 
 
 class _Cast(torch.autograd.Function):
@@ -47,11 +58,12 @@ def _copies(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> list[Te
 
 
 @contextlib.contextmanager
-def cast_together(layers: Sequence[CastLinear], dtype: torch.dtype) -> Iterator[None]:
+def cast_together(layers: Sequence[CastParameters], dtype: torch.dtype) -> Iterator[None]:
     """Inside the block the layers compute with copies of their weights in ``dtype``, as autocast would make them."""
-    copies = _Cast.apply(dtype, *(tensor for layer in layers for tensor in (layer.weight, layer.bias)))
-    for layer, pair in zip(layers, zip(copies[::2], copies[1::2], strict=True), strict=True):
-        layer.copies = pair
+    parameters = [layer.cast_parameters() for layer in layers]
+    copies = iter(_Cast.apply(dtype, *itertools.chain.from_iterable(parameters)))
+    for layer, own in zip(layers, parameters, strict=True):
+        layer.copies = tuple(itertools.islice(copies, len(own)))
     try:
         yield
     finally:
@@ -67,5 +79,5 @@ def cast_for_gpu(modules: Iterable[nn.Module], device: torch.device) -> contextl
     """:func:`cast_together` of all such layers in ``modules`` where autocast would cast them on a GPU, else nothing."""
     if not launches_count(device) or not torch.is_autocast_enabled(device.type) or torch.compiler.is_compiling():
         return contextlib.nullcontext()
-    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, CastLinear)]
+    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, CastParameters)]
     return cast_together(layers, torch.get_autocast_dtype(device.type))

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from fx_d2.modeling.detr.attention import DeformableAttention
 from fx_d2.modeling.detr.boxes import giou, to_centre, to_corners
@@ -99,6 +100,19 @@ def test_matcher_by_brute_force():
             itertools.permutations(range(queries), count), key=lambda qs: sum(cost(q, t) for t, q in enumerate(qs))
         )
         assert assigned[layer, image].tolist() == [*best] + [-1] * (3 - count)
+
+
+def test_a_single_box_takes_what_the_hungarian_method_gives_it():
+    """Ties included, and costs that are not finite."""
+    costs = torch.randint(0, 4, (6, 50, 3, 12)).float()
+    costs[:, ::7, 0, 5:7] = -1e30
+    costs[:, ::2, 1:] = float("inf")  # every other image has one box
+    costs[:, 1::2, 2] = float("inf")
+    found = assign(costs)
+    for layer, image in itertools.product(range(6), range(50)):
+        count = 1 + image % 2
+        assert found[layer, image, :count].tolist() == linear_sum_assignment(costs[layer, image, :count])[1].tolist()
+    assert (found[:, ::2, 1:] == -1).all() and (found[:, 1::2, 2] == -1).all()
 
 
 def test_more_boxes_than_queries():

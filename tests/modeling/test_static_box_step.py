@@ -166,8 +166,13 @@ def slow_losses(model, batch, draws):
 
 @pytest.mark.parametrize("counts", [(0, 1, 3), (2,)])
 def test_losses_and_gradients_of_a_loop_over_images(counts, monkeypatch):
-    """With the same draws; four noised pairs and three boxes leave slots that must not count."""
-    model, batch = make_model(consistency_weight=0.0).train(), with_boxes(counts)
+    """With the same draws; four noised pairs and three boxes leave slots that must not count.
+
+    In float64, but for the sampling: in float32 the backbone's gradients are sums over boxes that cancel, and are 1e-4
+    apart by their order alone.
+    """
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    model, batch = make_model(consistency_weight=0.0).double().train(), with_boxes(counts)
     for parameter in model.heads["box"].parameters():
         if parameter.dim() > 1:  # heads that start at zero would hide gradients
             torch.nn.init.normal_(parameter, std=0.1)
@@ -186,7 +191,6 @@ def test_losses_and_gradients_of_a_loop_over_images(counts, monkeypatch):
     for name, parameter in model.named_parameters():
         if name in actual:
             scale = parameter.grad.abs().max().clamp(min=1.0)
-            # Seen: 2.3e-5 at most, in the backbone, whose gradients are sums over boxes in another order.
-            torch.testing.assert_close(actual[name] / scale, parameter.grad / scale, atol=4e-5, rtol=1e-5, msg=name)
+            torch.testing.assert_close(actual[name] / scale, parameter.grad / scale, atol=2e-6, rtol=1e-5, msg=name)
         else:
             assert parameter.grad is None

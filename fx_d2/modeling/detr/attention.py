@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..cast_linear import CastLinear
+from ..cast_linear import CastLinear, CastParameters
 from ..tensor_cache import cache_tensors
 from .padding import Levels
 from .sampling import LevelShapes, ms_deform_attn
@@ -83,7 +83,7 @@ class DeformableAttention(nn.Module):
         return ms_deform_attn(value, shapes, locations, weights, self.sampling).to(query.dtype)
 
 
-class QueryAttention(nn.MultiheadAttention):
+class QueryAttention(nn.MultiheadAttention, CastParameters):
     """``nn.MultiheadAttention`` (parameters, names, initialisation) without copies and without a mask over all pairs.
 
     Noised queries come first. The others attend to no noised query, so they need neither the noised keys nor a mask,
@@ -93,19 +93,25 @@ class QueryAttention(nn.MultiheadAttention):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__(dim, num_heads, batch_first=True)
 
+    def cast_parameters(self) -> tuple[Tensor, ...]:
+        return self.in_proj_weight, self.in_proj_bias, self.out_proj.weight, self.out_proj.bias
+
     def forward(self, query: Tensor, content: Tensor, attn_mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """query (content and position) and content (B, N + Q, C) -> (B, N + Q, C).
 
         ``attn_mask``: bool (N, N + Q), True where a noised query (row) may not attend; None without noised queries.
         """
         b, count, c = query.shape
-        weight, bias = self.in_proj_weight.split([2 * c, c]), self.in_proj_bias.split([2 * c, c])
+        weights, biases, *out = self.copies or self.cast_parameters()
+        weight, bias = weights.split([2 * c, c]), biases.split([2 * c, c])
         pair = F.linear(query, weight[0], bias[0]).view(b, count, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = pair.unbind(0)
         v = F.linear(content, weight[1], bias[1]).view(b, count, self.num_heads, -1).transpose(1, 2)
-        n = 0 if attn_mask is None else len(attn_mask)
-        mixed = F.scaled_dot_product_attention(q[:, :, n:], k[:, :, n:], v[:, :, n:])
-        if attn_mask is not None:
-            noised = F.scaled_dot_product_attention(q[:, :, :n], k, v, attn_mask=~attn_mask)
-            mixed = torch.cat([noised, mixed], dim=2)
-        return self.out_proj(mixed.transpose(1, 2).reshape(b, count, c))
+        if attn_mask is None:
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        else:
+            n = len(attn_mask)
+            first, others = q.split([n, count - n], dim=2)
+            noised = F.scaled_dot_product_attention(first, k, v, attn_mask=~attn_mask)
+            mixed = torch.cat([noised, F.scaled_dot_product_attention(others, k[:, :, n:], v[:, :, n:])], dim=2)
+        return F.linear(mixed.transpose(1, 2).reshape(b, count, c), *out)

@@ -6,10 +6,16 @@ import torch
 from torch import Tensor
 
 
+def both_corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., 4) cx, cy, w, h -> x0, y0 and x1, y1, each (..., 2)."""
+    centre, size = boxes.split(2, dim=-1)
+    half = size / 2
+    return centre - half, centre + half
+
+
 def to_corners(boxes: Tensor) -> Tensor:
     """(..., 4) cx, cy, w, h -> x0, y0, x1, y1."""
-    centre, size = boxes.split(2, dim=-1)
-    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+    return torch.cat(both_corners(boxes), dim=-1)
 
 
 def to_centre(corners: Tensor) -> Tensor:
@@ -23,13 +29,13 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
     DETR adds 1e-6 to union and hull, which matters for boxes of a few thousandths of the image.
     """
-    a, b = to_corners(a), to_corners(b)
+    (low_a, high_a), (low_b, high_b) = both_corners(a), both_corners(b)
 
     def area(low: Tensor, high: Tensor) -> Tensor:
         width, height = (high - low).clamp(min=0).unbind(-1)  # the gradient of prod() asks the host whether one is 0
         return width * height
 
-    inter = area(torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:]))
-    union = area(a[..., :2], a[..., 2:]) + area(b[..., :2], b[..., 2:]) - inter
-    hull = area(torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:]))
+    inter = area(torch.maximum(low_a, low_b), torch.minimum(high_a, high_b))
+    union = area(low_a, high_a) + area(low_b, high_b) - inter
+    hull = area(torch.minimum(low_a, low_b), torch.maximum(high_a, high_b))
     return inter / (union + 1e-6) - (hull - union) / (hull + 1e-6)

@@ -74,18 +74,18 @@ class Decoder(nn.Module):
             box_head, refine_head: C -> 4 offsets in logit space, for the predicted boxes and for the next layer's
                 references; the same head except in Foundation X. attn_mask: see :class:`.QueryAttention`.
         """
-        states, predictions, references = [], [], [boxes]
+        contents, references = [], [boxes]
         padding = levels.padding
         for layer in self.layers:
-            reference = references[-1]  # keeps its gradient for the prediction
-            detached = reference.detach()
+            detached = references[-1].detach()
             scaled = detached if padding is None else detached * padding.valid_ratios[:, :1].repeat(1, 1, 2)
             position = self.ref_point_head(box_positions(scaled, content.shape[-1]).to(content.dtype))
             inputs = content, position, detached, memory, levels, attn_mask
             content = run_checkpointed(layer, *inputs, enabled=self.use_checkpoint)
-            state = self.norm(content)
-            states.append(state)
-            predictions.append((box_head(state).float() + inverse_sigmoid(reference)).sigmoid())
+            contents.append(content)
             # The running refinement reads the state before the norm, as DINO does.
             references.append((refine_head(content).float() + inverse_sigmoid(detached)).sigmoid())
-        return DecoderOutput(torch.stack(states), torch.stack(predictions), torch.stack(references))
+        # No layer reads these, so that one pass of the heads serves all layers.
+        states, boxes = self.norm(torch.stack(contents)), torch.stack(references)
+        predictions = (box_head(states).float() + inverse_sigmoid(boxes[:-1])).sigmoid()
+        return DecoderOutput(states, predictions, boxes)

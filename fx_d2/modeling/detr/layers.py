@@ -64,7 +64,7 @@ def level_positions(shape: tuple[int, int], dim: int, temperature: float, device
 def box_positions(boxes: Tensor, dim: int) -> Tensor:
     """Sine encoding of boxes (..., 4) as cx, cy, w, h in 0..1: (..., 2 * dim) in the order y, x, w, h (DAB-DETR)."""
     cx, cy, w, h = (2 * math.pi * boxes.float()).unbind(-1)
-    return torch.cat([sine_waves(part, dim // 2, 10000.0) for part in (cy, cx, w, h)], dim=-1)
+    return sine_waves(torch.stack([cy, cx, w, h], dim=-1), dim // 2, 10000.0).flatten(-2)
 
 
 class MLP(nn.Module):

@@ -49,8 +49,11 @@ def assign(costs: Tensor) -> Tensor:
     """
     values = costs.numpy()
     found = np.full(values.shape[:3], -1)
-    for image, count in enumerate((values[0, :, :, 0] < _FILLING).sum(1)):
-        for layer, matrix in enumerate(values[:, image, :count]):
+    counts = (values[0, :, :, 0] < _FILLING).sum(1)
+    single = counts == 1  # many images have one box, which takes its cheapest query
+    found[:, single, 0] = values[:, single, 0].argmin(-1)
+    for image in np.flatnonzero(counts > 1):
+        for layer, matrix in enumerate(values[:, image, : counts[image]]):
             target, query = linear_sum_assignment(matrix)
             found[layer, image, target] = query
     return torch.from_numpy(found)

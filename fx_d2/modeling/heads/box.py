@@ -213,8 +213,8 @@ class BoxHead(TaskHead):
         noise = self.denoising(dataset, truth) if o.denoising_queries else None
         out = self.decode(encoded, dataset, noise)
         split = 0 if noise is None else noise.labels.shape[1]
-        logits, boxes = out.logits, out.decoded.boxes
-        noised, queries = (logits[:, :, :split], boxes[:, :, :split]), (logits[:, :, split:], boxes[:, :, split:])
+        parts = (x.split([split, x.shape[2] - split], dim=2) for x in (out.logits, out.decoded.boxes))
+        noised, queries = zip(*parts, strict=True)
         if o.proposal_loss:
             proposals = out.selection.logits[None], out.selection.boxes[None]
             queries = torch.cat([queries[0], proposals[0]]), torch.cat([queries[1], proposals[1]])

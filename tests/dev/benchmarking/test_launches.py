@@ -16,15 +16,16 @@ LIMITS = {"cls released": 640, "box released": 1950, "mask released": 925}
 
 
 @pytest.mark.parametrize("unit", ["two/cls", "two/box", "two/mask"])
-def test_the_backward_pass_in_python_is_that_of_the_engine(unit):
-    model, batch, found = make_model(drop_path=0.2).train(), make_batch(unit), []
+def test_the_backward_pass_in_python_is_that_of_the_engine(unit, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # the order of sums does not matter then
+    model, batch, found = make_model(drop_path=0.2).double().train(), make_batch(unit), []
     for backward in (torch.Tensor.backward, walk_backward):
         model.zero_grad(set_to_none=True)
         torch.manual_seed(0)
         backward(sum(model(batch, teacher=model.consistency_features(batch)).values()))
         found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert len(found[0]) > 50
-    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found[1], found[0], atol=1e-10, rtol=1e-7)
 
 
 def test_launches_bytes_and_operations_by_hand():
