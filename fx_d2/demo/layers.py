@@ -9,10 +9,11 @@ import numpy as np
 
 from ..prediction import Prediction
 from ..prediction.findings import FindingMap
-from ..prediction.pictures import Palette
+from ..prediction.pictures import Palette, ratio_lines
 from ..schedule import Unit
 from ..visualization.drawing import MAX_BOXES
 from ..visualization.palette import mix, to_css
+from ..visualization.panels import FOREGROUND
 
 # Of the image's width: text and lines.
 _TEXT, _LINE = 1 / 42, 1 / 260
@@ -21,7 +22,7 @@ _TEXT, _LINE = 1 / 42, 1 / 260
 def layer(
     prediction: Prediction, unit: Unit, size: tuple[int, int], mapping: FindingMap, palette: Palette, threshold: float
 ) -> str:
-    """SVG elements of one box or mask unit, empty where nothing reaches the threshold.
+    """SVG elements of one box or mask unit, empty where nothing reaches the threshold; the cardiothoracic ratio on top.
 
     Args:
         size: width and height of the displayed image in pixels; the elements are in its coordinates.
@@ -49,6 +50,15 @@ def layer(
             # Its text stands below it: boxes have theirs above.
             parts.append(_area(instances.pred_masks[row].numpy(), size, color))
             parts.append(_text(text, x0, min(y1 + 1.4 * size[0] * _TEXT, size[1]), size[0], bright))
+    for line, text in ratio_lines(prediction, unit):
+        (x0, x1), y, bright = (
+            (edge * scale[0] for edge in (line.left, line.right)),
+            line.y * scale[1],
+            to_css(FOREGROUND),
+        )
+        place = f'x1="{x0:.1f}" y1="{y:.1f}" x2="{x1:.1f}" y2="{y:.1f}"'
+        parts.append(f'<line {place} stroke="{bright}" stroke-width="{size[0] * _LINE:.1f}"/>')
+        parts.append(_text(text, x0, y, size[0], bright))
     return "".join(parts)
 
 

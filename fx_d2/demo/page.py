@@ -19,9 +19,10 @@ from ..visualization.palette import to_css
 from ..visualization.panels import displayed
 from .address import HostCheck
 from .layers import layer
-from .tables import finding_rows, score_rows
+from .tables import finding_rows, ratio_rows, score_rows
 
 _LARGEST = 200_000_000  # bytes of an uploaded file
+RATIO_NOTE = "Largest diameter of the heart over that of the thorax, by the head's masks; drawn with its layer."
 NOTICE = "Research software, not a medical device. The image stays on this computer."
 
 
@@ -37,7 +38,7 @@ class Page:
         first = next(iter(self.predictors.values()))
         self.mapping = first.findings
         self.palette = Palette(self.mapping.table(first.classes))
-        self.calls = bool(first.points)
+        self.calls, self.ratio = bool(first.points), bool(first.organs)
         self.located = [unit for unit in first.units if unit.task != "cls"]
         self.shown = {unit: True for unit in self.located}
         self.models = list(self.predictors)
@@ -104,6 +105,8 @@ class Page:
             with ui.tabs().props("dense align=left") as tabs:
                 ui.tab("findings", "Findings")
                 ui.tab("scores", "Every head")
+                if self.ratio:
+                    ui.tab("ratio", "Cardiothoracic ratio")
             with ui.tab_panels(tabs, value="findings").classes("w-full"):
                 with ui.tab_panel("findings").classes("p-0"):
                     self.findings = ui.table(columns=self._finding_columns(), rows=[], row_key="finding")
@@ -119,6 +122,14 @@ class Page:
                         columns += [_column(f"{name}_called", "Called")] if self.calls else []
                     self.scores = ui.table(columns=columns, rows=[], row_key="id", pagination=0)
                     self.scores.classes("w-full").props("dense flat")
+                if self.ratio:
+                    with ui.tab_panel("ratio").classes("p-0"):
+                        columns = [_column("unit", "Head")]
+                        for name in self.predictors:
+                            columns += [_column(name, name.capitalize(), "right"), _column(f"{name}_flags", "Doubts")]
+                        self.ratios = ui.table(columns=columns, rows=[], row_key="unit")
+                        self.ratios.classes("w-full").props("dense flat wrap-cells")
+                        ui.label(RATIO_NOTE).classes("text-xs opacity-60")
         self.tables.set_visibility(False)
 
     def _finding_columns(self) -> list[dict]:
@@ -151,6 +162,9 @@ class Page:
             self.tables.set_visibility(True)
             self.findings.update()
             self.scores.update()
+            if self.ratio:
+                self.ratios.rows[:] = ratio_rows(self.predictions)
+                self.ratios.update()
             self.status.text = f"{name}: {grey.shape[1]} × {grey.shape[0]} pixels"
             self._draw()
         finally:

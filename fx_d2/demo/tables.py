@@ -1,4 +1,5 @@
-"""Rows of the page's tables: findings over all heads, and every score of every head, student beside teacher."""
+"""Rows of the page's tables: findings over all heads, every score of every head, and the cardiothoracic ratio; student
+beside teacher."""
 
 from __future__ import annotations
 
@@ -27,6 +28,18 @@ def finding_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
             row[f"{model}_called"] = f"{finding.called} of {len(finding.calls)}" if finding.calls else ""
             located = [("box", finding.boxes), ("mask", finding.masks)]
             row[f"{model}_found"] = ", ".join(f"{kind} {max(v.values()):.2f}" for kind, v in located if v)
+    return list(rows.values())
+
+
+def ratio_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
+    """``unit``, and for each model its cardiothoracic ratio (``{model}``) and ``{model}_flags``, of every mask head
+    that has a heart and lungs."""
+    rows: dict[str, dict] = {}
+    for model, prediction in predictions.items():
+        for unit, measured in prediction.cardiothoracic.items():
+            row = rows.setdefault(str(unit), {"unit": str(unit)})
+            row[model] = _number(measured.ratio) or "not measured"
+            row[f"{model}_flags"] = " ".join(measured.flags)
     return list(rows.values())
 
 

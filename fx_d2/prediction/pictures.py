@@ -11,9 +11,11 @@ import numpy as np
 from detectron2.utils.visualizer import VisImage
 from matplotlib.patches import Rectangle
 
+from ..schedule import Unit
 from ..visualization.drawing import MAX_BOXES, overlay_boxes, overlay_masks
 from ..visualization.palette import Color, color_of
 from ..visualization.panels import FAINT, FOREGROUND, GAP, TEXT, blank, compose, displayed, shorten, text_width, write
+from .cardiothoracic import Diameter
 from .findings import Finding
 from .predictor import Prediction
 
@@ -97,7 +99,33 @@ def _draw_masks(prediction: Prediction, image, namer, palette: Palette, threshol
             seen[name] = palette[name]
             size = image.shape[1::-1]
             union[palette.index[name]] |= cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
-    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_masks(image, union)
+    drawn = overlay_masks(image, union)
+    scale = np.array([image.shape[1] / prediction.width, image.shape[0] / prediction.height])
+    # A line is a box without height; drawn as one its text keeps clear of the others.
+    lines = [
+        (np.concatenate([[line.left, line.y] * scale, [line.right, line.y] * scale]), text, FOREGROUND, "-")
+        for unit in prediction.cardiothoracic
+        for line, text in ratio_lines(prediction, unit)
+    ]
+    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_boxes(drawn, lines) if lines else drawn
+
+
+def ratio_lines(prediction: Prediction, unit: Unit) -> list[tuple[Diameter, str]]:
+    """The diameters of heart and thorax by a mask unit and what is written at each; those that could be measured.
+
+    The ratio is called doubtful where the masks are; why stands in its flags.
+    """
+    measured = prediction.cardiothoracic.get(unit)
+    if measured is None:
+        return []
+    lines = []
+    for organ, line in (("heart", measured.heart), ("thorax", measured.thorax)):
+        if line is not None:
+            lines.append((line, f"{organ} {line.pixels} px" if line.mm is None else f"{organ} {line.mm:.0f} mm"))
+    if measured.ratio is not None:
+        doubt = ", doubtful" if measured.flags else ""
+        lines[-1] = (lines[-1][0], f"{lines[-1][1]}, CTR {measured.ratio:.2f}{doubt} {unit.dataset}")
+    return lines
 
 
 def finding_bars(height: int, findings: Sequence[Finding]) -> np.ndarray:

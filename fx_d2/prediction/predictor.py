@@ -18,10 +18,12 @@ from ..engine.precision import Precision
 from ..modeling import FoundationX
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
+from .cardiothoracic import CardiothoracicRatio
 from .findings import Finding, FindingMap
 from .operating_points import Calls, OperatingPoints, UnitPoints, call_findings
 from .options import choose_network, parse_units, read_config
-from .sources import Source, read_ahead
+from .organs import find_organs, measure_organs
+from .sources import Source, column_spacing, read_ahead
 from .weights import load_networks
 
 OnError = Callable[[str, Exception], None]
@@ -40,6 +42,7 @@ class Prediction:
             ``pred_masks`` bool.
         findings: the heads read together, see :class:`Finding`.
         calls: by image-level unit and class called or not; empty without operating points, see :meth:`called`.
+        cardiothoracic: the cardiothoracic ratio by each mask unit that has a heart and lungs.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Prediction:
     outputs: Mapping[Unit, dict]
     findings: Sequence[Finding]
     calls: Mapping[Unit, Calls] = field(default_factory=dict)
+    cardiothoracic: Mapping[Unit, CardiothoracicRatio] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
@@ -117,6 +121,7 @@ class Predictor:
         self.geometry = geometry
         self.units = tuple(network.classes if units is None else units)
         self.classes = {unit: network.classes[unit] for unit in self.units}
+        self.organs = find_organs(self.classes)
         self.precision = precision or Precision(network.device.type, False, "bfloat16")
         self.findings = findings or FindingMap.load()
         self.findings.check(network.classes)
@@ -218,7 +223,8 @@ class Predictor:
                 for unit, points in self.points.items()
             }
             findings = self.findings.join(self.classes, outputs, calls)
-            yield Prediction(name, image, self.classes, outputs, findings, calls)
+            ratios = measure_organs(self.organs, outputs, column_spacing(name)) if self.organs else {}
+            yield Prediction(name, image, self.classes, outputs, findings, calls, ratios)
 
     def _entry(self, image: np.ndarray) -> dict:
         """As the mapper gives it for evaluation."""

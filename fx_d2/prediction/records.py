@@ -10,11 +10,12 @@ from detectron2.structures import Instances
 from pycocotools import mask as rle
 
 from ..schedule import Unit
+from .cardiothoracic import CardiothoracicRatio, Diameter
 from .findings import Finding
 from .predictor import Prediction
 
-# Digits after the point: of scores, and of pixels.
-_SCORE, _PIXEL = 6, 2
+# Digits after the point: of scores, of pixels, and of the ratio of two diameters of some hundred pixels.
+_SCORE, _PIXEL, _RATIO = 6, 2, 4
 
 
 def image_record(prediction: Prediction, threshold: float) -> dict:
@@ -26,7 +27,8 @@ def image_record(prediction: Prediction, threshold: float) -> dict:
     Returns:
         ``file_name``, ``height``, ``width``; ``scores`` (by unit, by class); ``calls`` (the same: true, false, null
         where no operating point can say; empty without any); ``boxes`` and ``masks`` (see :func:`instance_records`);
-        ``findings`` (see :func:`finding_record`).
+        ``findings`` (see :func:`finding_record`); with masks of heart and lungs ``cardiothoracic`` (see
+        :func:`ratio_record`).
     """
     record: dict[str, Any] = {
         "file_name": prediction.name,
@@ -43,6 +45,8 @@ def image_record(prediction: Prediction, threshold: float) -> dict:
             record["scores"][str(unit)] = {k: _score(v) for k, v in prediction.scores(str(unit)).items()}
         else:
             record["boxes" if unit.task == "box" else "masks"] += instance_records(prediction, unit, threshold)
+    if prediction.cardiothoracic:
+        record["cardiothoracic"] = [ratio_record(unit, its) for unit, its in prediction.cardiothoracic.items()]
     return record
 
 
@@ -86,6 +90,31 @@ def finding_record(finding: Finding) -> dict:
         "masks": {unit: _score(value) for unit, value in finding.masks.items()},
         "called": finding.called,
         "calls": finding.calls,
+    }
+
+
+def ratio_record(unit: Unit, measured: CardiothoracicRatio) -> dict:
+    """``unit``, ``dataset``, ``ratio``, ``heart`` and ``thorax`` (``left``, ``right``, ``y``, ``pixels``, ``mm``; null
+    where it cannot be measured, ``mm`` also without a pixel spacing) and ``flags``, a list of sentences."""
+    return {
+        "unit": str(unit),
+        "dataset": unit.dataset,
+        "ratio": None if measured.ratio is None else round(measured.ratio, _RATIO),
+        "heart": _diameter(measured.heart),
+        "thorax": _diameter(measured.thorax),
+        "flags": list(measured.flags),
+    }
+
+
+def _diameter(line: Diameter | None) -> dict | None:
+    if line is None:
+        return None
+    return {
+        "left": line.left,
+        "right": line.right,
+        "y": round(line.y, _PIXEL),
+        "pixels": line.pixels,
+        "mm": None if line.mm is None else round(line.mm, _PIXEL),
     }
 
 

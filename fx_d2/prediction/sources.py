@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.errors import DataError, count
-from ..data.images import SUFFIXES, read_image
+from ..data.images import SUFFIXES, read_header, read_image
 from ..data.listing import list_images, no_images
 
 Source = str | Path | np.ndarray
@@ -60,6 +60,17 @@ def load(source: Source, grey: str = "declared") -> np.ndarray:
             "fx_d2.data.images.read_image gives one from a file"
         )
     return source
+
+
+def column_spacing(name: str) -> float | None:
+    """Millimetres between neighbouring columns; None for an array, and where the header of the file does not say."""
+    if not Path(name).is_file():
+        return None
+    try:
+        spacing = read_header(name).spacing
+    except (DataError, OSError):  # its pixels are there already: no reason to fail
+        return None
+    return None if spacing is None else spacing[1]
 
 
 def read_ahead(

@@ -16,6 +16,7 @@ from typing import Protocol
 from ..files import safe_cell
 from ..modeling.heads.contract import UnitClasses
 from ..schedule import Unit
+from .organs import find_organs
 
 FORMAT = "fx_d2 predictions"
 VERSION = 1
@@ -30,6 +31,7 @@ class PredictionWriter:
 
     ``predictions.json``: ``format``, ``version``, what ``about`` holds, ``units``, ``images``, ``failed``.
     ``predictions.csv``: one row a score, box or mask. ``findings.csv``: one row an image and finding.
+    ``cardiothoracic.csv``: one row an image and mask unit with heart and lungs, where there is such a unit.
     ``coco/{dataset}_{task}.json``: a COCO data set whose annotations have a ``score``.
 
     Args:
@@ -45,6 +47,8 @@ class PredictionWriter:
             _CsvFile(folder / "findings.csv", _FINDING_COLUMNS, _finding_rows),
             *(_CocoFile(folder, unit, its) for unit, its in classes.items() if unit.task != "cls"),
         ]
+        if find_organs(classes):
+            self._files.append(_CsvFile(folder / "cardiothoracic.csv", _RATIO_COLUMNS, _ratio_rows))
         self.failed: list[Failure] = []
 
     def __enter__(self) -> PredictionWriter:
@@ -128,6 +132,7 @@ class _JsonFile:
 _SCORE_COLUMNS = ("file_name", "dataset", "task", "class", "score", "x", "y", "width", "height", "area", "called")
 _FINDING_COLUMNS = ["file_name", "finding", "mean", "spread", "min", "max", "count", "heads", "boxes", "masks"]
 _FINDING_COLUMNS += ["called", "calls"]
+_RATIO_COLUMNS = ("file_name", "dataset", "ratio", "heart", "thorax", "heart_mm", "thorax_mm", "flags")
 
 
 def _score_rows(record: dict) -> list[tuple]:
@@ -152,6 +157,16 @@ def _finding_rows(record: dict) -> list[tuple]:
         values = [entry[key] for key in _FINDING_COLUMNS[1:]]
         cells = [_list(value) if isinstance(value, dict) else _or_blank(value) for value in values]
         rows.append((record["file_name"], *cells))
+    return rows
+
+
+def _ratio_rows(record: dict) -> list[tuple]:
+    rows = []
+    for entry in record["cardiothoracic"]:
+        lines = [entry["heart"] or {}, entry["thorax"] or {}]
+        values = [entry["ratio"], *(line.get(key) for key in ("pixels", "mm") for line in lines)]
+        flags = " ".join(entry["flags"])
+        rows.append((record["file_name"], entry["dataset"], *map(_or_blank, values), flags))
     return rows
 
 
