@@ -50,15 +50,18 @@ def layer(
             # Its text stands below it: boxes have theirs above.
             parts.append(_area(instances.pred_masks[row].numpy(), size, color))
             parts.append(_text(text, x0, min(y1 + 1.4 * size[0] * _TEXT, size[1]), size[0], bright))
-    for line, text in ratio_lines(prediction, unit):
-        (x0, x1), y, bright = (
-            (edge * scale[0] for edge in (line.left, line.right)),
-            line.y * scale[1],
-            to_css(FOREGROUND),
-        )
+    return "".join(parts) + _diameters(prediction, unit, size)
+
+
+def _diameters(prediction: Prediction, unit: Unit, size: tuple[int, int]) -> str:
+    """Heart and thorax as lines; the upper one has its text above it, the lower one below, so that none is hidden."""
+    scale, color = (size[0] / prediction.width, size[1] / prediction.height), to_css(FOREGROUND)
+    parts = []
+    for lower, (line, text) in enumerate(sorted(ratio_lines(prediction, unit), key=lambda pair: pair[0].y)):
+        x0, x1, y = line.left * scale[0], line.right * scale[0], line.y * scale[1]
         place = f'x1="{x0:.1f}" y1="{y:.1f}" x2="{x1:.1f}" y2="{y:.1f}"'
-        parts.append(f'<line {place} stroke="{bright}" stroke-width="{size[0] * _LINE:.1f}"/>')
-        parts.append(_text(text, x0, y, size[0], bright))
+        parts.append(f'<line {place} stroke="{color}" stroke-width="{size[0] * _LINE:.1f}"/>')
+        parts.append(_text(text, x0, y + lower * 1.4 * size[0] * _TEXT, size[0], color))
     return "".join(parts)
 
 

@@ -158,8 +158,7 @@ def _size_flags(organs: dict[str, np.ndarray], ratio: float | None) -> list[str]
     flags = []
     areas = sorted((int(mask.sum()), organ) for organ, mask in organs.items() if organ != "heart")
     if len(areas) == 2 and areas[0][0] < SMALLEST_LUNG * areas[1][0]:
-        (small, organ), (large, other) = areas
-        flags.append(f"The {organ} has only {small / large:.0%} of the area of the {other}.")
+        flags.append(f"The {areas[0][1]} has less than a third of the area of the {areas[1][1]}.")
     low, high = PLAUSIBLE
     if ratio is not None and not low <= ratio <= high:
         flags.append(f"A ratio of {ratio:.3f} is outside {low:g} to {high:g}.")

@@ -12,7 +12,7 @@ from detectron2.utils.visualizer import VisImage
 from matplotlib.patches import Rectangle
 
 from ..schedule import Unit
-from ..visualization.drawing import MAX_BOXES, overlay_boxes, overlay_masks
+from ..visualization.drawing import MAX_BOXES, overlay_boxes, overlay_diameters, overlay_masks
 from ..visualization.palette import Color, color_of
 from ..visualization.panels import FAINT, FOREGROUND, GAP, TEXT, blank, compose, displayed, shorten, text_width, write
 from .cardiothoracic import Diameter
@@ -100,14 +100,13 @@ def _draw_masks(prediction: Prediction, image, namer, palette: Palette, threshol
             size = image.shape[1::-1]
             union[palette.index[name]] |= cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
     drawn = overlay_masks(image, union)
-    scale = np.array([image.shape[1] / prediction.width, image.shape[0] / prediction.height])
-    # A line is a box without height; drawn as one its text keeps clear of the others.
+    across, down = image.shape[1] / prediction.width, image.shape[0] / prediction.height
     lines = [
-        (np.concatenate([[line.left, line.y] * scale, [line.right, line.y] * scale]), text, FOREGROUND, "-")
+        (np.array([line.left * across, line.right * across, line.y * down]), text, FOREGROUND)
         for unit in prediction.cardiothoracic
         for line, text in ratio_lines(prediction, unit)
     ]
-    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_boxes(drawn, lines) if lines else drawn
+    return "Masks", f"{count} with score ≥ {threshold:g}", overlay_diameters(drawn, lines) if lines else drawn
 
 
 def ratio_lines(prediction: Prediction, unit: Unit) -> list[tuple[Diameter, str]]:

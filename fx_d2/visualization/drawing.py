@@ -14,6 +14,8 @@ from .panels import POINTS, TEXT, text_width
 # Scales Detectron2's text and, with it, the width of its lines (to about 2 pixels).
 _LINES = 0.6
 _FILL = 0.3
+# Half of the tick at the end of a diameter, in pixels.
+_TICK = 5
 # Boxes drawn of an image at most: those with the highest scores.
 MAX_BOXES = 10
 
@@ -24,17 +26,35 @@ Drawn = tuple[np.ndarray, str, Color, str]
 def overlay_boxes(image: np.ndarray, boxes: Sequence[Drawn]) -> np.ndarray:
     """Boxes with labels that keep clear of one another; the first boxes get the best places."""
     visualizer = Visualizer(image, font_size_scale=_LINES)
-    height, width = image.shape[:2]
-    placed: list[np.ndarray] = []
-    for corners, label, color, style in boxes:
+    for corners, _, color, style in boxes:
         visualizer.draw_box(corners, alpha=1.0, edge_color=color, line_style=style)
+    _write_labels(visualizer, [(corners, label, color) for corners, label, color, _ in boxes])
+    return visualizer.output.get_image()
+
+
+def overlay_diameters(image: np.ndarray, lines: Sequence[tuple[np.ndarray, str, Color]]) -> np.ndarray:
+    """Horizontal lines with a tick at either end, and labels that hide no line. lines: (x0, x1, y), label, colour."""
+    visualizer = Visualizer(image, font_size_scale=_LINES)
+    labels = []
+    for (x0, x1, y), label, color in lines:
+        for xs, ys in (((x0, x1), (y, y)), ((x0, x0), (y - _TICK, y + _TICK)), ((x1, x1), (y - _TICK, y + _TICK))):
+            visualizer.draw_line(xs, ys, color)
+        labels.append((np.array([x0, y - _TICK, x1, y + _TICK]), label, color))
+    _write_labels(visualizer, labels)
+    return visualizer.output.get_image()
+
+
+def _write_labels(visualizer: Visualizer, labels: Sequence[tuple[np.ndarray, str, Color]]) -> None:
+    """At boxes (x0, y0, x1, y1), in the order given."""
+    limit = np.array([visualizer.output.width, visualizer.output.height])
+    placed: list[np.ndarray] = []
+    for box, label, color in labels:
         size = np.array([text_width(label) + 4, TEXT + 6])
-        other_boxes = [box for box, *_ in boxes if box is not corners]
-        place = _place_label(corners, size, np.array([width, height]), placed, other_boxes)
+        other_boxes = [other for other, *_ in labels if other is not box]
+        place = _place_label(box, size, limit, placed, other_boxes)
         placed.append(np.concatenate([place, place + size]))
         visualizer.draw_text(label, place + 2, font_size=TEXT * POINTS, color=color, horizontal_alignment="left")
         visualizer.output.ax.texts[-1].set_parse_math(False)
-    return visualizer.output.get_image()
 
 
 def _place_label(

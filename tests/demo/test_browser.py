@@ -114,6 +114,8 @@ def test_a_visit(address, page, trained, tmp_path):
     page.locator("#teacher-phantom_heart-box").wait_for(state="hidden")
     page.get_by_text("Every head").click()
     page.locator("td", has_text="phantom_emergency/cls").first.wait_for()
+    page.get_by_text("Cardiothoracic ratio").click()
+    page.locator("td", has_text="phantom_heart/mask").wait_for()
     page.screenshot(path=tmp_path / "page.png")
 
     hosts = {urlparse(url).hostname for url in requests if urlparse(url).scheme not in ("data", "blob")}

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from fx_d2.demo.layers import layer, to_css
-from fx_d2.demo.tables import finding_rows, score_rows
+from fx_d2.demo.tables import finding_rows, ratio_rows, score_rows
+from fx_d2.prediction.cardiothoracic import CardiothoracicRatio, Diameter
 from fx_d2.prediction.findings import FindingMap
 from fx_d2.prediction.pictures import Palette
 from fx_d2.schedule import Unit
@@ -87,3 +88,33 @@ def test_tables_say_what_is_called():
     for value, word in ((True, "yes"), (False, "no"), (None, "")):
         (row,) = score_rows({"teacher": replace(prediction, calls={CLS: {"Pneumothorax": value}})})
         assert row["teacher_called"] == word
+
+
+def with_ratio(heart, flags=()):
+    """Heart and thorax of an image of 500 x 400."""
+    return replace(make(), cardiothoracic={MASK: CardiothoracicRatio(heart, Diameter(50, 450, 100.5), flags)})
+
+
+def test_lines_of_the_cardiothoracic_ratio():
+    svg = parse(MASK, prediction=with_ratio(Diameter(150, 350, 110.5)))  # shown at twice its size
+    places = [[float(line.get(key)) for key in ("x1", "x2", "y1", "y2")] for line in svg.findall("line")]
+    assert places == [[100, 900, 201, 201], [300, 700, 221, 221]]
+    texts = {text.text: float(text.get("y")) for text in svg.findall("text")}
+    assert texts["thorax 400 px, CTR 0.50 siim_acr"] < 201 and texts["heart 200 px"] > 221 + 20
+    assert not parse(BOX, prediction=with_ratio(Diameter(150, 350, 110.5))).findall("line")
+    assert not parse(MASK).findall("line")
+
+
+def test_rows_of_the_cardiothoracic_ratio():
+    why = "The mask of the heart is empty."
+    good, empty = with_ratio(Diameter(150, 350, 110.5)), with_ratio(None, (why,))
+    assert ratio_rows({"teacher": good, "student": empty}) == [
+        {
+            "unit": "siim_acr/mask",
+            "teacher": "0.50",
+            "teacher_flags": "",
+            "student": "not measured",
+            "student_flags": why,
+        }
+    ]
+    assert ratio_rows({"teacher": make()}) == []
