@@ -122,7 +122,7 @@ def ratio_lines(prediction: Prediction, unit: Unit) -> list[tuple[Diameter, str]
         if line is not None:
             lines.append((line, f"{organ} {line.pixels} px" if line.mm is None else f"{organ} {line.mm:.0f} mm"))
     if measured.ratio is not None:
-        doubt = ", doubtful" if measured.flags else ""
+        doubt = " (doubtful)" if measured.flags else ""
         lines[-1] = (lines[-1][0], f"{lines[-1][1]}, CTR {measured.ratio:.2f}{doubt} {unit.dataset}")
     return lines
 

@@ -137,7 +137,7 @@ def test_what_is_written_at_the_lines():
         return [text for _, text in ratio_lines(Prediction("a.png", image, {}, {}, [], cardiothoracic=ratios), UNIT)]
 
     assert texts(heart, thorax, ()) == ["heart 32 px", "thorax 80 px, CTR 0.40 phantom_heart"]
-    assert texts(heart, thorax, ("Why.",))[1] == "thorax 80 px, CTR 0.40, doubtful phantom_heart"
+    assert texts(heart, thorax, ("Why.",))[1] == "thorax 80 px, CTR 0.40 (doubtful) phantom_heart"
     assert texts(heart, None, ("Why.",)) == ["heart 32 px"] and texts(None, None, ("Why.",)) == []
     in_mm = (replace(line, spacing=2.5) for line in (heart, thorax))
     assert texts(*in_mm, ()) == ["heart 80 mm", "thorax 200 mm, CTR 0.40 phantom_heart"]

@@ -1,0 +1,49 @@
+"""The page without a browser: what its elements hold after an image was dropped."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+import fx_d2
+from tests.prediction.test_cardiothoracic_files import ORGANS, draw_organs
+
+pytestmark = pytest.mark.usefixtures("fresh_catalog")
+
+
+async def drop(predictor, path, look):
+    """Opens the page, drops a file and calls ``look(user, page)``."""
+    testing = pytest.importorskip("nicegui.testing", reason="the extra 'demo' is not installed")
+    from fx_d2.demo.page import Page
+
+    page = Page({"teacher": predictor}, "weights")
+
+    async def read():
+        return path.read_bytes()
+
+    async with testing.user_simulation(root=page.build) as user:
+        await user.open("/")
+        with user.client:
+            await page._receive(SimpleNamespace(file=SimpleNamespace(name=path.name, read=read)))
+        await look(user, page)
+
+
+def test_the_cardiothoracic_ratio_has_a_tab_and_lines(trained, monkeypatch):
+    draw_organs(monkeypatch, ORGANS)
+
+    async def look(user, page):
+        user.find("Cardiothoracic ratio").click()
+        await user.should_see("Largest diameter of the heart")
+        assert page.ratios.rows == [{"unit": "phantom_heart/mask", "teacher": "0.40", "teacher_flags": ""}]
+        assert ">thorax 80 px, CTR 0.40 phantom_heart<" in page.views["teacher"][1].content
+
+    asyncio.run(drop(fx_d2.Predictor.from_config(trained.config, trained.weights), trained.images[0], look))
+
+
+def test_a_network_without_heart_and_lungs_has_no_such_tab(trained):
+    async def look(user, page):
+        assert page.findings.rows
+        await user.should_not_see("Cardiothoracic ratio")
+
+    predictor = fx_d2.Predictor.from_config(trained.config, trained.weights, "phantom_screen/cls,phantom_heart/box")
+    asyncio.run(drop(predictor, trained.images[0], look))
