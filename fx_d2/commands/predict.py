@@ -3,9 +3,9 @@ r"""Predicts findings, boxes and masks of image files with every head of a train
     fx-d2 predict --config-file output/phantom/config.yaml --input images/ more/*.png scan.dcm \
         --output predictions MODEL.WEIGHTS output/phantom/model_best.pth
 
-Writes predictions.json, predictions.csv, findings.csv, coco/ and overlays/, with masks of heart and lungs
-cardiothoracic.csv, too (docs/prediction.md). Exit code: 0 all images predicted; 2 the command line, the configuration, the weights or the inputs are unusable; 3 some images failed,
-the others are written.
+Writes predictions.json, predictions.csv, findings.csv, coco/, overlays/ and, from masks of heart and lungs,
+cardiothoracic.csv (docs/prediction.md). Exit code: 0 all images predicted; 2 the command line, the configuration, the
+weights or the inputs are unusable; 3 some images failed, the others are written.
 """
 
 from __future__ import annotations
