@@ -213,8 +213,9 @@ class BoxHead(TaskHead):
         noise = self.denoising(dataset, truth) if o.denoising_queries else None
         out = self.decode(encoded, dataset, noise)
         split = 0 if noise is None else noise.labels.shape[1]
-        parts = (x.split([split, x.shape[2] - split], dim=2) for x in (out.logits, out.decoded.boxes))
-        noised, queries = zip(*parts, strict=True)
+        sizes = [split, out.logits.shape[2] - split]
+        logits, boxes = out.logits.split(sizes, dim=2), out.decoded.boxes.split(sizes, dim=2)
+        noised, queries = (logits[0], boxes[0]), (logits[1], boxes[1])
         if o.proposal_loss:
             proposals = out.selection.logits[None], out.selection.boxes[None]
             queries = torch.cat([queries[0], proposals[0]]), torch.cat([queries[1], proposals[1]])

@@ -27,7 +27,7 @@ OPACITIES = {
     "Consolidation": (0.85, 0.020, 0.25, 0.22),
     "Infiltration": (0.55, 0.040, 0.55, 0.25),
     "Atelectasis": (0.60, 0.008, 0.0, 0.08),
-    "Edema": (0.60, 0.050, 0.35, 0.18),
+    "Edema": (0.80, 0.050, 0.35, 0.18),
 }
 FINDINGS = (*OPACITIES, "Effusion", "Pneumothorax")
 UNIT = np.float32(1 / 255)

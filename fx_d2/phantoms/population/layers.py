@@ -55,8 +55,8 @@ def attenuation(
     skin = canvas.fill(outline.trunk(patient, pose), *(outline.arm(patient, pose, side)[0] for side in SIDES.values()))
     absorbed *= canvas.blur(skin, 0.003 * pose.scale) * UNIT
     # Lungs end sharply at domes and chest wall, and less sharply behind heart and mediastinum.
-    solid = canvas.blur(rasters.solid, 0.006 * pose.scale)
-    air *= canvas.blur(rasters.both, 0.003 * pose.scale) * UNIT
+    solid = canvas.blur(rasters.solid, patient.body.border * pose.scale)
+    air *= canvas.blur(rasters.both, 0.4 * patient.body.border * pose.scale) * UNIT
     marks = _marks(canvas, patient, pose, outlines, rasters, rng)
     marks = cv2.min(marks, cv2.subtract(rasters.both, cv2.convertScaleAbs(solid, alpha=0.75)))
     # The heart lies before a thin part of the lung, the upper mediastinum before a thick one.
@@ -91,7 +91,7 @@ def _soft_tissue(
         if area.any():
             thick = soft.depth(area, 0.15 * scale, 1) * np.float32(0.62)
             shaft = soft.lines(np.zeros_like(area), [bone], 0.075 * scale, 150)
-            shaft = soft.lines(shaft, [bone[:2]], 0.12 * scale, 190)
+            shaft = soft.blur(soft.lines(shaft, [bone[:2]], 0.12 * scale, 190), 0.012 * scale)
             absorbed = np.maximum(absorbed, thick + shaft * (UNIT * np.float32(0.22)))
     lungs = {name: soft.fill(outlines.lungs[name]) for name in SIDES}
     both = cv2.max(lungs["Left"], lungs["Right"])
@@ -148,13 +148,14 @@ def _bones(canvas: Canvas, patient: Patient, pose: Pose, rasters: Rasters, absor
     """Adds spine, ribs, clavicles and shoulder blades, in place; cortex is denser than marrow."""
     body = patient.body
     inner = [skeleton.ribs(patient, pose, side, inner=0.55) for side in SIDES.values()]
+    bright = np.zeros_like(absorbed)
     for raster, marrow, density in (
         (rasters.back, [rib for back, _ in inner for rib in back], body.rib_density),
         (rasters.front, [rib for _, front in inner for rib in front], body.rib_density * body.front_density),
     ):
         hollow = cv2.convertScaleAbs(canvas.fill(*marrow), alpha=0.45)
         ribs = canvas.blur(cv2.subtract(raster, hollow), 0.004 * pose.scale)
-        absorbed += ribs * (UNIT * np.float32(density))
+        bright += ribs * (UNIT * np.float32(density))
     hollow = canvas.fill(*(skeleton.clavicle(patient, pose, side, inner=0.5) for side in SIDES.values()))
     collar = cv2.max(rasters.clavicles["Left"], rasters.clavicles["Right"])
     collar = cv2.subtract(collar, cv2.convertScaleAbs(hollow, alpha=0.3))
@@ -164,7 +165,8 @@ def _bones(canvas: Canvas, patient: Patient, pose: Pose, rasters: Rasters, absor
     spine = cv2.convertScaleAbs(canvas.fill(column), alpha=0.6)
     canvas.lines(spine, discs, 0.012 * pose.scale, 105)
     canvas.lines(spine, marks, 0.016 * pose.scale, 240)
-    bright = canvas.blur(collar, 0.004 * pose.scale) * (UNIT * np.float32(1.5 * body.rib_density))
+    bright += canvas.blur(collar, 0.004 * pose.scale) * (UNIT * np.float32(1.5 * body.rib_density))
     bright += canvas.blur(spine, 0.010 * pose.scale) * (UNIT * np.float32(body.spine_density))
     bright += canvas.blur(cv2.addWeighted(blades, 0.6, edge, 0.4, 0), 0.006) * (UNIT * np.float32(0.07))
-    absorbed += bright
+    # Scattered rays hide bones where the body is thick: over heart and abdomen ribs are faint.
+    absorbed += bright * np.clip(1.35 - absorbed, 0.25, 1)

@@ -48,19 +48,20 @@ BODY: Table = {
     "trachea_lean": (-0.05, 0.02),
     "ribs_first": (-0.10, -0.03),  # v of the first rib at the spine
     "ribs_step": (0.088, 0.104),
-    "ribs_drop": (0.13, 0.27),  # how far a rib descends from the spine to the side
+    "ribs_drop": (0.15, 0.34),  # how far a rib descends from the spine to the side
     "rib_width": (0.030, 0.046),
-    "rib_density": (0.06, 0.13),
+    "rib_density": (0.05, 0.11),
     "front_density": (0.4, 0.9),  # of the anterior arcs, relative
     "clavicle_level": (0.06, 0.17),  # v of the medial end
     "clavicle_rise": (-0.04, 0.17),  # how much higher the shoulder's end lies
     "clavicle_width": (0.034, 0.05),
     "vertebra": (0.10, 0.15),  # half width of the spine
     "spine_density": (0.06, 0.15),
-    "vessels": (0.5, 1.5),
+    "vessels": (0.4, 1.3),
     "hilum": (0.5, 1.5),
     "texture": (0.3, 1.3),
-    "lung_air": (0.34, 0.56),  # what the air takes out of the absorption
+    "border": (0.006, 0.020),  # softness of the heart's border; movement and the lung beside it blur it
+    "lung_air": (0.28, 0.56),  # what the air takes out of the absorption
     "gas": (0.5, 1.2),  # size of the stomach bubble
     "breast": (0.2, 1.0),
     "breast_level": (0.62, 0.84),
@@ -80,7 +81,7 @@ UPRIGHT: Table = {
     "aside": (-0.045, 0.045),  # of the chest from the middle, in widths of the picture
     "scapula": (0.00, 0.14),  # u beyond the wall
     "arm": (0.05, 0.45),  # angle of the arms away from the trunk, radians
-    "scatter": (0.04, 0.14),
+    "scatter": (0.06, 0.24),
 }
 BEDSIDE: Table = {
     **UPRIGHT,
@@ -94,14 +95,14 @@ BEDSIDE: Table = {
     "aside": (-0.08, 0.08),
     "scapula": (-0.16, 0.08),
     "arm": (0.0, 0.6),
-    "scatter": (0.10, 0.30),
+    "scatter": (0.12, 0.40),
 }
 
 # Looks: how attenuation becomes grey. `middle` and `slope` are the film curve, `equalise` the share of coarse contrast
 # that the processing takes away, `detail` what it adds to fine contrast, `black` and `white` the ends of the scale.
 LOOKS: Mapping[str, Table] = {
     "digital": {
-        "middle": (0.58, 0.78),
+        "middle": (0.66, 0.96),
         "slope": (4.0, 7.0),
         "equalise": (0.0, 0.25),
         "detail": (0.0, 0.5),
@@ -110,7 +111,7 @@ LOOKS: Mapping[str, Table] = {
         "gamma": (0.8, 1.25),
     },
     "equalised": {
-        "middle": (0.50, 0.62),
+        "middle": (0.58, 0.80),
         "slope": (4.5, 7.5),
         "equalise": (0.30, 0.55),
         "detail": (0.3, 1.4),
@@ -119,7 +120,7 @@ LOOKS: Mapping[str, Table] = {
         "gamma": (0.8, 1.3),
     },
     "film": {
-        "middle": (0.55, 0.80),
+        "middle": (0.62, 0.98),
         "slope": (3.0, 5.5),
         "equalise": (0.0, 0.1),
         "detail": (0.0, 0.0),
@@ -128,7 +129,7 @@ LOOKS: Mapping[str, Table] = {
         "gamma": (0.7, 1.4),
     },
     "faded": {
-        "middle": (0.50, 0.85),
+        "middle": (0.55, 0.98),
         "slope": (2.2, 3.8),
         "equalise": (0.0, 0.2),
         "detail": (0.0, 0.3),
@@ -140,9 +141,9 @@ LOOKS: Mapping[str, Table] = {
 LOOK_SHARES = {"digital": 0.40, "equalised": 0.22, "film": 0.20, "faded": 0.18}
 
 EXPOSURE: Table = {
-    "noise": (0.002, 0.018),
+    "noise": (0.003, 0.026),
     "grain": (0.0, 1.0),  # share of the noise that is correlated
-    "blur": (0.25, 0.9),  # sigma, pixels of a 256-pixel picture
+    "blur": (0.2, 0.7),  # sigma, pixels of a 256-pixel picture
     "shade": (-0.12, 0.12),  # uneven illumination from side to side
 }
 GRID_LINES, JPEG, COLLIMATED, LETTERS, VIGNETTE = 0.05, 0.45, 0.35, 0.75, 0.08
@@ -165,12 +166,12 @@ MOST_FINDINGS = 3
 DISEASE: Table = {
     "nodule": (0.025, 0.065),  # radius
     "mass": (0.07, 0.15),
-    "consolidation": (0.08, 0.24),
-    "infiltration": (0.08, 0.26),
+    "consolidation": (0.08, 0.36),
+    "infiltration": (0.08, 0.36),
     "atelectasis": (0.10, 0.24),  # length of the plate
-    "effusion": (0.04, 0.45),  # height of the fluid above the costophrenic angle
+    "effusion": (0.04, 0.65),  # height of the fluid above the costophrenic angle
     "pneumothorax": (0.10, 0.55),  # how far the lung has come away
-    "edema": (0.35, 0.75),  # reach from the hilum
+    "edema": (0.35, 1.25),  # reach from the hilum; the whole lung at the end of the range
     "severity": (0.30, 1.0),
 }
 

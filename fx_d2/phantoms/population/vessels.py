@@ -7,7 +7,7 @@ import numpy as np
 from .contours import Contours
 from .patient import SIDES, Pose
 
-WIDTHS = (0.019, 0.013, 0.009, 0.006, 0.004)  # by generation, in heights of the chest
+WIDTHS = (0.015, 0.010, 0.007, 0.0045, 0.003)  # by generation, in heights of the chest
 
 
 def vessels(rng: np.random.Generator, outlines: Contours, pose: Pose) -> list[tuple[list[np.ndarray], float]]:
