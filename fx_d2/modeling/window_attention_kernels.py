@@ -87,7 +87,7 @@ _SIZES = ["windows", "height", "width", "roll_y", "roll_x", "edge_y", "edge_x"]
 
 
 @triton.jit(do_not_specialize=_SIZES)
-def forward_kernel(
+def window_forward_kernel(
     qkv,
     table,
     out,
@@ -122,7 +122,7 @@ def forward_kernel(
 
 
 @triton.jit(do_not_specialize=_SIZES)
-def backward_kernel(
+def window_backward_kernel(
     qkv,
     table,
     gradient,
@@ -189,7 +189,7 @@ def backward_kernel(
 
 
 @triton.jit(do_not_specialize=["programs"])
-def table_kernel(
+def window_table_kernel(
     grad_bias, grad_table, programs, HEADS: tl.constexpr, WINDOW: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr
 ):
     """Rows of the table's gradient: over programs and over the pairs of tokens with a row's offset it is a sum."""

@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from .window_attention_kernels import backward_kernel, forward_kernel, table_kernel
+from .window_attention_kernels import window_backward_kernel, window_forward_kernel, window_table_kernel
 
 # Programs of a launch: a few for each of a GPU's multiprocessors. Of the backward pass fewer, as each has its own sum.
 _PROGRAMS = {"forward": 2048, "backward": 512}
@@ -59,7 +59,7 @@ def window_attention(qkv: Tensor, table: Tensor, window: int, roll: list[int], s
     across = triton.cdiv(window * window, settings["BLOCK_Q"])
     programs = max(1, min(numbers[0], _PROGRAMS["forward"] // (heads * across)))
     with torch.cuda.device_of(qkv):
-        forward_kernel[programs, heads, across](qkv, table, out, *numbers, **settings)
+        window_forward_kernel[programs, heads, across](qkv, table, out, *numbers, **settings)
     return out
 
 
@@ -80,9 +80,9 @@ def window_attention_backward(
     grad_qkv, grad_table = torch.empty_like(qkv), torch.empty_like(table)
     grad_bias = qkv.new_empty(programs, heads, n, n, dtype=torch.float32)
     with torch.cuda.device_of(qkv):
-        backward_kernel[programs, heads](qkv, table, gradient, grad_qkv, grad_bias, *numbers, **settings)
+        window_backward_kernel[programs, heads](qkv, table, gradient, grad_qkv, grad_bias, *numbers, **settings)
         sizes = {"HEADS": heads, "WINDOW": window, "ROWS": _TABLE_ROWS, "BLOCK": triton.next_power_of_2(n)}
-        table_kernel[triton.cdiv(len(table), _TABLE_ROWS), heads](grad_bias, grad_table, programs, **sizes)
+        window_table_kernel[triton.cdiv(len(table), _TABLE_ROWS), heads](grad_bias, grad_table, programs, **sizes)
     return grad_qkv, grad_table
 
 

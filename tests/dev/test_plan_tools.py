@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_hours_from_measured_rates(monkeypatch, capsys):
 def test_hours_from_an_assumed_share_of_a_peak(monkeypatch, capsys):
     out = run(plan_training, monkeypatch, capsys, *CONFIG, "--tflops", "346", "--batch-per-gpu", "24")
     assert out.startswith("ASSUMED 346 TFLOP/s in every step") and out.count("GPU(s), batch") == 3
+
+
+def test_hours_are_written(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "hours.json"
+    run(plan_training, monkeypatch, capsys, *CONFIG, "--rates", RATES, "--gpus", "1,8", "--json", str(file))
+    (rows,) = json.loads(file.read_text())["tables"].values()
+    assert [row["GPUs"] for row in rows] == [1, 8] and rows[0]["hours of 150 cycles"] == pytest.approx(74978, abs=1)
 
 
 def test_both_or_neither_kind_of_rate_is_an_error(monkeypatch, capsys):
@@ -165,26 +173,41 @@ def test_wheels_are_fetched_by_a_script_that_finds_its_module():
 def check_with_stub(tmp_path, **environment):
     """gpu_check.sh with an interpreter that only notes what it was asked; exit code, summary, and the notes."""
     stub = tmp_path / "python"
-    stub.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\n')
+    stub.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\ncase $* in $FAIL) exit 3 ;; esac\n')
     stub.chmod(0o755)
     command = ["sh", str(ROOT / "tools" / "dev" / "gpu_check.sh"), str(tmp_path / "out")]
-    env = {**os.environ, "PYTHON": str(stub), "WHEELS": str(tmp_path / "none"), **environment}
+    env = {**os.environ, "PYTHON": str(stub), "WHEELS": str(tmp_path / "none"), "FAIL": "nothing", **environment}
     code = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, check=False).returncode
     return code, (tmp_path / "out" / "summary.txt").read_text(), (tmp_path / "asked").read_text()
 
 
 def test_the_gpu_check_runs_its_parts_in_order(tmp_path):
     code, summary, asked = check_with_stub(tmp_path)
-    parts = "machine tests step step-fp32 large large-fp32 plain-sampling memory others "
-    parts += "large-compiled compiled-tests compiled"
-    assert re.findall(r"gpu_check: (\S+): ok", summary) == [*parts.split(), "published"]
+    found = re.findall(r"gpu_check: (\S+): ok", summary)
+    together = ["blocks-tests", "first", "phantoms", "steps-tests", "tests"]
+    assert found[0] == "machine" and sorted(found[1:6]) == together
+    parts = "step large kernels recordings memory infer others step-fp32 published compiled compiled-tests"
+    assert found[6:] == parts.split()
     assert code == 0
-    assert "--precision fp32 --json" in asked and "--batch 128 --repeats 5" in asked
-    assert "--reference none FX.COMPILE default" in asked
+    assert "--precision fp32 --no-memory" in asked and "--batch 128 --repeats 5 FX.COMPILE default" in asked
+    assert asked.splitlines()[-1] == f"tools/dev/gpu_aims.py {tmp_path}/out"
+
+
+def test_the_gpu_check_leaves_one_archive(tmp_path):
+    """Of a part that failed, too; without an earlier run's files."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.json").write_text("{}")
+    code, summary, _ = check_with_stub(tmp_path, FAIL="*test_blocks_gpu*")
+    assert code == 1 and "blocks-tests: failed (3)" in summary and summary.count(": ok") == 16
+    with tarfile.open(tmp_path / "out.tar.gz") as archive:
+        names = archive.getnames()
+        text = archive.extractfile("summary.txt").read().decode()
+    assert text == summary and names[:2] == ["summary.txt", "aims.txt"]
+    assert {"blocks-tests.txt", "blocks-tests.log", "step.txt"} < set(names) and "old.json" not in names
 
 
 def test_the_gpu_check_starts_nothing_when_its_time_is_over(tmp_path):
     code, summary, asked = check_with_stub(tmp_path, SECONDS_IN_ALL="0")
     assert code == 1 and "ok" not in summary and "published: left out, no time is left" in summary
-    assert "benchmark" not in asked
-    assert "SECONDS_IN_ALL:-590" in (ROOT / "tools" / "dev" / "gpu_check.sh").read_text()
+    assert "benchmark" not in asked and "gpu_aims" in asked
+    assert "SECONDS_IN_ALL:-480" in (ROOT / "tools" / "dev" / "gpu_check.sh").read_text()

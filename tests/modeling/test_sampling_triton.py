@@ -21,7 +21,7 @@ def test_the_interpreter_agrees():
 
 
 @pytest.mark.parametrize(("capability", "d", "dtype"), [(80, 20, "bf16"), (90, 32, "fp32")])
-@pytest.mark.parametrize("name", ["forward_kernel", "backward_kernel", "backward_kernel_whole"])
+@pytest.mark.parametrize("name", ["sample_forward_kernel", "sample_backward_kernel", "sample_backward_kernel_whole"])
 def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, monkeypatch):
     """To a binary of the GPU, by the assembler that comes with Triton."""
     from triton.backends.compiler import GPUTarget
@@ -32,7 +32,7 @@ def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, mon
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel, points = getattr(sampling_triton, name.removesuffix("_whole")), 2
     sizes = {"HEADS": 8, "LEVELS": 4, "POINTS": points, "D": d, **sampling_triton.blocks(d)}
-    if name != "forward_kernel":
+    if name != "sample_forward_kernel":
         sizes["WHOLE"] = name.endswith("_whole")
     types = {"value": f"*{dtype}", "levels": "*i32", "tokens": "i32", "queries": "i32"}
     types["grad_value"] = "*i64" if sizes.get("WHOLE") else "*fp32"
@@ -43,9 +43,14 @@ def test_the_kernels_compile_for_a_gpu(name, capability, d, dtype, tmp_path, mon
     found = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=sampling_triton.COMPILER).asm
     assert len(found["cubin"]) > 0 and f".target sm_{capability}" in found["ptx"]
     # The four numbers a thread sums at each corner, and no product that the compiler fused by itself.
-    assert found["ptx"].count("fma.rn.f32") == (4 * 4 * points if name == "forward_kernel" else 0)
+    assert found["ptx"].count("fma.rn.f32") == (4 * 4 * points if name == "sample_forward_kernel" else 0)
     # What programs add to the same places: floats, or whole numbers whose sum no order changes.
     types = set(re.findall(r"\b(?:atom|red)\.global\.\S*add\.(?:noftz\.)?(?:v\d\.)?(\w+)", found["ptx"]))
-    assert types == {"forward_kernel": set(), "backward_kernel": {"f32"}, "backward_kernel_whole": {"u64"}}[name]
+    assert (
+        types
+        == {"sample_forward_kernel": set(), "sample_backward_kernel": {"f32"}, "sample_backward_kernel_whole": {"u64"}}[
+            name
+        ]
+    )
     if d == 32:
         assert "ld.global.v4.b32" in found["ptx"]  # rows of float32 are read 16 bytes at a time

@@ -20,7 +20,7 @@ def test_the_interpreter_agrees():
 
 
 @pytest.mark.parametrize(
-    ("name", "capability"), [("forward_kernel", 80), ("backward_kernel", 90), ("table_kernel", 90)]
+    ("name", "capability"), [("window_forward_kernel", 80), ("window_backward_kernel", 90), ("window_table_kernel", 90)]
 )
 def test_the_kernels_compile_for_a_gpu(name, capability, tmp_path, monkeypatch):
     """To a binary of the GPU, with products on matrix units and rows read 16 bytes at a time."""
@@ -33,7 +33,7 @@ def test_the_kernels_compile_for_a_gpu(name, capability, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel, window = getattr(kernels, name), 7
     sizes = {"HEADS": 4, "D": 32, "WINDOW": window, **kernels.blocks(32, window), "PRECISION": "tf32"}
-    if name == "table_kernel":
+    if name == "window_table_kernel":
         sizes = {"HEADS": 4, "WINDOW": window, "ROWS": 16, "BLOCK": 64}
     types = dict.fromkeys(("qkv", "gradient", "out", "grad_qkv"), "*bf16")
     types |= dict.fromkeys(("table", "grad_table", "grad_bias"), "*fp32") | {"scale": "fp32"}
@@ -45,5 +45,5 @@ def test_the_kernels_compile_for_a_gpu(name, capability, tmp_path, monkeypatch):
     found = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm
     assert len(found["cubin"]) > 0 and f".target sm_{capability}" in found["ptx"]
     assert "atom" not in found["ptx"]  # the same sums in every run
-    if name != "table_kernel":
+    if name != "window_table_kernel":
         assert "mma" in found["ptx"] and "ld.global.v4.b32" in found["ptx"]

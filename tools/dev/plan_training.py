@@ -11,6 +11,7 @@ an option; the first line printed names them all. docs/scaling.md has tables and
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--pass-seconds", type=float, default=0.1, help="lost at a change of pass (default: %(default)s)"
     )
+    parser.add_argument("--json", metavar="FILE", help="write the hours there")
     return parser.parse_args()
 
 
@@ -78,7 +80,10 @@ def main() -> None:
         raise ValueError(f"--gpus takes numbers from 1, separated by commas, not {args.gpus!r}")
     print(assumptions(args), end="\n\n")
     rows = run_rows(cfg, rates, machine, counts, args.batch_per_gpu)
-    print(markdown("Training of published size", rows))
+    title = "Training of published size"
+    print(markdown(title, rows))
+    if args.json:
+        Path(args.json).write_text(json.dumps({"tables": {title: rows}}, indent=1) + "\n", encoding="utf-8")
     for row in (row for row in rows if "hours a cycle" in row):
         found = kind_rows(cfg, rates, replace(machine, gpus=row["GPUs"]), row["batch"])
         print(f"\n{markdown('{GPUs} GPU(s), batch {batch}'.format(**row), found)}")

@@ -56,7 +56,7 @@ def _corner(left, top, width, height, first, in_range, CORNER: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["tokens", "queries"])  # they differ from batch to batch
-def forward_kernel(
+def sample_forward_kernel(
     value,
     locations,
     weights,
@@ -95,7 +95,7 @@ def forward_kernel(
 
 
 @triton.jit(do_not_specialize=["tokens", "queries"])  # they differ from batch to batch
-def backward_kernel(
+def sample_backward_kernel(
     value,
     locations,
     weights,
@@ -194,7 +194,7 @@ def whole_scale(gradient: Tensor, weights: Tensor, samples: int) -> Tensor:
 @torch.library.custom_op("fx_d2::sample_forward", mutates_args=())
 def sample_forward(value: Tensor, locations: Tensor, weights: Tensor, shapes: Sequence[int]) -> Tensor:
     out = value.new_empty(*locations.shape[:2], value.shape[2] * value.shape[3], dtype=torch.float32)
-    launch(forward_kernel, (value, locations, weights), shapes, out)
+    launch(sample_forward_kernel, (value, locations, weights), shapes, out)
     return out
 
 
@@ -213,7 +213,7 @@ def sample_backward(
     scale = whole_scale(gradient, weights, locations.shape[1] * locations.shape[4]) if whole else gradient
     grad_value = torch.zeros_like(value, dtype=torch.int64 if whole else torch.float32)
     others = gradient, scale, grad_value, grad_locations, grad_weights
-    launch(backward_kernel, (value, locations, weights), shapes, *others, WHOLE=whole)
+    launch(sample_backward_kernel, (value, locations, weights), shapes, *others, WHOLE=whole)
     if whole:
         grad_value = grad_value.float() / scale
     return grad_value.to(value.dtype), grad_locations, grad_weights

@@ -127,7 +127,12 @@ def test_the_tool_writes_what_it_prints(cfg, tmp_path, monkeypatch, capsys):
     steps, backbone, sampling, predictions = found["tables"].values()
     assert [row["kind"] for row in steps] == ["cls released", "box locked", "box released"]
     assert all(row["share"] > 0 and row[f"{parts}: times as fast"] > 0 for row in steps for parts in PARTS)
-    assert backbone[0]["times as fast"] == 1 and [row["task"] for row in predictions] == ["cls", "box", "mask"]
+    assert backbone[0]["times as fast"] == 1 and [row["task"] for row in predictions] == [
+        "cls",
+        "box",
+        "mask",
+        "all units",
+    ]
     assert [row["case"].split(":")[0] for row in sampling[::2]] == ["encoder, 85 queries", "decoder, 18 queries"]
     assert "times as fast" in capsys.readouterr().out
 

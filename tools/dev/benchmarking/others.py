@@ -10,6 +10,8 @@ from detectron2.modeling.backbone.swin import SwinTransformer
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from fx_d2.prediction import Predictor
+
 from .clock import interleave, ratio
 from .options import Options
 from .steps import Bench, kinds
@@ -70,10 +72,10 @@ def ema_rows(cfg, options: Options) -> list[dict]:
 
 @torch.no_grad()
 def inference_rows(cfg, options: Options) -> list[dict]:
-    """Predictions of a batch for each task, as :class:`fx_d2.Predictor` computes them after reading."""
+    """Predictions of a batch: of each task by the network, of all units as :class:`fx_d2.Predictor` returns them."""
     bench = Bench(cfg, options.batch, options.threads)
     network = bench.student.eval()
-    rows = []
+    works: dict[str, Callable[[], object]] = {}
     for unit in {kind.unit.task: kind.unit for kind in kinds(cfg)}.values():
         batch = bench.batch(unit)
 
@@ -81,6 +83,12 @@ def inference_rows(cfg, options: Options) -> list[dict]:
             with torch.no_grad(), bench.precision.autocast():
                 network(batch)
 
-        times = interleave({"run": run}, options.repeats, bench.device, options.clock)["run"]
-        rows.append({"task": unit.task, "seconds": median(times), "images/s": options.batch / median(times)})
-    return rows
+        works[unit.task] = run
+    predictor = Predictor.from_network(cfg, network, batch=options.batch)
+    images = [entry["image"][0].numpy() for entry in batch]
+    works["all units"] = lambda: predictor(images)
+    times = interleave(works, options.repeats, bench.device, options.clock)
+    return [
+        {"task": task, "seconds": median(found), "images/s": options.batch / median(found)}
+        for task, found in times.items()
+    ]

@@ -11,12 +11,14 @@ from tabulate import tabulate
 from .clock import check_clock
 from .cycle import cycle_rows
 from .evaluating import evaluator_rows, share_rows
+from .kernels import kernel_rows
 from .launches import launch_rows
 from .loading import data_rows, stage_rows, unit_rows, worker_rows
 from .machine import describe
 from .options import Options
 from .others import backbone_rows, ema_rows, inference_rows
 from .processes import process_rows
+from .recordings import recording_rows
 from .sampling import sampling_rows
 from .scoring import coco_rows, finding_rows
 from .steps import kinds
@@ -50,6 +52,8 @@ TABLES: dict[str, Tables] = {
 DEFAULT = ",".join(TABLES)
 TABLES |= {"training": _TRAINING, "backbone": _BACKBONE, "sampling": _SAMPLING}
 TABLES |= {"launches": {"Launches and bytes of a training step in bfloat16 on a GPU, counted": launch_rows}}
+TABLES |= {"kernels": {"Kernels of a training step, shares of their time": kernel_rows}}
+TABLES |= {"recordings": {"Recordings of all passes of a cycle": recording_rows}}
 _COLUMNS = ("kind", "case", "task", "plain: times as fast", "fast: times as fast", "times as fast")
 _COLUMNS += ("plain: share of its memory", "fast: share of its memory", "share")
 
