@@ -13,14 +13,15 @@ from fx_d2.engine.step_graphs import StepGraphs
 
 
 def write(file, rows):
-    file.write_text(json.dumps({"machine": {}, "tables": {"a table": rows}}))
+    file.write_text(json.dumps({"machine": {"gpu": "H100", "cores": "16", "batch": "24"}, "tables": {"a table": rows}}))
 
 
 def report(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu_aims.py", str(folder)])
     gpu_aims.main()
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
-    return {(cells[0], cells[1]): cells[2:] for cells in lines}
+    machine, _, *lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    return machine, {(cells[0], cells[1]): cells[2:] for cells in rows}
 
 
 def test_aims_beside_measurements(tmp_path, monkeypatch, capsys):
@@ -28,7 +29,8 @@ def test_aims_beside_measurements(tmp_path, monkeypatch, capsys):
     write(tmp_path / "large.json", [{"kind": "cls released", "share": 0.342}])
     write(tmp_path / "hours.json", [{"GPUs": 1, "hours of 150 cycles": 30.0}])
     write(tmp_path / "phantoms.json", [{"case": "all cycles", "means differ by": 0.0}])
-    found = report(tmp_path, monkeypatch, capsys)
+    machine, found = report(tmp_path, monkeypatch, capsys)
+    assert machine == "gpu H100, batch 24"
     assert found["step, cls released", "<= 22 ms"] == ["20 ms", "met"]
     assert found["step, box locked", "<= 55 ms"] == ["110 ms", "missed by 100.0%"]
     # 0.113 s and 0.258 s in float32
@@ -44,7 +46,8 @@ def test_aims_beside_measurements(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("text", ["", "[]", '{"tables": {"a": [{"kind": "mask locked", "note": "does not fit"}]}}'])
 def test_what_is_missing_or_broken_is_not_measured(text, tmp_path, monkeypatch, capsys):
     (tmp_path / "step.json").write_text(text)
-    found = report(tmp_path, monkeypatch, capsys)
+    machine, found = report(tmp_path, monkeypatch, capsys)
+    assert machine == "no step was measured"
     assert len(found) == 17 and all(cells == ["", "not measured"] for cells in found.values())
 
 

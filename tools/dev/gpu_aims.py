@@ -48,17 +48,27 @@ class Aim:
         if found is None:
             return [self.what, aim, "", "not measured"]
         missed = found / self.bound - 1 if self.sign == "<=" else 1 - found / self.bound
-        return [self.what, aim, f"{found:.3g} {self.unit}", f"missed by {missed:.1%}" if missed > 0 else "met"]
+        number = f"{found:.3g}" if found < 1000 else f"{found:.0f}"
+        return [self.what, aim, f"{number} {self.unit}", f"missed by {missed:.1%}" if missed > 0 else "met"]
 
 
 def measured(file: Path, name: str, value: Callable[[dict], float]) -> float | None:
     """None where the file, its row or the number is missing: a part that ran out of time leaves what it had."""
     try:
-        tables = json.loads(file.read_text(encoding="utf-8"))["tables"]
-        rows = [row for rows in tables.values() for row in rows]
+        tables = json.loads(file.read_text(encoding="utf-8"))["tables"].values()
+        rows = [row for rows in tables for row in rows]
         return next(float(value(row)) for row in rows if name in {str(row.get(key)) for key in NAMES})
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return None
+
+
+def machine(file: Path) -> str:
+    """Where and how it was measured, for the aims are those of one kind of GPU."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["machine"]
+        return ", ".join(f"{key} {found[key]}" for key in ("gpu", "processor", "precision", "batch") if key in found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "no step was measured"
 
 
 def aims() -> Iterator[Aim]:
@@ -83,6 +93,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of tools/dev/gpu_check.sh")
     folder = parser.parse_args().folder
     rows = [aim.cells(folder) for aim in aims()]
+    print(machine(folder / "step.json"), end="\n\n")
     print(tabulate(rows, ["what", "aim", "measured", ""], tablefmt="github", disable_numparse=True))
 
 

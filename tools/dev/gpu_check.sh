@@ -34,6 +34,8 @@ precision=${PRECISION:-bf16}
 opts=${OPTS:-}
 config=configs/foundation_x_swin_b.yaml
 start=$(date +%s)
+together=150  # seconds for the parts that run side by side
+[ "$device" != cpu ] || together=240
 kept=10  # seconds for a part that must be killed, the aims and the archive
 
 # part NAME LIMIT COMMAND...
@@ -68,6 +70,11 @@ measure() {
 pytest() {
     name=$1; limit=$2; shift 2
     part "$name" "$limit" "$python" -W ignore -m pytest -v -rs --no-header -p no:cacheprovider "$@"
+}
+
+# Where there is no GPU there are no cores to spare either.
+alone() {
+    [ "$device" != cpu ] || wait
 }
 
 finish() {
@@ -112,15 +119,18 @@ timeout 60 "$python" -c "import sys, torch; sys.exit(sys.argv[1] == 'cuda' and n
     exit 2
 }
 
-# Side by side, for what takes long is the compilation of kernels, a core each, and nothing is timed. The last one
-# compiles those of the published size: whatever is measured below finds them in Triton's cache.
-pytest blocks-tests 150 tests/gpu/test_blocks_gpu.py &
-pytest steps-tests 150 tests/gpu/test_step_graphs_gpu.py &
-pytest tests 150 tests/gpu/test_window_attention_gpu.py tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py \
+# Side by side where there is a GPU: what takes long is the compilation of kernels, a core each, and nothing is timed. The
+# last one compiles those of the published size, so that whatever is measured below finds them in Triton's cache.
+pytest blocks-tests "$together" tests/gpu/test_blocks_gpu.py &
+alone
+pytest steps-tests "$together" tests/gpu/test_step_graphs_gpu.py &
+alone
+pytest tests "$together" tests/gpu/test_window_attention_gpu.py tests/gpu/test_sampling_gpu.py tests/gpu/test_devices.py \
     tests/gpu/test_deterministic.py tests/modeling/test_sampling.py &
-part phantoms 150 "$python" -W ignore tools/dev/gpu_phantoms.py --folder "$folder/phantoms" --json "$folder/phantoms.json" \
-    MODEL.DEVICE "$device" SOLVER.AMP.ENABLED "$amp" &
-[ "$device" = cpu ] || measure first 150 "$precision" --what training,infer --batch "$batch" --repeats 1 &
+alone
+part phantoms "$together" "$python" -W ignore tools/dev/gpu_phantoms.py --folder "$folder/phantoms" \
+    --json "$folder/phantoms.json" MODEL.DEVICE "$device" SOLVER.AMP.ENABLED "$amp" &
+[ "$device" = cpu ] || measure first "$together" "$precision" --what training,infer --batch "$batch" --repeats 1 &
 wait
 
 # What the aims are about; seconds without CUDA graphs stand in the same tables.

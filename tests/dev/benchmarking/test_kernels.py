@@ -87,9 +87,9 @@ def test_operators_of_a_step_are_counted():
 
 
 def test_rows_of_recorded_and_launched_steps(cfg, recorded):
-    rows = kernel_rows(cfg, Options(batch=2, repeats=1, kinds=("cls", "box released")))
+    rows = kernel_rows(cfg, Options(batch=2, repeats=1, kinds=("cls", "mask locked")))
     names = [(row["kind"], row["case"]) for row in rows]
-    assert names == [(kind, case) for kind in ("cls released", "box released") for case in ("played", "launched")]
+    assert names == [(kind, case) for kind in ("cls released", "mask locked") for case in ("played", "launched")]
     for row in rows:
         assert sum(row[group] for group in [*GROUPS, REST]) == pytest.approx(1)
         assert row["kernels"] > 100 and row["matrix products"] > 0 and row["step, ms"] > 0
