@@ -12,6 +12,7 @@ from fx_d2 import get_fx_cfg, register_datasets
 from fx_d2.config import cycle_passes, cycle_units, unit_metadata
 from fx_d2.config.check import check_config
 from fx_d2.config.inherited import READ, check_inherited, keys
+from fx_d2.phantoms.cohort import write_cohort
 from fx_d2.schedule import Pass, Unit
 
 ROOT = Path(__file__).parents[2]
@@ -40,9 +41,18 @@ def real_root(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def pretraining_root(tmp_path):
+    write_cohort(tmp_path, images={"train": 2, "val": 1, "test": 1}, size=64, preset="pretraining")
+    return tmp_path
+
+
+ROOTS = {"real_radiographs": "real_root", "synthetic_pretraining": "pretraining_root"}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_file_loads_and_is_checked(path, cohort, monkeypatch, request):
-    root = request.getfixturevalue("real_root") if path.stem == "real_radiographs" else cohort
+def test_every_file_loads_and_is_checked(path, monkeypatch, request):
+    root = request.getfixturevalue(ROOTS.get(path.stem, "cohort"))
     monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
     # Nothing is found by accident in the working folder.
     monkeypatch.chdir(root)
