@@ -12,7 +12,7 @@ import numpy as np
 from ..data.errors import DataError
 from ..evaluation.rescore import compare_folders
 from ..evaluation.results import MAIN_METRIC
-from ..schedule import TASKS, Unit
+from ..schedule import Unit
 from .collect import MODELS, Trained
 from .plan import Claim, Plan
 from .statistics import UNDECIDED, Difference, holm, paired_difference, verdict
@@ -38,7 +38,7 @@ def judge(plan: Plan, found: Sequence[Trained]) -> list[Row]:
     runs = {(t.arm, t.seed): t for t in found}
     rows = []
     for claim in plan.claims:
-        for task in TASKS:
+        for task in claim.tasks:
             seeds, values, units = differences(runs, claim, task)
             if units:
                 rows.append((claim, task, paired_difference(values, claim.at_least) if values else None, seeds, units))

@@ -11,6 +11,7 @@ from ..config import find_config_file, get_fx_cfg
 from ..config.node import Config, flatten
 from ..data.errors import DataError, nearest
 from ..data.yaml_section import Section, read_section
+from ..schedule import TASKS
 
 MEASURES = {
     "teacher": "the teacher on the test split",
@@ -35,7 +36,7 @@ class Arm:
 class Claim:
     """``first`` minus ``second``, each (arm, measure), is above ``at_least``.
 
-    Refuted where the difference surely stays below ``at_least`` + ``margin``.
+    Refuted where the difference surely stays below ``at_least`` + ``margin``. ``tasks``: those that it is about.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Claim:
     second: tuple[str, str]
     at_least: float = 0.0
     margin: float = 0.01
+    tasks: tuple[str, ...] = TASKS
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Plan:
         return jobs
 
 
-_CLAIM = ("text", "first", "second", "at_least", "margin")
+_CLAIM = ("text", "first", "second", "at_least", "margin", "tasks")
 
 
 def _keys(section: Section, key: str) -> dict[str, Any]:
@@ -176,4 +178,8 @@ def _claim(section: Section, arms: list[str]) -> Claim:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise section.error(key, f"a number is needed, not {value!r}")
             numbers[key] = float(value)
-    return Claim(section.text("text"), sides[0], sides[1], **numbers)
+    tasks = section.names("tasks") or TASKS
+    for task in tasks:
+        if task not in TASKS:
+            raise section.error("tasks", f"there is no task {task!r}; {nearest(task, TASKS, 'tasks')}")
+    return Claim(section.text("text"), sides[0], sides[1], **numbers, tasks=tasks)

@@ -23,7 +23,7 @@ ablation:
     joint: {{about: together}}
   claims:
     - {{text: Joint <training> helps, first: joint.teacher, second: single.teacher}}
-    - {{text: The teacher leads, first: joint.teacher_mid, second: joint.student_mid}}
+    - {{text: The teacher leads, first: joint.teacher_mid, second: joint.student_mid, tasks: [box]}}
     - {{text: Nothing is forgotten, first: joint.kept, second: single.kept}}
   left_out: [Others]
 """
@@ -89,6 +89,7 @@ def test_claims_are_differences_paired_by_seed(runs):
     assert row.seeds == (0, 1) and row.difference.values == pytest.approx((0.05, 0.051))  # seed 2 is not complete
     row = rows["The teacher leads", "box"]
     assert row.difference.values == pytest.approx((0.03, 0.03, 0.03)) and row.verdict == HOLDS
+    assert ("The teacher leads", "cls") not in rows  # its claim is about boxes
     assert ("Nothing is forgotten", "cls") not in rows  # single-task runs have no other units
     joint = next(t for t in found if (t.arm, t.seed) == ("joint", 0))
     assert joint.kept == pytest.approx({UNITS[0]: -0.04, UNITS[1]: 0.01})

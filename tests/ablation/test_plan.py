@@ -39,6 +39,8 @@ def test_jobs_are_seeds_times_arms_and_units_of_single_task_arms(tmp_path):
     assert jobs[2].keys["FX.CYCLE.UNITS"] == ["phantom_ward/box"] and jobs[2].keys["FX.EVAL.AFTER_UNITS"] == 0
     assert [job.folder for job in plan.jobs(seeds=1, only=("joint",))] == ["joint/seed0"]
     assert plan.claims[0].at_least == -0.1 and plan.claims[0].first == ("joint", "teacher")
+    assert plan.claims[0].tasks == ("cls", "box", "mask")
+    assert Plan.load(write(tmp_path, "at_least: -0.1", "tasks: [mask]")).claims[0].tasks == ("mask",)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_jobs_are_seeds_times_arms_and_units_of_single_task_arms(tmp_path):
         ("first: joint.teacher", "first: jont.teacher", "there is no arm 'jont'; did you mean 'joint'"),
         ("first: joint.teacher", "first: joint.score", "there is no measure 'score'"),
         ("at_least: -0.1", "at_least: low", "at_least: a number is needed"),
+        ("at_least: -0.1", "tasks: [boxes]", "there is no task 'boxes'; did you mean 'box'"),
         ("{FX.CYCLE.COUNT: 3}", "{FX.CYCLE.CUONT: 3}", "FX.CYCLE.CUONT"),
         ("    single: {about", "    si/ngle: {about", "an arm is a folder"),
     ],
