@@ -113,7 +113,7 @@ setup(
     packages=find_packages(include=["fx_d2", "fx_d2.*"]),
     package_data={
         "fx_d2.prediction": ["findings.yaml"],  # which heads mean the same finding
-        "fx_d2": ["py.typed"],
+        "fx_d2": ["py.typed", "pretrained/*"],  # weights and their model card
         "fx_d2.report": ["templates/*"],  # the report's page
     },
     entry_points={"console_scripts": ["fx-d2 = fx_d2.commands.cli:main"]},

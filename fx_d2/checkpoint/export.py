@@ -18,13 +18,16 @@ def export_weights(
     timm: bool = False,
     config_file: str = "",
     head: str | None = None,
+    half: bool = False,
+    notice: str = "",
 ) -> list[str]:
     """Writes the ``student`` or the ``teacher`` of one of our files.
 
     Args:
         output: ends in ``.pth`` or ``.safetensors``. timm: the backbone under timm's names; see
             :func:`~fx_d2.checkpoint.write.timm_state` for ``head``. config_file: "": the checkpoint's own, or the
-            ``config.yaml`` beside it.
+            ``config.yaml`` beside it. half: values in float16. notice: a sentence that every prediction of these
+            weights will carry; "": that of the checkpoint, if it has one.
 
     Returns:
         lines that say what was written.
@@ -37,9 +40,12 @@ def export_weights(
     if not OWN.recognises(set(state)):
         raise CheckpointError(f"{file.path}: not a checkpoint of fx_d2; fx-d2 convert makes one of it")
     config = _config(file, config_file)
+    if half:
+        state = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
     count = sum(tensor.numel() for tensor in state.values())
     if not timm:
-        write_weights(output, state, classes=file.classes, exclusive=file.exclusive, config=config)
+        notice = notice or file.notice
+        write_weights(output, state, classes=file.classes, exclusive=file.exclusive, config=config, notice=notice)
         lines = [f"{output}: the {model}, {len(state)} tensors, {count:,} values, {len(file.classes)} units"]
         return lines if config else [*lines, "no configuration was found; give it with --config-file"]
     tensors = timm_state(state, head)

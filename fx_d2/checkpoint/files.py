@@ -53,6 +53,7 @@ class WeightsFile:
         classes: class names of every unit, as our checkpoints keep them; empty elsewhere.
         exclusive: units whose classes exclude each other; None where the file does not say.
         config: the configuration as YAML, as our exports keep it; empty elsewhere.
+        notice: a sentence that every prediction of these weights must carry; mostly empty.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class WeightsFile:
     classes: Mapping[str, list[str]] = field(default_factory=dict)
     exclusive: Sequence[str] | None = None
     config: str = ""
+    notice: str = ""
 
     def part(self, wanted: str) -> State:
         """``student`` or ``teacher``.
@@ -100,7 +102,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     exclusive = list(map(str, exclusive)) if isinstance(exclusive, list | tuple) else None
     run = content.get("run")  # our checkpoints keep the configuration with what made them
     config = content.get("config") or (run.get("config") if isinstance(run, Mapping) else "")
-    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(config or ""))
+    notice = str(content.get("notice") or "")
+    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(config or ""), notice)
 
 
 def _tensors(state: Mapping[Any, Any]) -> State:
@@ -148,7 +151,7 @@ def _read_safetensors(path: Path) -> WeightsFile:
         exclusive = None if exclusive is None else [str(unit) for unit in exclusive]
     except (ValueError, TypeError):
         raise CheckpointError(f"{path}: its class names are not JSON") from None
-    return WeightsFile(path, states, classes, exclusive, metadata.get("config", ""))
+    return WeightsFile(path, states, classes, exclusive, metadata.get("config", ""), metadata.get("notice", ""))
 
 
 def same_tensor(a: Tensor, b: Tensor) -> bool:

@@ -1,5 +1,6 @@
 r"""Serves a local page: drop a radiograph, see findings, boxes and masks of each head, compare student and teacher.
 
+    fx-d2 demo
     fx-d2 demo --config-file output/phantom/config.yaml MODEL.WEIGHTS output/phantom/model_best.pth
 
 Needs the extra "demo" (pip install 'fx_d2[demo]'). Listens on this computer only unless --host says otherwise.
@@ -15,8 +16,9 @@ from pathlib import Path
 from fx_d2 import Predictor
 from fx_d2.demo.address import is_loopback, refuse_taken
 from fx_d2.prediction.operating_points import OperatingPoints, describe
+from fx_d2.prediction.packaged import config_or_packaged
 from fx_d2.prediction.weights import MODELS, load_networks
-from fx_d2.tooling import config_argument_parser, config_from_args
+from fx_d2.tooling import config_argument_parser
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise ValueError("the demo needs the package nicegui: pip install 'fx_d2[demo]'")
     from fx_d2.demo.page import serve
 
-    cfg = config_from_args(args)
+    cfg = config_or_packaged(args)
     refuse_taken(args.host, args.port)
     points = OperatingPoints.load(args.operating_points) if args.operating_points else None
     networks = load_networks(cfg)

@@ -25,9 +25,12 @@ def main() -> None:
     parser.add_argument("--output", default="", help="file to write; its name says the model if not given")
     parser.add_argument("--config-file", default="", help="configuration, where neither checkpoint nor folder has it")
     parser.add_argument("--head", default=None, metavar="DATASET", help="timm only: its classifier, or none")
+    parser.add_argument("--half", action="store_true", help="values in float16")
+    parser.add_argument("--notice", default="", help="a sentence that every prediction of these weights will carry")
     args = parser.parse_args()
     ending = {"timm": "_timm.safetensors", "pth": ".pth", "safetensors": ".safetensors"}[args.format]
     checkpoint = Path(args.checkpoint)
     output = Path(args.output or checkpoint.with_name(f"{checkpoint.stem}_{args.model}{ending}"))
-    for line in export_weights(checkpoint, output, args.model, args.format == "timm", args.config_file, args.head):
+    timm, options = args.format == "timm", {"half": args.half, "notice": args.notice}
+    for line in export_weights(checkpoint, output, args.model, timm, args.config_file, args.head, **options):
         print(line)

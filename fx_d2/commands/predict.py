@@ -1,7 +1,11 @@
 r"""Predicts findings, boxes and masks of image files with every head of a trained network.
 
+    fx-d2 predict --input scan.dcm --output predictions
     fx-d2 predict --config-file output/phantom/config.yaml --input images/ more/*.png scan.dcm \
         --output predictions MODEL.WEIGHTS output/phantom/model_best.pth
+
+Where neither a configuration nor weights are named, the weights that come with the package predict; they were trained
+on synthetic radiographs alone.
 
 Writes predictions.json, predictions.csv, findings.csv, coco/, overlays/ and, from masks of heart and lungs,
 cardiothoracic.csv (docs/prediction.md). Exit code: 0 all images predicted; 2 the command line, the configuration, the
@@ -27,11 +31,12 @@ from fx_d2.evaluation.recorder import THRESHOLDS
 from fx_d2.files import replacing
 from fx_d2.prediction import Prediction, dicom
 from fx_d2.prediction.operating_points import describe
+from fx_d2.prediction.packaged import config_or_packaged
 from fx_d2.prediction.pictures import Palette, draw_prediction, picture_names
 from fx_d2.prediction.records import image_record
 from fx_d2.prediction.sources import failure, find_images, summary
 from fx_d2.prediction.writers import PredictionWriter
-from fx_d2.tooling import config_argument_parser, config_from_args
+from fx_d2.tooling import config_argument_parser
 
 FAILED = 3
 
@@ -96,6 +101,8 @@ class Results:
 
     def __init__(self, args: argparse.Namespace, predictor: Predictor, images: list[Path]) -> None:
         self.args, self.namer, self.model = args, predictor.findings.name, predictor.model
+        self.notice = predictor.notice
+        self.title = ". ".join(filter(None, (self.model, self.notice)))
         self.palette = Palette(predictor.findings.table(predictor.classes))
         self.names = picture_names([str(path) for path in images])
         self.plain = 0
@@ -107,13 +114,13 @@ class Results:
         wants_dicom = (args.dicom_seg or args.dicom_sc) and dicom.is_dicom(prediction.name)
         self.plain += (args.dicom_seg or args.dicom_sc) and not wants_dicom
         if not args.no_overlays or (wants_dicom and args.dicom_sc):
-            picture = draw_prediction(prediction, self.namer, self.palette, self.model, args.threshold)
+            picture = draw_prediction(prediction, self.namer, self.palette, self.title, args.threshold)
         if not args.no_overlays:
             with replacing(self._path("overlays", f"{stem}.png"), flush=False) as stream:
                 Image.fromarray(picture).save(stream, format="png")
         if wants_dicom and args.dicom_seg:
             path = self._path("dicom", f"{stem}_seg.dcm")
-            dicom.write_segmentation(prediction, path, self.model, __version__, args.threshold)
+            dicom.write_segmentation(prediction, path, self.model, __version__, args.threshold, self.notice)
         if wants_dicom and args.dicom_sc:
             dicom.write_capture(prediction, picture, self._path("dicom", f"{stem}_sc.dcm"))
 
@@ -156,7 +163,7 @@ def predict(args: argparse.Namespace, predictor: Predictor, images: list[Path], 
 def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    cfg = config_from_args(args)
+    cfg = config_or_packaged(args)
     images = [] if args.show_findings else find_images(args.input)
     predictor = Predictor.from_config(
         cfg,
@@ -180,5 +187,8 @@ def main(arguments: list[str] | None = None) -> None:
         "findings": predictor.findings.table(predictor.classes),
         "operating_points": operating_points(predictor, args.operating_points, cfg.MODEL.WEIGHTS),
     }
+    if notice := predictor.notice:
+        about["notice"] = notice
+        print(notice)
     if predict(args, predictor, images, about):
         sys.exit(FAILED)

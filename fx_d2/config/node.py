@@ -38,6 +38,17 @@ class Config(CfgNode):
         for path, tree in _with_bases(Path(cfg_filename), ()):
             self._merge_tree(tree, str(path))
 
+    def merge_from_text(self, text: str, source: str) -> None:
+        """Merges YAML without a ``_BASE_``; ``source`` names it in messages.
+
+        Raises:
+            ValueError: as :meth:`merge_from_file`.
+        """
+        tree = parse_yaml(source, text)
+        if not isinstance(tree, dict):
+            raise ValueError(f"{source}: a configuration is a mapping of keys, not {_short(tree)}")
+        self._merge_tree(tree, source)
+
     def merge_from_list(self, cfg_list: Sequence[Any]) -> None:
         """Merges ``[key, value, key, value, ...]``, as a command line gives them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def parse_yaml(path: str | Path) -> Any:
+def parse_yaml(path: str | Path, text: str | None = None) -> Any:
     """The content of a YAML file: mappings, lists, text, numbers, true, false, null (and dates).
+
+    ``text``: YAML that a file of another kind holds; ``path`` then only names it.
 
     Raises:
         ValueError: the file is missing or no text in UTF-8, its syntax is bad, a key is written twice, or a tag asks
             for a Python object; the message names the file and the line.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig") as stream:
+        with io.StringIO(text) if text is not None else Path(path).open(encoding="utf-8-sig") as stream:
             return yaml.load(stream, Loader=_Loader)  # a SafeLoader: plain values only
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None

@@ -58,6 +58,8 @@ class Page:
                 self._controls()
             with ui.column().classes("gap-2 min-w-0").style("flex: 1 1 600px"):
                 self._results()
+        if notice := next(iter(self.predictors.values())).notice:
+            ui.label(notice).classes("text-sm font-bold").mark("notice")
         ui.label(NOTICE).classes("text-xs opacity-60")
 
     def _controls(self) -> None:

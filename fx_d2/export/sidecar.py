@@ -60,4 +60,5 @@ def describe(graph: ExportGraph, letterbox: bool, findings: Mapping, about: Mapp
         },
         "gates": graph.network.gates(graph.units),
         "findings": findings,
+        **({"notice": graph.network.notice} if graph.network.notice else {}),
     }

@@ -66,7 +66,12 @@ class FoundationX(nn.Module):
         consistency_weight: w, 0..1. gate: where it is on, the dataset of every mask unit has a box unit, too.
         uncertainty: weigh the losses of each task by a learned uncertainty (Kendall et al., CVPR 2018).
         raw: makes the network's input of other images; None: every image is one.
+
+    Attributes:
+        notice: a sentence that every prediction of these weights must carry, from their file; mostly empty.
     """
+
+    notice = ""
 
     @configurable
     def __init__(

@@ -44,7 +44,9 @@ def is_dicom(path: str | Path) -> bool:
     return recognise(Path(path)) == "dicom"
 
 
-def write_segmentation(prediction: Prediction, path: Path, model: str, version: str, threshold: float) -> bool:
+def write_segmentation(
+    prediction: Prediction, path: Path, model: str, version: str, threshold: float, notice: str = ""
+) -> bool:
     """Writes the masks of all mask heads as one binary DICOM SEG that refers to the image; segments may overlap.
 
     A segment is one class of one head, all of its instances together.
@@ -53,6 +55,7 @@ def write_segmentation(prediction: Prediction, path: Path, model: str, version: 
         prediction: of a DICOM file. path: of the result.
         model, version: written down as the algorithm.
         threshold: lowest score of an instance.
+        notice: of the weights, for the description (its first 64 characters, which DICOM allows).
 
     Returns:
         False, and nothing is written, where no mask reaches the threshold: a SEG needs a segment.
@@ -77,7 +80,7 @@ def write_segmentation(prediction: Prediction, path: Path, model: str, version: 
             device_serial_number="0",
             manufacturer_model_name=f"{_MAKER} {model}",
             content_label="PREDICTION",
-            content_description="Research use only",
+            content_description=notice[:64] or "Research use only",
             omit_empty_frames=False,
             **_identity(),
         )

@@ -23,6 +23,7 @@ from .findings import Finding, FindingMap
 from .operating_points import Calls, OperatingPoints, UnitPoints, call_findings
 from .options import choose_network, parse_units, read_config
 from .organs import find_organs, measure_organs
+from .packaged import packaged_config
 from .sources import Source, column_spacing, read_ahead
 from .weights import load_networks
 
@@ -159,6 +160,20 @@ class Predictor:
         name, network = choose_network(load_networks(cfg), model)
         options["points"] = points.of(name, network.classes) if points else None
         return cls.from_network(cfg, network, units, model=name, **options)
+
+    @classmethod
+    def default(cls, **options) -> Predictor:
+        """The weights that come with the package, trained on synthetic radiographs alone; ``options`` of the class.
+
+        Raises:
+            FileNotFoundError: this installation has none.
+        """
+        return cls.from_config(packaged_config(), **options)
+
+    @property
+    def notice(self) -> str:
+        """What every prediction of these weights must say, from their file; mostly empty."""
+        return self.network.notice
 
     @classmethod
     def from_network(

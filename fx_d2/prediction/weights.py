@@ -58,6 +58,7 @@ def load_networks(cfg) -> dict[str, FoundationX]:
                 "and use the configuration of its run (config.yaml beside it)"
             )
         networks[name] = network.to(cfg.MODEL.DEVICE).eval().requires_grad_(False)
+        network.notice = file.notice
     return networks
 
 

@@ -36,19 +36,21 @@ class PredictionWriter:
 
     Args:
         folder: is made where it is missing.
-        classes: of the predicted units. about: further entries of ``predictions.json``.
+        classes: of the predicted units. about: further entries of ``predictions.json``; its ``notice``, if it has one,
+            also stands in a column of the CSV files and in the description of the COCO files.
     """
 
     def __init__(self, folder: Path, classes: Mapping[Unit, UnitClasses], about: Mapping) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        notice = about.get("notice", "")
         self._files: list[_File] = [
             _JsonFile(folder / "predictions.json", classes, about),
-            _CsvFile(folder / "predictions.csv", _SCORE_COLUMNS, _score_rows),
-            _CsvFile(folder / "findings.csv", _FINDING_COLUMNS, _finding_rows),
-            *(_CocoFile(folder, unit, its) for unit, its in classes.items() if unit.task != "cls"),
+            _CsvFile(folder / "predictions.csv", _SCORE_COLUMNS, _score_rows, notice),
+            _CsvFile(folder / "findings.csv", _FINDING_COLUMNS, _finding_rows, notice),
+            *(_CocoFile(folder, unit, its, notice) for unit, its in classes.items() if unit.task != "cls"),
         ]
         if find_organs(classes):
-            self._files.append(_CsvFile(folder / "cardiothoracic.csv", _RATIO_COLUMNS, _ratio_rows))
+            self._files.append(_CsvFile(folder / "cardiothoracic.csv", _RATIO_COLUMNS, _ratio_rows, notice))
         self.failed: list[Failure] = []
 
     def __enter__(self) -> PredictionWriter:
@@ -180,12 +182,14 @@ def _list(values: Mapping[str, float]) -> str:
 
 
 class _CsvFile:
-    def __init__(self, path: Path, columns: Sequence[str], rows: Callable[[dict], list[tuple]]) -> None:
-        self.file, self.rows = _Growing(path), rows
-        self._append([columns])
+    def __init__(
+        self, path: Path, columns: Sequence[str], rows: Callable[[dict], list[tuple]], notice: str = ""
+    ) -> None:
+        self.file, self.rows, self.last = _Growing(path), rows, (notice,) if notice else ()
+        self._append([(*columns, "notice") if notice else columns])
 
     def add(self, record: dict) -> None:
-        self._append(self.rows(record))
+        self._append([(*row, *self.last) for row in self.rows(record)])
 
     def _append(self, rows: Iterable[Sequence]) -> None:
         text = io.StringIO()
@@ -199,9 +203,10 @@ class _CsvFile:
 class _CocoFile:
     """Category ids count from 1 in the order of the classes, image ids in the order of prediction."""
 
-    def __init__(self, folder: Path, unit: Unit, classes: UnitClasses) -> None:
+    def __init__(self, folder: Path, unit: Unit, classes: UnitClasses, notice: str = "") -> None:
         self.path, self.unit = folder / "coco" / f"{unit.dataset}_{unit.task}.json", str(unit)
         self.kind = "boxes" if unit.task == "box" else "masks"
+        self.description = ". ".join(filter(None, (f"{FORMAT}, {unit}", notice)))
         self.categories = {name: number for number, name in enumerate(classes.names, start=1)}
         self.images: list[dict] = []
         self.annotations: list[dict] = []
@@ -228,7 +233,7 @@ class _CocoFile:
         self.path.parent.mkdir(exist_ok=True)
         categories = [{"id": number, "name": name} for name, number in self.categories.items()]
         data = {
-            "info": {"description": f"{FORMAT}, {self.unit}"},
+            "info": {"description": self.description},
             "images": self.images,
             "categories": categories,
             "annotations": self.annotations,

@@ -83,9 +83,10 @@ def test_written_weights_come_back(suffix, tmp_path):
             parameter.add_(1.0)
     classes = {"one/cls": ["Nodule"]}
     path = tmp_path / f"weights{suffix}"
-    write_weights(path, model.state_dict(), taught.state_dict(), classes=classes, exclusive=["two/cls"], config="A: 1")
+    facts = {"classes": classes, "exclusive": ["two/cls"], "config": "A: 1", "notice": "Look."}
+    write_weights(path, model.state_dict(), taught.state_dict(), **facts)
     file = read_weights(path)
-    assert (file.classes, list(file.exclusive), file.config) == (classes, ["two/cls"], "A: 1")
+    assert (file.classes, list(file.exclusive), file.config, file.notice) == (classes, ["two/cls"], "A: 1", "Look.")
     for part, source in (("student", model), ("teacher", taught)):
         assert file.part(part).keys() == source.state_dict().keys()
         for name, tensor in source.state_dict().items():
