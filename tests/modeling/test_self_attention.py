@@ -1,9 +1,12 @@
 """Attention between queries against PyTorch's own with a mask over all pairs."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
 
+from fx_d2.modeling.cast_linear import cast_together
 from fx_d2.modeling.detr.attention import QueryAttention
 from fx_d2.modeling.detr.denoising import make_denoising
 from fx_d2.modeling.detr.targets import BatchTargets, BoxTargets
@@ -31,6 +34,22 @@ def test_values_and_gradients_of_multi_head_attention(noised):
     inputs = [query, content, *attention.parameters()]
     gradients = (torch.autograd.grad(x, inputs, upstream) for x in (actual, expected))
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_cast_together_give_the_same_bits():
+    """As autocast casts them one by one; so do the gradients, which come back in float32."""
+    torch.manual_seed(0)
+    attention, query = QueryAttention(16, 4), torch.randn(2, 9, 16)
+    found = []
+    for together in (False, True):
+        attention.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            with cast_together([attention], torch.bfloat16) if together else contextlib.nullcontext():
+                out = attention(query, query)
+        out.float().square().sum().backward()
+        found.append([out, *(parameter.grad for parameter in attention.parameters())])
+    assert found[0][0].dtype == torch.bfloat16 and attention.copies is None
+    torch.testing.assert_close(found[1], found[0], atol=0, rtol=0)
 
 
 def test_parameters_are_those_of_multi_head_attention():

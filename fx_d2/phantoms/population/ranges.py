@@ -60,7 +60,7 @@ BODY: Table = {
     "vessels": (0.4, 1.3),
     "hilum": (0.5, 1.5),
     "texture": (0.3, 1.3),
-    "border": (0.006, 0.020),  # softness of the heart's border; movement and the lung beside it blur it
+    "border": (0.006, 0.020),  # softness of the borders of heart and mediastinum, 0.4 of it at the chest wall
     "lung_air": (0.28, 0.56),  # what the air takes out of the absorption
     "gas": (0.5, 1.2),  # size of the stomach bubble
     "breast": (0.2, 1.0),
