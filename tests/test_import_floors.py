@@ -6,7 +6,7 @@
     floor 3   report/*          inspection/*
     floor 4   engine/*          tooling (what the tools share)
     floor 5   prediction/*
-    floor 6   export/*          demo/*              ablation/*
+    floor 6   export/*          demo/*              ablation/*     external/*
     floor 7   commands/* (the bodies of `fx-d2 NAME`), __main__ above it
     above     tools/*, tests/*                      public names only
 
@@ -30,7 +30,7 @@ GROUND = {"config", "device", "files", "schedule", "data.errors", "data.labels"}
 GROUND |= {"data.transforms", "data.augmentation"}  # how an image becomes the network's input
 FLOORS = {"data": 1, "modeling": 1, "evaluation": 2, "checkpoint": 2, "visualization": 2, "phantoms": 2}
 FLOORS |= {"report": 3, "inspection": 3, "engine": 4, "tooling": 4, "prediction": 5, "export": 6, "demo": 6}
-FLOORS |= {"ablation": 6, "commands": 7, "__main__": 8}
+FLOORS |= {"ablation": 6, "external": 6, "commands": 7, "__main__": 8}
 TOP = 9  # above all floors
 ALONE = {"", "doctor"}
 

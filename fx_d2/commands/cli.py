@@ -33,6 +33,7 @@ GROUPS = {
         "schedule": "print the plan of a run: units, passes, what is locked, learning rates",
         "train": "train, resume, or evaluate with --eval-only",
         "evaluate": "score stored predictions again, or compare two runs",
+        "external": "hold a network against datasets that it was not trained on",
         "ablate": "test the method's claims: arms that differ in a few keys, over several seeds",
         "report": "write report.html and MODEL_CARD.md of a run",
     },

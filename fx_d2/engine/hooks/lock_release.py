@@ -21,6 +21,7 @@ class LockRelease(HookBase):
 
     def before_train(self) -> None:
         self._applied = None
+        self._told: set[tuple] = set()
 
     def before_step(self) -> None:
         slot = self.trainer.slot
@@ -28,6 +29,8 @@ class LockRelease(HookBase):
             return
         report = self.trainer.lock(self.trainer.student.trainable_parts(slot.unit, slot.plan.train), self.training)
         self._applied = slot.pass_key
-        # The same lock comes again in every cycle: once is news.
-        level = logging.INFO if slot.cycle == 0 else logging.DEBUG
-        logger.log(level, "%s %s: %s", slot.unit, "locked" if slot.locked else "released", report)
+        # The same lock comes again in every cycle, with mixed order at most steps: once is news.
+        told = (slot.unit, slot.plan.train)
+        if told not in self._told:
+            self._told.add(told)
+            logger.info("%s %s: %s", slot.unit, "locked" if slot.locked else "released", report)
