@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..config import find_config_file, get_fx_cfg
@@ -36,7 +37,7 @@ def export_weights(
         FileNotFoundError, CheckpointError: the file is missing, torn, of another layout, or holds no such network.
     """
     file = read_weights(checkpoint)
-    state = file.part(model)
+    state = replace(file, states=file.networks).part(model)
     if not OWN.recognises(set(state)):
         raise CheckpointError(f"{file.path}: not a checkpoint of fx_d2; fx-d2 convert makes one of it")
     config = _config(file, config_file)
@@ -44,8 +45,15 @@ def export_weights(
         state = {name: x.half() if x.is_floating_point() else x for name, x in state.items()}
     count = sum(tensor.numel() for tensor in state.values())
     if not timm:
-        notice = notice or file.notice
-        write_weights(output, state, classes=file.classes, exclusive=file.exclusive, config=config, notice=notice)
+        write_weights(
+            output,
+            state,
+            classes=file.classes,
+            exclusive=file.exclusive,
+            config=config,
+            notice=notice or file.notice,
+            origin=model,
+        )
         lines = [f"{output}: the {model}, {len(state)} tensors, {count:,} values, {len(file.classes)} units"]
         return lines if config else [*lines, "no configuration was found; give it with --config-file"]
     tensors = timm_state(state, head)

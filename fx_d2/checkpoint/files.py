@@ -54,6 +54,7 @@ class WeightsFile:
         exclusive: units whose classes exclude each other; None where the file does not say.
         config: the configuration as YAML, as our exports keep it; empty elsewhere.
         notice: a sentence that every prediction of these weights must carry; mostly empty.
+        origin: of a file that holds one network alone, what it was in its run: ``student``, ``teacher``, or empty.
     """
 
     path: Path
@@ -62,6 +63,14 @@ class WeightsFile:
     exclusive: Sequence[str] | None = None
     config: str = ""
     notice: str = ""
+    origin: str = ""
+
+    @property
+    def networks(self) -> dict[str, State]:
+        """``states`` by what they are: an exported teacher is a ``teacher``."""
+        if self.origin in ("student", "teacher") and len(self.states) == 1:
+            return {self.origin: next(iter(self.states.values()))}
+        return dict(self.states)
 
     def part(self, wanted: str) -> State:
         """``student`` or ``teacher``.
@@ -102,8 +111,8 @@ def read_weights(path: str | Path) -> WeightsFile:
     exclusive = list(map(str, exclusive)) if isinstance(exclusive, list | tuple) else None
     run = content.get("run")  # our checkpoints keep the configuration with what made them
     config = content.get("config") or (run.get("config") if isinstance(run, Mapping) else "")
-    notice = str(content.get("notice") or "")
-    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(config or ""), notice)
+    stated = {key: str(content.get(key) or "") for key in ("notice", "origin")}
+    return WeightsFile(path, states, _classes(content.get("classes")), exclusive, str(config or ""), **stated)
 
 
 def _tensors(state: Mapping[Any, Any]) -> State:
@@ -151,7 +160,8 @@ def _read_safetensors(path: Path) -> WeightsFile:
         exclusive = None if exclusive is None else [str(unit) for unit in exclusive]
     except (ValueError, TypeError):
         raise CheckpointError(f"{path}: its class names are not JSON") from None
-    return WeightsFile(path, states, classes, exclusive, metadata.get("config", ""), metadata.get("notice", ""))
+    stated = {key: metadata.get(key, "") for key in ("config", "notice", "origin")}
+    return WeightsFile(path, states, classes, exclusive, **stated)
 
 
 def same_tensor(a: Tensor, b: Tensor) -> bool:

@@ -27,13 +27,14 @@ def write_weights(
     exclusive: Sequence[str] | None = None,
     config: str = "",
     notice: str = "",
+    origin: str = "",
 ) -> None:
     """Writes weights that :func:`read_weights` and ``MODEL.WEIGHTS`` read back to the last bit.
 
     Args:
         path: ends in ``.pth`` (a Detectron2 checkpoint: ``model`` and ``teacher``) or ``.safetensors``.
         classes: class names of every unit. exclusive: units whose classes exclude each other, None if nobody knows: the
-            file then does not say. config: as YAML. notice: see :class:`WeightsFile`.
+            file then does not say. config: as YAML. notice, origin: see :class:`WeightsFile`.
 
     Raises:
         CheckpointError: another ending.
@@ -43,7 +44,7 @@ def write_weights(
     if path.suffix == ".pth":
         content: dict[str, Any] = {"model": student, "classes": classes, "config": config}
         content |= {} if exclusive is None else {"exclusive": list(exclusive)}
-        content |= {"notice": notice} if notice else {}
+        content |= _stated(notice=notice, origin=origin)
         if teacher is not None:
             state = {f"model.{name}": value for name, value in teacher.items()}
             content["teacher"] = state | {"initialised": torch.tensor(True)}
@@ -53,8 +54,11 @@ def write_weights(
     tensors = {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
     metadata = {"format": "pt", "classes": json.dumps(classes), "config": config}
     metadata |= {} if exclusive is None else {"exclusive": json.dumps(list(exclusive))}
-    metadata |= {"notice": notice} if notice else {}
-    write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, metadata | _stated(notice=notice, origin=origin))
+
+
+def _stated(**facts: str) -> dict[str, str]:
+    return {key: value for key, value in facts.items() if value}
 
 
 def write_tensors(path: str | Path, tensors: State, metadata: Mapping[str, str] | None = None) -> None:

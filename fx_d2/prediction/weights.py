@@ -47,10 +47,10 @@ def load_networks(cfg) -> dict[str, FoundationX]:
     file = read_weights(path)
     classes = head_classes(cfg, file.classes, file.exclusive)
     networks = {}
-    for name in file.states:
+    for part, name in zip(file.states, file.networks, strict=True):
         network = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg, classes=classes)
         check_classes(file, network)
-        gaps = fill(file, network, name).names(MISSING)
+        gaps = fill(file, network, part).names(MISSING)
         if gaps:
             # A prediction from random weights would look like any other.
             raise ValueError(

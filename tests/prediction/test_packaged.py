@@ -5,10 +5,12 @@ import json
 import re
 
 import pytest
+import torch
 
 import fx_d2
 from fx_d2.checkpoint import read_weights
 from fx_d2.checkpoint.export import export_weights
+from fx_d2.checkpoint.safe import CheckpointError
 from fx_d2.commands import demo
 from fx_d2.config import get_fx_cfg
 from fx_d2.prediction import packaged
@@ -73,9 +75,27 @@ def test_other_weights_carry_none(trained, call):
 
 
 def test_an_export_keeps_it(file, tmp_path):
-    export_weights(file, tmp_path / "again.pth", "student")
+    export_weights(file, tmp_path / "again.pth")
     again = read_weights(tmp_path / "again.pth")
     assert again.notice == NOTICE and again.config == read_weights(file).config
+
+
+def test_an_exported_teacher_is_called_one(file, trained, tmp_path):
+    assert fx_d2.Predictor.from_config(trained.config, file).model == "teacher"
+    export_weights(trained.weights, tmp_path / "student.pth", "student")
+    assert fx_d2.Predictor.from_config(trained.config, tmp_path / "student.pth").model == "student"
+    with pytest.raises(CheckpointError, match="holds no student, only: teacher"):
+        export_weights(file, tmp_path / "again.pth", "student")
+    with pytest.raises(ValueError, match="holds no student; it has: teacher"):
+        fx_d2.Predictor.from_config(trained.config, file, model="student")
+
+
+def test_an_origin_that_is_neither_says_nothing(trained, tmp_path):
+    content = torch.load(trained.weights, weights_only=False)
+    torch.save(
+        {"model": content["model"], "classes": content["classes"], "origin": "Some hospital"}, tmp_path / "w.pth"
+    )
+    assert fx_d2.Predictor.from_config(trained.config, tmp_path / "w.pth").model == "student"
 
 
 @pytest.mark.parametrize("command", ["predict", "demo"])
