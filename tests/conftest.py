@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import logging
+import shutil
 
 import pytest
 import torch
@@ -58,3 +59,22 @@ def fresh_catalog():
     clear_datasets()
     yield
     clear_datasets()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window, driven by playwright; skips where one of them is missing."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium (apt-get install chromium)")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
+    )
+    flags = (
+        "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync"
+    ).split()
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=flags)
+        yield browser
+        browser.close()

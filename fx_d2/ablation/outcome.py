@@ -123,3 +123,11 @@ def macro(found: Sequence[Trained], arm: str, model: str, task: str, metric: str
         if values:
             means.append(float(np.mean(values)))
     return means
+
+
+def interval(values: Sequence[float]) -> dict[str, float | None] | None:
+    """Mean over seeds and its 95 % interval, None without seeds."""
+    if not values:
+        return None
+    d = paired_difference(values)
+    return {"mean": d.mean, "low": d.low, "high": d.high}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -13,13 +13,15 @@ from markupsafe import Markup
 
 from .. import __version__
 from ..files import replacing, write_json
+from ..report.series import draw_series, key, standalone, style
 from ..report.svg import Axis, Plot
 from ..report.templating import render, style_sheet
 from ..schedule import TASKS, Unit
 from .collect import METRICS, MODELS, Trained, collect, share_to_reach
-from .outcome import Row, judge, macro, within_seeds
-from .plan import MEASURES, Claim, Job, Plan
-from .statistics import HOLDS, REFUTED, UNDECIDED, paired_difference, seeds_needed
+from .figure import Lines, measured, series_plot
+from .outcome import Row, interval, judge, macro, within_seeds
+from .plan import MEASURES, Claim, Job, Plan, Series
+from .statistics import HOLDS, REFUTED, UNDECIDED, seeds_needed
 
 NAMES = {"cls": "findings", "box": "boxes", "mask": "masks"}
 _KINDS = {HOLDS: "holds", REFUTED: "refuted", UNDECIDED: "open"}
@@ -28,20 +30,43 @@ _EFFECT = 0.02
 
 
 def write_outcome(plan: Plan, jobs: Sequence[Job], folder: Path, bootstraps: int = 200) -> Path:
-    """Writes ``ablation.html``, ``.json`` and ``.md`` of the runs that are finished; returns the page."""
+    """Writes ``ablation.html``, ``.json`` and ``.md`` of the runs that are finished; returns the page.
+
+    A plan with ``series`` gets a ``series_TASK.svg`` of each task, too.
+    """
     found = collect(plan, jobs, folder)
     rows = judge(plan, found)
     patients = within_seeds(plan, found, bootstraps)
+    tasks = [task for task in TASKS if any(Unit.parse(unit).task == task for t in found for unit in t.units)]
+    lines = {task: measured(plan.series, found, task) for task in tasks} if plan.series else {}
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "ablation.json", _record(plan, found, rows, patients))
-    context = _context(plan, jobs, found, rows, patients)
-    for name in ("ablation.html", "ablation.md"):
+    write_json(folder / "ablation.json", _record(plan, found, rows, patients, lines))
+    figures = _figures(plan.series, lines) if plan.series else []
+    context = _context(plan, jobs, found, rows, patients, tasks) | {"series": plan.series, "figures": figures}
+    files = {f"series_{figure['task']}.svg": figure["file"] for figure in figures}
+    files |= {name: render(f"{name}.jinja", context) for name in ("ablation.html", "ablation.md")}
+    for name, content in files.items():
         with replacing(folder / name) as stream:
-            stream.write(render(f"{name}.jinja", context).encode())
+            stream.write(content.encode())
     return folder / "ablation.html"
 
 
-def _record(plan: Plan, found: Sequence[Trained], rows: Sequence[Row], patients: list[dict]) -> dict[str, Any]:
+def _figures(series: Series, lines: Mapping[str, Lines]) -> list[dict[str, Any]]:
+    """The figure of each task: for the page, with its legend, and as a file of its own."""
+    keys = [(key(index), name) for index, name in enumerate(series.lines)]
+    figures = []
+    for task, own in lines.items():
+        plot = series_plot(series, own, task)
+        title = f"{series.title}: {NAMES[task]}" if len(lines) > 1 else series.title
+        figures.append(
+            {"task": task, "plot": plot.draw(), "keys": keys, "file": standalone(plot, title, list(series.lines))}
+        )
+    return figures
+
+
+def _record(
+    plan: Plan, found: Sequence[Trained], rows: Sequence[Row], patients: list[dict], lines: Mapping[str, Lines]
+) -> dict[str, Any]:
     return {
         "format": "fx_d2 ablation",
         "version": 1,
@@ -49,6 +74,7 @@ def _record(plan: Plan, found: Sequence[Trained], rows: Sequence[Row], patients:
         "plan": asdict(plan),
         "claims": [asdict(row) for row in rows],
         "patients": patients,
+        "series": lines,
         "runs": [
             {
                 "arm": t.arm,
@@ -68,9 +94,13 @@ def _record(plan: Plan, found: Sequence[Trained], rows: Sequence[Row], patients:
 
 
 def _context(
-    plan: Plan, jobs: Sequence[Job], found: Sequence[Trained], rows: Sequence[Row], patients: list[dict]
+    plan: Plan,
+    jobs: Sequence[Job],
+    found: Sequence[Trained],
+    rows: Sequence[Row],
+    patients: list[dict],
+    tasks: Sequence[str],
 ) -> dict[str, Any]:
-    tasks = [task for task in TASKS if any(Unit.parse(unit).task == task for t in found for unit in t.units)]
     counts = {name: sum(row.verdict == name for row in rows) for name in _KINDS}
     missing = sum(t.missing for t in found) + sum(
         (job.arm, job.seed) not in {(t.arm, t.seed) for t in found} for job in jobs
@@ -78,7 +108,7 @@ def _context(
     return {
         "version": __version__,
         "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}",
-        "style": style_sheet(),
+        "style": style_sheet() + style(),
         "title": plan.title,
         "kinds": _KINDS,
         "counts": counts,
@@ -134,17 +164,10 @@ def _claim(number: int, claim: Claim, rows: Sequence[Row], patients: list[dict])
     }
 
 
-def _interval(values: Sequence[float]) -> dict[str, float | None] | None:
-    if not values:
-        return None
-    d = paired_difference(values)
-    return {"mean": d.mean, "low": d.low, "high": d.high}
-
-
 def _arm(name: str, about: str, found: Sequence[Trained], tasks: Sequence[str]) -> dict[str, Any]:
     mine = [t for t in found if t.arm == name and not t.missing]
     scores = {
-        model: [_interval(macro(found, name, model, task, metric)) for task in tasks for metric in METRICS[task]]
+        model: [interval(macro(found, name, model, task, metric)) for task in tasks for metric in METRICS[task]]
         for model in MODELS
     }
     compute = [fmean(getattr(t, key) for t in mine) for key in ("seconds", "iterations", "images")] if mine else None
@@ -207,21 +230,21 @@ def forest(plan: Plan, rows: Sequence[Row], task: str) -> Markup:
     return plot.draw()
 
 
-def curves(plan: Plan, found: Sequence[Trained], task: str) -> tuple[Markup, list[tuple[int, str]]]:
-    """Validation of the teacher, mean over seeds; and the arms by the number of their colour."""
+def curves(plan: Plan, found: Sequence[Trained], task: str) -> tuple[Markup, list[tuple[Markup, str]]]:
+    """Validation of the teacher, mean over seeds; and the legend: line and name of the arms."""
     lines, keys = [], []
     for number, arm in enumerate(plan.arms):
         own = [dict(task_curve(t, task)) for t in found if t.arm == arm.name and not t.missing]
         shares = sorted(set.intersection(*(set(c) for c in own))) if own else []
         if shares:
             lines.append((number, arm.name, [(share, fmean(c[share] for c in own)) for share in shares]))
-            keys.append((number, arm.name))
+            keys.append((key(number), arm.name))
     values = [value for _, _, line in lines for _, value in line]
     low, high = min(values, default=0.0), max(values, default=1.0)
     x = Axis(0.0, 1.0, "share of the run", form=lambda v: f"{100 * v:.0f} %")
     plot = Plot(x, Axis(low - 0.02, high + 0.02, METRICS[task][0]), f"Learning curves, {NAMES[task]}")
     for number, name, line in lines:
-        plot.line(line, f"arm{number}", name)
+        draw_series(plot, number, line, [name] * len(line))
     return plot.draw(), keys
 
 
@@ -236,7 +259,7 @@ def _kept(plan: Plan, found: Sequence[Trained]) -> list[dict[str, Any]]:
                 if t.arm == arm.name
                 and (v := [value for unit, value in t.kept.items() if Unit.parse(unit).task == task])
             ]
-            by_task[task] = _interval(means)
+            by_task[task] = interval(means)
         if any(by_task.values()):
             rows.append({"arm": arm.name, "cells": by_task})
     return rows

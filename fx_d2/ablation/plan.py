@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Series:
+    """A figure: arms along a number. ``x``: what it is. ``lines``: by name, (number, arm) in order of the number."""
+
+    title: str
+    x: str
+    lines: Mapping[str, tuple[tuple[float, str], ...]]
+
+
+@dataclass(frozen=True)
 class Job:
     """One training. ``cost``: units times cycles, for the estimate of the time that is left."""
 
@@ -73,6 +83,7 @@ class Plan:
     arms: tuple[Arm, ...]
     claims: tuple[Claim, ...]
     left_out: tuple[str, ...] = ()
+    series: Series | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
@@ -81,7 +92,7 @@ class Plan:
         Raises:
             DataError: something is missing, unknown or of another kind; the message names file and key.
         """
-        known = ("title", "base", "common", "seeds", "arms", "claims", "left_out")
+        known = ("title", "base", "common", "seeds", "arms", "claims", "left_out", "series")
         top = read_section(Path(find_config_file(str(path))), "ablation")
         section = Section(top.values, top.file, top.keys, known, ("title", "base", "seeds", "arms", "claims"))
         arms = section.child("arms", None)
@@ -100,6 +111,7 @@ class Plan:
             arms=made,
             claims=tuple(_claim(entry, [arm.name for arm in made]) for entry in entries),
             left_out=section.names("left_out") or (),
+            series=_series(section, [arm.name for arm in made]),
         )
         for arm in plan.arms:
             plan.config(arm.keys, 0)
@@ -141,6 +153,7 @@ class Plan:
 
 
 _CLAIM = ("text", "first", "second", "at_least", "margin", "tasks")
+_SERIES = ("title", "x", "lines")
 
 
 def _keys(section: Section, key: str) -> dict[str, Any]:
@@ -183,3 +196,23 @@ def _claim(section: Section, arms: list[str]) -> Claim:
         if task not in TASKS:
             raise section.error("tasks", f"there is no task {task!r}; {nearest(task, TASKS, 'tasks')}")
     return Claim(section.text("text"), sides[0], sides[1], **numbers, tasks=tasks)
+
+
+def _series(section: Section, arms: list[str]) -> Series | None:
+    if "series" not in section:
+        return None
+    own = section.child("series", _SERIES, _SERIES)
+    lines = own.child("lines", None)
+    return Series(own.text("title"), own.text("x"), {name: _line(lines, name, arms) for name in lines.values})
+
+
+def _line(lines: Section, name: str, arms: list[str]) -> tuple[tuple[float, str], ...]:
+    points = lines.values[name]
+    if not isinstance(points, dict) or len(points) < 2:
+        raise lines.error(name, f"two points at least are needed, such as {{5: arm, 10: arm}}, not {points!r}")
+    for x, arm in points.items():
+        if isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x):
+            raise lines.error(name, f"a point is `number: arm`, and {x!r} is no number")
+        if arm not in arms:
+            raise lines.error(name, f"{x}: there is no arm {arm!r}; {nearest(arm, arms, 'arms')}")
+    return tuple(sorted(points.items()))

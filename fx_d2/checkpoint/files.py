@@ -19,6 +19,9 @@ from .safe import CheckpointError, safe_load
 
 State = dict[str, Tensor]
 
+# The weights that come with the package (docs/weights.md).
+PACKAGED = Path(__file__).parents[1] / "pretrained" / "synthetic.safetensors"
+
 # What files of training scripts hold beside tensors: their arguments and numpy's numbers. Building one runs no code of
 # the file. numpy's function has had two addresses.
 _HARMLESS = (
@@ -83,14 +86,30 @@ class WeightsFile:
         return self.states[wanted]
 
 
+def find_weights(name: str | Path) -> Path:
+    """The text ``packaged``: the weights that come with the package, from any working folder; all else is a path.
+
+    Raises:
+        FileNotFoundError: no weights come with this installation.
+    """
+    if name != "packaged":
+        return Path(name)
+    if not PACKAGED.is_file():
+        raise FileNotFoundError(f"no weights come with this installation ({PACKAGED} is missing)")
+    return PACKAGED
+
+
 def read_weights(path: str | Path) -> WeightsFile:
     """Reads ``.safetensors``, or what ``torch.save`` wrote, without running code of the file.
+
+    Args:
+        path: file, or ``packaged`` (:func:`find_weights`).
 
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: the file is torn, foreign, would run code, or holds no tensors by name.
     """
-    path = Path(path)
+    path = find_weights(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     content = safe_load(path, allowed=_HARMLESS)

@@ -6,8 +6,8 @@ r"""Tests the method's claims: arms that differ in a few keys, over the same see
 
 A plan is a YAML file of arms and claims (configs/ablation/phantom.yaml explains it). Finished runs are never repeated,
 and a run that was cut off is resumed: call it again until all are done. Writes ablation.html, ablation.json and
-ablation.md, of whatever is finished. Exit code: 0 all runs are finished; 2 a mistake in the plan; 3 some runs are
-missing or failed.
+ablation.md, of whatever is finished, and series_TASK.svg where the plan has a figure. Exit code: 0 all runs are
+finished; 2 a mistake in the plan; 3 some runs are missing or failed.
 """
 
 from __future__ import annotations

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 
-from ..checkpoint import read_weights
+from ..checkpoint.files import find_weights, read_weights
 from ..config import get_fx_cfg
 from ..device import resolve_device
 from ..tooling import config_from_args
-
-FILE = Path(__file__).parents[1] / "pretrained" / "synthetic.safetensors"
 
 
 def packaged_config(pairs: Sequence[Any] = ()) -> CfgNode:
@@ -24,15 +21,14 @@ def packaged_config(pairs: Sequence[Any] = ()) -> CfgNode:
         FileNotFoundError: this installation has no weights.
         ValueError: a key or value is wrong.
     """
-    if not FILE.is_file():
-        raise FileNotFoundError(
-            f"no weights come with this installation ({FILE} is missing): name a configuration with --config-file, and "
-            "MODEL.WEIGHTS"
-        )
+    try:
+        file = find_weights("packaged")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}: name a configuration with --config-file, and MODEL.WEIGHTS") from None
     cfg, defaults = get_fx_cfg(), get_fx_cfg()
-    cfg.merge_from_text(read_weights(FILE).config, str(FILE))
+    cfg.merge_from_text(read_weights(file).config, str(file))
     cfg.MODEL.DEVICE, cfg.SOLVER.AMP = defaults.MODEL.DEVICE, defaults.SOLVER.AMP  # not those of the training
-    cfg.MODEL.WEIGHTS = str(FILE)
+    cfg.MODEL.WEIGHTS = str(file)
     cfg.merge_from_list(list(pairs))
     return cfg
 

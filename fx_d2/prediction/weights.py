@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -42,9 +41,10 @@ def load_networks(cfg) -> dict[str, FoundationX]:
     path = cfg.MODEL.WEIGHTS
     if not path:
         raise ValueError("MODEL.WEIGHTS is empty: name the checkpoint (MODEL.WEIGHTS output/model_best.pth)")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint {path!r} not found: check MODEL.WEIGHTS")
-    file = read_weights(path)
+    try:
+        file = read_weights(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}: check MODEL.WEIGHTS") from None
     classes = head_classes(cfg, file.classes, file.exclusive)
     networks = {}
     for part, name in zip(file.states, file.networks, strict=True):

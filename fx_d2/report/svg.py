@@ -170,9 +170,11 @@ class Plot:
             parts.append(text(9, middle, self.y.label, class_="label middle", transform=turned))
         return Markup("").join(parts)
 
+    def content(self) -> Markup:
+        return self.frame() + Markup("").join(self.marks)
+
     def draw(self) -> Markup:
-        content = self.frame() + Markup("").join(self.marks)
-        return drawing(content, self.width, self.height, self.alt)
+        return drawing(self.content(), self.width, self.height, self.alt)
 
 
 def drawing(content: str, width: float, height: float, alt: str, class_: str = "plot") -> Markup:

@@ -1,13 +1,16 @@
-"""Claims, page and files from written runs; differences by hand."""
+"""Claims, page and files from written runs; differences and places by hand."""
 
 import json
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
 from fx_d2.ablation.collect import collect
 from fx_d2.ablation.outcome import judge
 from fx_d2.ablation.page import write_outcome
-from fx_d2.ablation.plan import Plan
+from fx_d2.ablation.plan import Plan, Series
 from fx_d2.ablation.runs import DONE
 from fx_d2.ablation.statistics import HOLDS
 
@@ -115,3 +118,71 @@ def test_nothing_is_finished(tmp_path):
     (tmp_path / "plan.yaml").write_text(PLAN)
     plan = Plan.load(tmp_path / "plan.yaml")
     assert "Not measured yet" in write_outcome(plan, plan.jobs(), tmp_path / "out").read_text()
+
+
+def test_a_figure_is_on_the_page_and_a_file_of_its_own(runs):
+    plan, jobs, folder = runs
+    series = Series(
+        "Few <images>", "number", {"a & b": ((1, "single"), (4, "joint")), "flat": ((1, "joint"), (4, "joint"))}
+    )
+    path = write_outcome(replace(plan, series=series), jobs, folder, bootstraps=0)
+    assert 'id="series"' in path.read_text() and "Few &lt;images&gt;" in path.read_text()
+    first, last = json.loads((folder / "ablation.json").read_text())["series"]["cls"]["a & b"]
+    # single: .6 and .7, its third seed is not complete; joint: .65, .751, .852, standard deviation .101. Student's t
+    # for 95 % is 12.7062 with one degree of freedom, 4.30265 with two.
+    assert (first["x"], first["arm"], first["seeds"], last["seeds"]) == (1, "single", 2, 3)
+    assert (first["mean"], first["low"]) == pytest.approx((0.65, 0.65 - 12.7062 * 0.05), abs=1e-5)
+    assert (last["mean"], last["high"]) == pytest.approx((0.751, 0.751 + 4.30265 * 0.101 / 3**0.5), abs=1e-5)
+    root = ElementTree.fromstring((folder / "series_box.svg").read_text())
+    svg = "{http://www.w3.org/2000/svg}"
+    texts = [element.text for element in root.iter(f"{svg}text")]
+    assert {"Few <images>: boxes", "number", "AP50, mean and 95 % interval", "1", "4", "a & b", "flat"} <= set(texts)
+    assert "var(" not in root.find(f"{svg}style").text  # colours that any viewer knows
+    lines = [e for e in root.iter(f"{svg}g") if e.get("class", "").startswith("series")]
+    assert [e.get("class") for e in lines] == ["series hue0", "series hue1"] * 2  # two lines, then the legend
+    ours, flat = ([float(v) for v in re.findall(r"[\d.]+", e.find(f"{svg}path").get("d"))] for e in lines[:2])
+    # 284 units from -0.4 to 1.4, the series 0.045 before and after each number.
+    assert ours[0] == pytest.approx(44 + 284 * (0.4 - 0.045) / 1.8, abs=0.06)
+    assert flat[2] == pytest.approx(44 + 284 * (1.4 + 0.045) / 1.8, abs=0.06)
+    assert flat[1] == flat[3] == ours[3] < ours[1]
+
+
+def test_a_figure_waits_for_arms_without_runs(runs):
+    plan, jobs, folder = runs
+    series = Series("Few", "number", {"later": ((1, "single"), (4, "single"))})
+    for job in jobs:
+        if job.arm == "single":
+            (folder / job.folder / DONE).unlink(missing_ok=True)
+    write_outcome(replace(plan, series=series), jobs, folder, bootstraps=0)
+    assert json.loads((folder / "ablation.json").read_text())["series"]["cls"] == {"later": []}
+    assert "later" in (folder / "series_cls.svg").read_text()
+
+
+BOXES = "[...document.querySelectorAll('.scroll')].map(box => [box.clientWidth, box.scrollWidth])"
+# The place of the first column beside that of its table's box, after a move to the right.
+FIRST = """[...document.querySelectorAll('.scroll')].map(box => {
+  box.scrollLeft = 80;
+  return box.querySelector('tbody th').getBoundingClientRect().left - box.getBoundingClientRect().left;
+})"""
+
+
+def test_tables_of_many_arms_fit_a_desk_and_keep_their_first_column_on_a_phone(tmp_path, browser):
+    words = "weights that were trained on something else, with words that are too long for one line of a table"
+    arms = "".join(f"    synthetic_{i}0: {{about: '{words}'}}\n" for i in range(12))
+    claim = "    - {text: it helps, first: synthetic_10.teacher, second: synthetic_00.teacher}\n"
+    head = PLAN[: PLAN.index("    single:")]
+    (tmp_path / "plan.yaml").write_text(f"{head}{arms}  claims:\n{claim}")
+    plan = Plan.load(tmp_path / "plan.yaml")
+    for job in plan.jobs():
+        write_run(tmp_path / job.folder, UNITS, 0.5 + 0.01 * job.seed, dict(job.keys))
+    path = write_outcome(plan, plan.jobs(), tmp_path, bootstraps=0)
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(path.as_uri())
+    boxes = page.evaluate(BOXES)
+    assert len(boxes) == 6 and all(content <= width for width, content in boxes)  # units: nine arms, and three
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert max(content - width for width, content in page.evaluate(BOXES)) > 80  # some do not fit
+    assert page.evaluate(FIRST) == [0] * 6
+    assert page.locator("#curves .swatch").count() == 2 * 12
+    page.close()

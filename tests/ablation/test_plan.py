@@ -61,6 +61,45 @@ def test_mistakes_are_named(tmp_path, old, new, message):
         Plan.load(write(tmp_path, old, new))
 
 
+SERIES = """
+  series:
+    title: Few images
+    x: training images
+    lines:
+      ours: {10: joint, 2.5: single}
+"""
+
+
+def test_points_of_a_figure_are_in_order_of_their_number(tmp_path):
+    (tmp_path / "plan.yaml").write_text(TEXT + SERIES)
+    series = Plan.load(tmp_path / "plan.yaml").series
+    assert (series.title, series.x) == ("Few images", "training images")
+    assert series.lines == {"ours": ((2.5, "single"), (10, "joint"))}
+    assert Plan.load(write(tmp_path)).series is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("10: joint", "10: jont", r"series\.lines\.ours: 10: there is no arm 'jont'; did you mean 'joint'"),
+        ("10: joint", "10: [joint]", r"series\.lines\.ours: 10: there is no arm \['joint'\]"),
+        ("10: joint", "ten: joint", r"series\.lines\.ours: .*'ten' is no number"),
+        ("10: joint", ".inf: joint", r"series\.lines\.ours: .*inf is no number"),
+        ("10: joint", "yes: joint", r"series\.lines\.ours: .*True is no number"),
+        ("10: joint, ", "", r"series\.lines\.ours: two points at least"),
+        ("{10: joint, 2.5: single}", "[joint, single]", r"series\.lines\.ours: two points at least"),
+        ("    x: training images\n", "", "series: key 'x' is missing"),
+        ("    x:", "    y: 1\n    x:", "series: unknown key 'y'"),
+        ("Few images", "[]", r"series\.title: text is needed"),
+    ],
+)
+def test_mistakes_of_a_figure_are_named(tmp_path, old, new, message):
+    assert old in SERIES
+    (tmp_path / "plan.yaml").write_text(TEXT + SERIES.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        Plan.load(tmp_path / "plan.yaml")
+
+
 def test_an_unknown_arm_is_refused(tmp_path):
     with pytest.raises(DataError, match="no arm 'jiont'"):
         Plan.load(write(tmp_path)).jobs(only=("jiont",))

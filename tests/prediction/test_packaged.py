@@ -3,21 +3,28 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 import fx_d2
-from fx_d2.checkpoint import read_weights
+from fx_d2.checkpoint import files, load_configured, read_weights
 from fx_d2.checkpoint.export import export_weights
+from fx_d2.checkpoint.files import find_weights, same_tensor
+from fx_d2.checkpoint.report import MISSING
 from fx_d2.checkpoint.safe import CheckpointError
 from fx_d2.commands import demo
 from fx_d2.config import get_fx_cfg
+from fx_d2.data.catalog import register_datasets
 from fx_d2.prediction import packaged
+from fx_d2.prediction.weights import load_networks
 from fx_d2.tooling import run_tool
 from tests.prediction.command import exit_code, read
 
 NOTICE = "Never saw a patient."
+UNIT = "phantom_screen/cls"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,7 @@ def file(trained, tmp_path_factory):
 
 @pytest.fixture
 def installed(file, monkeypatch, tmp_path):
-    monkeypatch.setattr(packaged, "FILE", file)
+    monkeypatch.setattr(files, "PACKAGED", file)
     monkeypatch.chdir(tmp_path)  # neither configuration nor data in the working folder
     monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
     return file
@@ -40,7 +47,7 @@ def test_the_default_predictor_is_the_network_in_half_precision(installed, train
     predictor = fx_d2.Predictor.default()
     found = predictor(trained.images[0])
     assert predictor.notice == NOTICE and found.outputs.keys() == expected.outputs.keys()
-    for unit in ("phantom_screen/cls", "phantom_emergency/cls"):
+    for unit in (UNIT, "phantom_emergency/cls"):
         assert found.scores(unit) == pytest.approx(expected.scores(unit), abs=5e-3)
 
 
@@ -98,9 +105,31 @@ def test_an_origin_that_is_neither_says_nothing(trained, tmp_path):
     assert fx_d2.Predictor.from_config(trained.config, tmp_path / "w.pth").model == "student"
 
 
+def test_they_have_a_name_in_any_folder(installed, trained):
+    cfg = trained.cfg.clone()
+    cfg.MODEL.WEIGHTS = "packaged"
+    register_datasets(cfg.DATASETS.FILES)
+    network = build_model(cfg)
+    assert not load_configured(cfg, network).names(MISSING)
+    stored = read_weights(installed).part("student")
+    assert all(same_tensor(value, stored[name].to(value.dtype)) for name, value in network.state_dict().items())
+    named = fx_d2.Predictor.from_config(trained.config, "packaged")(trained.images[0])
+    assert named.scores(UNIT) == fx_d2.Predictor.default()(trained.images[0]).scores(UNIT)
+    assert find_weights("./packaged") == find_weights(Path("packaged")) == Path("packaged")  # a file of one's own
+
+
+@pytest.mark.parametrize("load", [load_configured, lambda cfg, _: load_networks(cfg)])
+def test_the_name_without_the_file(trained, monkeypatch, tmp_path, load):
+    monkeypatch.setattr(files, "PACKAGED", tmp_path / "none.safetensors")
+    cfg = trained.cfg.clone()
+    cfg.MODEL.WEIGHTS = "packaged"
+    with pytest.raises(FileNotFoundError, match="no weights come with this installation .*: check MODEL.WEIGHTS"):
+        load(cfg, None)
+
+
 @pytest.mark.parametrize("command", ["predict", "demo"])
 def test_an_installation_without_weights_says_what_to_name(command, trained, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(packaged, "FILE", tmp_path / "none.safetensors")
+    monkeypatch.setattr(files, "PACKAGED", tmp_path / "none.safetensors")
     if command == "predict":
         assert exit_code(["--input", str(trained.images[0]), "--output", str(tmp_path / "out")]) == 2
     else:
