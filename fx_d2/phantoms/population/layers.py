@@ -84,7 +84,8 @@ def _soft_tissue(
     """(absorption of trunk, arms, breasts, heart and abdomen; what the air of the lungs takes away), at soft size."""
     body, scale = patient.body, pose.scale
     skin = soft.fill(outline.trunk(patient, pose))
-    absorbed = soft.depth(skin, (0.13 + 0.09 * body.fat) * scale, 1) * np.float32(0.86 + 0.08 * body.fat)
+    reach = 0.13 + 0.09 * body.fat + body.taper
+    absorbed = soft.depth(skin, reach * scale, 1) * np.float32(0.86 + 0.08 * body.fat)
     limbs = [outline.arm(patient, pose, side) for side in SIDES.values()]
     for limb, bone in limbs:
         area = soft.fill(limb)
@@ -103,13 +104,19 @@ def _soft_tissue(
     # The chest wall is seen edge on at the sides: denser than the soft tissue over the lungs.
     air = np.zeros(soft.shape, np.float32)
     for lung in lungs.values():
-        air += (lung > 0) * (0.55 + 0.45 * soft.depth(lung, 0.24 * scale, 1))
+        # As thick as a chord of a round chest: the edge is faint, and the lung goes on beyond what is dark.
+        inside = soft.depth(lung, 0.24 * scale, 1)
+        air += (lung > 0) * (body.wall_air + (1 - np.float32(body.wall_air)) * np.sqrt(inside))
     air *= np.float32(body.lung_air)
     air *= 1 + np.float32(0.05 * body.texture) * mottle(rng, 7, soft.shape)
     if body.breast:
         for side in SIDES.values():
             shape = soft.fill(outline.breast(patient, pose, side))
             absorbed += soft.depth(shape, 0.20 * scale, 1) * np.float32(0.17 * body.breast)
+    loops = outline.bowel(patient, pose, rng)
+    if loops:
+        gas = soft.blur(cv2.subtract(soft.fill(*loops), both), 0.012 * scale)
+        absorbed -= gas * (UNIT * np.float32(0.20 * body.bowel))
     if body.gas:
         gas = soft.blur(cv2.subtract(soft.fill(outline.bubble(patient, pose)), both), 0.010 * scale)
         absorbed -= gas * (UNIT * np.float32(0.14 + 0.16 * body.gas))

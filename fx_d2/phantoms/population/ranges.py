@@ -20,12 +20,14 @@ FEMALE = 0.5
 SUPINE = 0.4  # share of bedside pictures, where a dataset does not say otherwise
 SCOLIOSIS = 0.25  # share of patients with a curved spine
 GASTRIC_GAS = 0.55
+BOWEL_LOOPS = 6  # of the colon at most, some of them under the left dome
 ENLARGED = 0.55  # cardiothoracic ratio above which Cardiomegaly is a label
 NORMAL_CTR, ENLARGED_CTR = (0.36, 0.50), (0.56, 0.66)
 
 BODY: Table = {
     "breadth": (1.00, 1.32),  # width / height of the chest, upright
     "fat": (0.0, 1.0),  # thickness of the soft tissue
+    "taper": (0.0, 0.25),  # how far from the skin the trunk is thinner: shoulders and flanks are dark
     "apex": (0.24, 0.36),  # u of the lung apex
     "round_top": (1.6, 2.5),  # exponents of the lateral wall: 2 and 2 are an ellipse
     "round_side": (1.7, 2.5),
@@ -61,11 +63,13 @@ BODY: Table = {
     "hilum": (0.5, 1.5),
     "texture": (0.3, 1.3),
     "border": (0.006, 0.020),  # softness of the borders of heart and mediastinum, 0.4 of it at the chest wall
-    "lung_air": (0.28, 0.56),  # what the air takes out of the absorption
+    "lung_air": (0.18, 0.56),  # what the air takes out of the absorption
+    "wall_air": (0.15, 0.60),  # share of it at the chest wall, where the lung is thin
     "gas": (0.5, 1.2),  # size of the stomach bubble
+    "bowel": (0.0, 1.0),  # how dark the gas in the bowel is
     "breast": (0.2, 1.0),
     "breast_level": (0.62, 0.84),
-    "belly": (0.03, 0.25),  # how much denser the abdomen is than the chest
+    "belly": (-0.08, 0.25),  # how much denser the abdomen is than the chest
     "curve": (-0.10, 0.10),  # of a scoliosis, in u
     "curve_phase": (0.0, 1.0),
 }
@@ -113,7 +117,7 @@ LOOKS: Mapping[str, Table] = {
     "equalised": {
         "middle": (0.58, 0.80),
         "slope": (4.5, 7.5),
-        "equalise": (0.30, 0.55),
+        "equalise": (0.30, 0.70),
         "detail": (0.3, 1.4),
         "black": (0.0, 0.06),
         "white": (0.85, 1.0),
@@ -141,9 +145,9 @@ LOOKS: Mapping[str, Table] = {
 LOOK_SHARES = {"digital": 0.40, "equalised": 0.22, "film": 0.20, "faded": 0.18}
 
 EXPOSURE: Table = {
-    "noise": (0.003, 0.026),
+    "noise": (0.003, 0.036),
     "grain": (0.0, 1.0),  # share of the noise that is correlated
-    "blur": (0.2, 0.7),  # sigma, pixels of a 256-pixel picture
+    "blur": (0.2, 1.1),  # sigma, pixels of a 256-pixel picture
     "shade": (-0.12, 0.12),  # uneven illumination from side to side
 }
 GRID_LINES, JPEG, COLLIMATED, LETTERS, VIGNETTE = 0.05, 0.45, 0.35, 0.75, 0.08
