@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -15,19 +16,52 @@ from ..visualization.drawing import MAX_BOXES
 from ..visualization.palette import mix, to_css
 from ..visualization.panels import FOREGROUND
 
-# Of the image's width: text and lines.
+# Of the image's width: text and lines. Of a text's height: the mean width of a letter.
 _TEXT, _LINE = 1 / 42, 1 / 260
+_LETTER = 0.56
+
+
+class Labels:
+    """The texts on one picture of ``width`` pixels: one that would cover another is moved, or left out."""
+
+    def __init__(self, width: int) -> None:
+        self.width, self.height = width, width * _TEXT
+        self._taken: list[tuple[float, float, float, float]] = []
+
+    def put(self, text: str, places: Sequence[tuple[float, float]], color: str) -> str:
+        """The text at the first free place, each the left end of its base line; empty where none is free."""
+        length = _LETTER * self.height * len(text)
+        for x, y in places:
+            x = max(0.0, min(x, self.width - length))
+            room = (x, y - self.height, x + length, y + 0.2 * self.height)
+            if room[1] < 0 or any(_overlap(room, other) for other in self._taken):
+                continue
+            self._taken.append(room)
+            style = f'font-size="{self.height:.1f}" font-family="sans-serif" fill="{color}" paint-order="stroke"'
+            edge = f'stroke="#000" stroke-width="{self.height / 5:.1f}"'
+            return f'<text x="{x:.1f}" y="{y:.1f}" {style} {edge}>{html.escape(text)}</text>'
+        return ""
 
 
 def layer(
-    prediction: Prediction, unit: Unit, size: tuple[int, int], mapping: FindingMap, palette: Palette, threshold: float
+    prediction: Prediction,
+    unit: Unit,
+    size: tuple[int, int],
+    mapping: FindingMap,
+    palette: Palette,
+    threshold: float,
+    labels: Labels | None = None,
 ) -> str:
     """SVG elements of one box or mask unit, empty where nothing reaches the threshold; the cardiothoracic ratio on top.
+
+    What a box or a mask is, stands in a tooltip; boxes have it as a text, too, where there is room for it.
 
     Args:
         size: width and height of the displayed image in pixels; the elements are in its coordinates.
         threshold: lowest score that is drawn; of boxes the 10 best.
+        labels: of the picture, shared by its layers; None: this layer is the only one.
     """
+    labels = labels or Labels(size[0])
     instances = prediction.instances(str(unit), threshold)
     order = instances.scores.argsort(descending=True, stable=True)
     if unit.task == "box":
@@ -41,19 +75,20 @@ def layer(
         # Dark colours are hard to read as text.
         bright = to_css(mix(palette[mapping.name(unit.dataset, label)], 1.0, 0.45))
         text = f"{label} {float(instances.scores[row]):.2f} {unit.dataset}"
+        what = f'pointer-events="visiblePainted"><title>{html.escape(text)}</title>'
+        if unit.task == "mask":
+            parts.append(_area(instances.pred_masks[row].numpy(), size, color, what))
+            continue
         x0, y0, x1, y1 = (v * scale[k % 2] for k, v in enumerate(instances.pred_boxes.tensor[row].tolist()))
-        if unit.task == "box":
-            place = f'x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"'
-            parts.append(f'<rect {place} fill="none" stroke="{color}" stroke-width="{size[0] * _LINE:.1f}"/>')
-            parts.append(_text(text, x0, y0, size[0], bright))
-        else:
-            # Its text stands below it: boxes have theirs above.
-            parts.append(_area(instances.pred_masks[row].numpy(), size, color))
-            parts.append(_text(text, x0, min(y1 + 1.4 * size[0] * _TEXT, size[1]), size[0], bright))
-    return "".join(parts) + _diameters(prediction, unit, size)
+        place = f'x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"'
+        parts.append(f'<rect {place} fill="none" stroke="{color}" stroke-width="{size[0] * _LINE:.1f}" {what}</rect>')
+        # Above the upper edge, below it, then at the lower edge.
+        places = [(x0, y + shift * labels.height) for y in (y0, y1) for shift in (-0.3, 1.1)]
+        parts.append(labels.put(text, places, bright))
+    return "".join(parts) + _diameters(prediction, unit, size, labels)
 
 
-def _diameters(prediction: Prediction, unit: Unit, size: tuple[int, int]) -> str:
+def _diameters(prediction: Prediction, unit: Unit, size: tuple[int, int], labels: Labels) -> str:
     """Heart and thorax as lines; the upper one has its text above it, the lower one below, so that none is hidden."""
     scale, color = (size[0] / prediction.width, size[1] / prediction.height), to_css(FOREGROUND)
     parts = []
@@ -61,27 +96,22 @@ def _diameters(prediction: Prediction, unit: Unit, size: tuple[int, int]) -> str
         x0, x1, y = line.left * scale[0], line.right * scale[0], line.y * scale[1]
         place = f'x1="{x0:.1f}" y1="{y:.1f}" x2="{x1:.1f}" y2="{y:.1f}"'
         parts.append(f'<line {place} stroke="{color}" stroke-width="{size[0] * _LINE:.1f}"/>')
-        parts.append(_text(text, x0, y + lower * 1.4 * size[0] * _TEXT, size[0], color))
+        places = [(x0, y + shift * labels.height) for shift in ((1.1, -0.3) if lower else (-0.3, 1.1))]
+        parts.append(labels.put(text, places, color))
     return "".join(parts)
 
 
-def _text(text: str, x: float, y: float, width: int, color: str) -> str:
-    """Above its place, or below it at the upper edge; moved left where it would leave the image."""
-    size = width * _TEXT
-    x = max(0.0, min(x, width - 0.56 * size * len(text)))
-    y = y - 0.3 * size if y > 1.4 * size else y + 1.1 * size
-    style = (
-        f'font-size="{size:.1f}" font-family="sans-serif" fill="{color}" stroke="#000" stroke-width="{size / 5:.1f}"'
-    )
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style} paint-order="stroke">{html.escape(text)}</text>'
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    """Whether two rectangles (left, upper, right, lower edge) share an area."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _area(mask: np.ndarray, size: tuple[int, int], color: str) -> str:
-    """Outline and translucent fill of a mask, holes left out."""
+def _area(mask: np.ndarray, size: tuple[int, int], color: str, what: str) -> str:
+    """Outline and translucent fill of a mask, holes left out; ``what``: end of the tag, and the tooltip."""
     drawn = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
     outlines, _ = cv2.findContours(drawn.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
     path = "".join("M" + "L".join(f"{x} {y}" for x, y in line[:, 0]) + "Z" for line in outlines if len(line) > 2)
     if not path:
         return ""
     fill = f'fill="{color}" fill-opacity="0.28" fill-rule="evenodd"'
-    return f'<path d="{path}" {fill} stroke="{color}" stroke-width="{size[0] * _LINE:.1f}"/>'
+    return f'<path d="{path}" {fill} stroke="{color}" stroke-width="{size[0] * _LINE:.1f}" {what}</path>'

@@ -18,7 +18,7 @@ from ..schedule import Unit
 from ..visualization.palette import to_css
 from ..visualization.panels import displayed
 from .address import HostCheck
-from .layers import layer
+from .layers import Labels, layer
 from .tables import finding_rows, ratio_rows, score_rows
 
 _LARGEST = 200_000_000  # bytes of an uploaded file
@@ -50,16 +50,16 @@ class Page:
         """Puts the elements on the page."""
         ui.page_title("fx_d2 demo")
         ui.dark_mode(True)
-        with ui.header().classes("items-baseline").style("background: #242424"):
+        with ui.header().classes("items-baseline gap-x-4 gap-y-1").style("background: #242424"):
             ui.label("fx_d2 demo").classes("text-xl font-bold")
             ui.label(self.about).classes("text-sm opacity-70")
+            if notice := next(iter(self.predictors.values())).notice:
+                ui.label(notice).classes("text-sm font-bold").mark("notice")
         with ui.row().classes("w-full items-start gap-4"):
             with ui.column().classes("w-72 shrink-0 gap-2"):
                 self._controls()
             with ui.column().classes("gap-2 min-w-0").style("flex: 1 1 600px"):
                 self._results()
-        if notice := next(iter(self.predictors.values())).notice:
-            ui.label(notice).classes("text-sm font-bold").mark("notice")
         ui.label(NOTICE).classes("text-xs opacity-60")
 
     def _controls(self) -> None:
@@ -104,7 +104,7 @@ class Page:
                 column.set_visibility(False)
                 self.views[name] = (column, view)
         with ui.column().classes("w-full gap-0") as self.tables:
-            with ui.tabs().props("dense align=left") as tabs:
+            with ui.tabs().classes("w-full").props("dense align=left") as tabs:
                 ui.tab("findings", "Findings")
                 ui.tab("scores", "Every head")
                 if self.ratio:
@@ -199,12 +199,13 @@ class Page:
         chosen = [unit for unit in self.located if self.shown[unit]]
         for name, (column, view) in self.views.items():
             column.set_visibility(name in self.models)
+            labels, measured = Labels(size[0]), self.predictions[name].cardiothoracic
             layers = (
                 f'<g id="{name}-{unit.dataset}-{unit.task}">'
-                + layer(self.predictions[name], unit, size, self.mapping, self.palette, self.threshold)
+                + layer(self.predictions[name], unit, size, self.mapping, self.palette, self.threshold, labels)
                 + "</g>"
-                # Masks first: boxes and their labels stay on top.
-                for unit in sorted(chosen, key=lambda unit: unit.task == "box")
+                # Masks first, those with the cardiothoracic ratio last: lines, boxes and their texts stay on top.
+                for unit in sorted(chosen, key=lambda unit: (unit.task == "box", unit in measured))
             )
             view.set_content("".join(layers))
         self._draw_legend(chosen)

@@ -17,7 +17,9 @@ from fx_d2.schedule import Pass, Unit
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "real_cxr" / "shared_part"
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "ablation")
+CONFIGS = sorted(
+    path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name not in ("ablation", "external")
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 

@@ -117,6 +117,8 @@ def test_a_visit(address, page, trained, tmp_path):
     page.get_by_text("Cardiothoracic ratio").click()
     page.locator("td", has_text="phantom_heart/mask").wait_for()
     page.screenshot(path=tmp_path / "page.png")
+    page.set_viewport_size({"width": 390, "height": 844})  # a phone: nothing to scroll sideways
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
     hosts = {urlparse(url).hostname for url in requests if urlparse(url).scheme not in ("data", "blob")}
     assert hosts == {"127.0.0.1"} and not errors

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fx_d2.demo.layers import layer, to_css
+from fx_d2.demo.layers import Labels, layer, to_css
 from fx_d2.demo.tables import finding_rows, ratio_rows, score_rows
 from fx_d2.prediction.cardiothoracic import CardiothoracicRatio, Diameter
 from fx_d2.prediction.findings import FindingMap
@@ -39,6 +39,22 @@ def test_the_outline_of_a_mask():
     # Columns 20..119 and rows 200..299 of the mask, at twice the size.
     assert (min(xs), max(xs)) == pytest.approx((40, 239), abs=1.5)
     assert (min(ys), max(ys)) == pytest.approx((400, 599), abs=1.5)
+
+
+def test_masks_have_their_name_in_a_tooltip_alone():
+    svg = parse(MASK)
+    assert [title.text for title in svg.iter("title")] == ["Pneumothorax 0.80 siim_acr"] and svg.find("text") is None
+    assert [title.text for title in parse(BOX).iter("title")] == ["Nodule 0.90 node21"]
+
+
+def test_texts_do_not_cover_each_other():
+    labels = Labels(1000)  # letters are 1000 / 42 = 23.8 pixels high and 13.3 wide
+    assert 'x="100.0" y="50.0"' in labels.put("Nodule", [(100, 50), (100, 90)], "#fff")
+    assert 'x="170.0" y="90.0"' in labels.put("Nodule", [(170, 50), (170, 90)], "#fff")  # the first ends at 180
+    assert 'x="185.0" y="50.0"' in labels.put("Nodule", [(185, 50)], "#fff")
+    assert labels.put("Nodule", [(100, 60), (100, 100)], "#fff") == ""
+    assert labels.put("Nodule", [(500, 20)], "#fff") == ""  # above the upper edge
+    assert 'x="920.0"' in labels.put("Nodule", [(990, 400)], "#fff")  # moved into the picture
 
 
 def test_class_names_cannot_break_out_of_the_drawing():
