@@ -17,19 +17,22 @@ from ..visualization.palette import mix, to_css
 from ..visualization.panels import FOREGROUND
 
 # Of the image's width: text and lines. Of a text's height: the mean width of a letter.
-_TEXT, _LINE = 1 / 42, 1 / 260
+_TEXT, _LINE = 1 / 36, 1 / 260
 _LETTER = 0.56
 
 
 class Labels:
-    """The texts on one picture of ``width`` pixels: one that would cover another is moved, or left out."""
+    """The texts on one picture of ``width`` pixels: one that would cover another is moved, or left out.
+
+    They are drawn after all layers (:attr:`svg`), so that no line of a box crosses a text.
+    """
 
     def __init__(self, width: int) -> None:
-        self.width, self.height = width, width * _TEXT
+        self.width, self.height, self.svg = width, width * _TEXT, ""
         self._taken: list[tuple[float, float, float, float]] = []
 
-    def put(self, text: str, places: Sequence[tuple[float, float]], color: str) -> str:
-        """The text at the first free place, each the left end of its base line; empty where none is free."""
+    def put(self, text: str, places: Sequence[tuple[float, float]], color: str) -> None:
+        """Adds the text at the first free place, each the left end of its base line; none where none is free."""
         length = _LETTER * self.height * len(text)
         for x, y in places:
             x = max(0.0, min(x, self.width - length))
@@ -39,8 +42,8 @@ class Labels:
             self._taken.append(room)
             style = f'font-size="{self.height:.1f}" font-family="sans-serif" fill="{color}" paint-order="stroke"'
             edge = f'stroke="#000" stroke-width="{self.height / 5:.1f}"'
-            return f'<text x="{x:.1f}" y="{y:.1f}" {style} {edge}>{html.escape(text)}</text>'
-        return ""
+            self.svg += f'<text x="{x:.1f}" y="{y:.1f}" {style} {edge}>{html.escape(text)}</text>'
+            return
 
 
 def layer(
@@ -50,18 +53,17 @@ def layer(
     mapping: FindingMap,
     palette: Palette,
     threshold: float,
-    labels: Labels | None = None,
+    labels: Labels,
 ) -> str:
     """SVG elements of one box or mask unit, empty where nothing reaches the threshold; the cardiothoracic ratio on top.
 
-    What a box or a mask is, stands in a tooltip; boxes have it as a text, too, where there is room for it.
+    What a box or a mask is, stands in a tooltip. Class and score of a box are a text, too, where there is room for it.
 
     Args:
         size: width and height of the displayed image in pixels; the elements are in its coordinates.
         threshold: lowest score that is drawn; of boxes the 10 best.
-        labels: of the picture, shared by its layers; None: this layer is the only one.
+        labels: of the picture, shared by its layers; the texts of this layer are put there.
     """
-    labels = labels or Labels(size[0])
     instances = prediction.instances(str(unit), threshold)
     order = instances.scores.argsort(descending=True, stable=True)
     if unit.task == "box":
@@ -74,8 +76,8 @@ def layer(
         color = to_css(palette[mapping.name(unit.dataset, label)])
         # Dark colours are hard to read as text.
         bright = to_css(mix(palette[mapping.name(unit.dataset, label)], 1.0, 0.45))
-        text = f"{label} {float(instances.scores[row]):.2f} {unit.dataset}"
-        what = f'pointer-events="visiblePainted"><title>{html.escape(text)}</title>'
+        text = f"{label} {float(instances.scores[row]):.2f}"
+        what = f'pointer-events="visiblePainted"><title>{html.escape(f"{text} {unit.dataset}")}</title>'
         if unit.task == "mask":
             parts.append(_area(instances.pred_masks[row].numpy(), size, color, what))
             continue
@@ -84,7 +86,7 @@ def layer(
         parts.append(f'<rect {place} fill="none" stroke="{color}" stroke-width="{size[0] * _LINE:.1f}" {what}</rect>')
         # Above the upper edge, below it, then at the lower edge.
         places = [(x0, y + shift * labels.height) for y in (y0, y1) for shift in (-0.3, 1.1)]
-        parts.append(labels.put(text, places, bright))
+        labels.put(text, places, bright)
     return "".join(parts) + _diameters(prediction, unit, size, labels)
 
 
@@ -97,7 +99,7 @@ def _diameters(prediction: Prediction, unit: Unit, size: tuple[int, int], labels
         place = f'x1="{x0:.1f}" y1="{y:.1f}" x2="{x1:.1f}" y2="{y:.1f}"'
         parts.append(f'<line {place} stroke="{color}" stroke-width="{size[0] * _LINE:.1f}"/>')
         places = [(x0, y + shift * labels.height) for shift in ((1.1, -0.3) if lower else (-0.3, 1.1))]
-        parts.append(labels.put(text, places, color))
+        labels.put(text, places, color)
     return "".join(parts)
 
 

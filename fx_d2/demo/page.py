@@ -19,11 +19,17 @@ from ..visualization.palette import to_css
 from ..visualization.panels import displayed
 from .address import HostCheck
 from .layers import Labels, layer
-from .tables import finding_rows, ratio_rows, score_rows
+from .tables import anatomy_rows, finding_rows, ratio_rows, score_rows
 
 _LARGEST = 200_000_000  # bytes of an uploaded file
 RATIO_NOTE = "Largest diameter of the heart over that of the thorax, by the head's masks; drawn with its layer."
 NOTICE = "Research software, not a medical device. The image stays on this computer."
+# Tables and tabs fit 390 pixels; a tap on a heading sorts without the sign, too.
+_PHONE = """@media (max-width: 600px) {
+    .q-table th, .q-table td { padding: 4px !important; }
+    .q-table .q-table__sort-icon { display: none; }
+    .q-tab { padding: 0 6px !important; }
+}"""
 
 
 class Page:
@@ -50,6 +56,7 @@ class Page:
         """Puts the elements on the page."""
         ui.page_title("fx_d2 demo")
         ui.dark_mode(True)
+        ui.add_css(_PHONE)
         with ui.header().classes("items-baseline gap-x-4 gap-y-1").style("background: #242424"):
             ui.label("fx_d2 demo").classes("text-xl font-bold")
             ui.label(self.about).classes("text-sm opacity-70")
@@ -95,9 +102,10 @@ class Page:
 
     def _results(self) -> None:
         self.views: dict[str, tuple[ui.column, ui.interactive_image]] = {}
-        with ui.row().classes("w-full no-wrap gap-2 items-start"):
+        with ui.row().classes("w-full gap-2 items-start"):
             for name in self.predictors:
-                with ui.column().classes("gap-1 min-w-0 flex-1").style("max-width: 80vh") as column:
+                # Side by side, one below the other on a phone.
+                with ui.column().classes("gap-1 min-w-0").style("flex: 1 1 300px; max-width: 80vh") as column:
                     ui.label(name.capitalize()).classes("text-sm font-bold")
                     # The elements are ours and their texts are escaped; a sanitiser would take the drawing away.
                     view = ui.interactive_image(sanitize=False).classes("w-full")
@@ -112,11 +120,17 @@ class Page:
             with ui.tab_panels(tabs, value="findings").classes("w-full"):
                 with ui.tab_panel("findings").classes("p-0"):
                     self.findings = ui.table(columns=self._finding_columns(), rows=[], row_key="finding")
-                    self.findings.classes("w-full").props("dense flat").mark("findings")
+                    self.findings.classes("w-full").props("dense flat wrap-cells").mark("findings")
                     note = "Mean of the image-level heads that know the finding, and their lowest to highest score."
+                    if self.located:
+                        note += " With 0 heads it is only located."
                     if self.calls:
                         note += " Called: heads that call it, of those with an operating point."
                     ui.label(note).classes("text-xs opacity-60")
+                    columns = [_column("structure", "Anatomy")]
+                    columns += [_column(name, name.capitalize()) for name in self.predictors]
+                    self.anatomy = ui.table(columns=columns, rows=[], row_key="structure")
+                    self.anatomy.classes("w-full mt-4").props("dense flat wrap-cells")
                 with ui.tab_panel("scores").classes("p-0"):
                     columns = [_column("unit", "Head"), _column("class", "Class")]
                     for name in self.predictors:
@@ -160,9 +174,12 @@ class Page:
             for _, view in self.views.values():
                 view.set_source(Image.fromarray(self.image))
             self.findings.rows[:] = finding_rows(self.predictions)
+            self.anatomy.rows[:] = anatomy_rows(self.predictions)
+            self.anatomy.set_visibility(bool(self.anatomy.rows))
             self.scores.rows[:] = score_rows(self.predictions)
             self.tables.set_visibility(True)
             self.findings.update()
+            self.anatomy.update()
             self.scores.update()
             if self.ratio:
                 self.ratios.rows[:] = ratio_rows(self.predictions)
@@ -204,25 +221,33 @@ class Page:
                 f'<g id="{name}-{unit.dataset}-{unit.task}">'
                 + layer(self.predictions[name], unit, size, self.mapping, self.palette, self.threshold, labels)
                 + "</g>"
-                # Masks first, those with the cardiothoracic ratio last: lines, boxes and their texts stay on top.
+                # Masks first, those with the cardiothoracic ratio last: lines and boxes stay on top.
                 for unit in sorted(chosen, key=lambda unit: (unit.task == "box", unit in measured))
             )
-            view.set_content("".join(layers))
+            view.set_content("".join(layers) + labels.svg)
         self._draw_legend(chosen)
 
     def _draw_legend(self, chosen: list[Unit]) -> None:
-        names = {
-            self.mapping.name(unit.dataset, self.predictions[name].classes[unit].names[int(k)])
-            for name in self.models
-            for unit in chosen
-            for k in self.predictions[name].instances(str(unit), self.threshold).pred_classes
-        }
+        """Colour and name of what is drawn, and the best of its scores by each model."""
+        best: dict[str, dict[str, float]] = {}
+        for name in self.models:
+            for unit in chosen:
+                instances = self.predictions[name].instances(str(unit), self.threshold)
+                for k, score in zip(instances.pred_classes.tolist(), instances.scores.tolist(), strict=True):
+                    label = self.predictions[name].classes[unit].names[k]
+                    scores = best.setdefault(self.mapping.name(unit.dataset, label), {})
+                    scores[name] = max(score, scores.get(name, 0.0))
         self.legend.clear()
         with self.legend:
-            for finding in sorted(names, key=self.palette.index.__getitem__):
+            if best:
+                ui.label(f"Best score drawn: {' / '.join(self.models)}").classes("text-xs opacity-60")
+            for finding in sorted(best, key=self.palette.index.__getitem__):
+                by_model = (best[finding].get(name) for name in self.models)
+                text = " / ".join("–" if score is None else f"{score:.2f}" for score in by_model)
                 with ui.row().classes("items-center gap-2 no-wrap"):
-                    ui.element("div").style(f"width:12px;height:12px;background:{to_css(self.palette[finding])}")
-                    ui.label(finding).classes("text-xs")
+                    color = to_css(self.palette[finding])
+                    ui.element("div").style(f"flex:none;width:12px;height:12px;background:{color}")
+                    ui.label(f"{finding} {text}").classes("text-xs")
 
 
 def _column(name: str, label: str, align: str = "left") -> dict:

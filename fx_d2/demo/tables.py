@@ -1,11 +1,13 @@
-"""Rows of the page's tables: findings over all heads, every score of every head, and the cardiothoracic ratio; student
-beside teacher."""
+"""Rows of the page's tables: findings over all heads, anatomy, every score of every head, and the cardiothoracic ratio;
+student beside teacher."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..prediction import Prediction
+from ..prediction.findings import Finding
+from ..prediction.organs import is_anatomy
 
 _WORDS = {True: "yes", False: "no", None: ""}
 
@@ -17,18 +19,38 @@ def _number(value: float | None) -> str:
 def finding_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
     """``finding``, ``heads`` (count), and for each model its ``{model}`` mean, ``{model}_range``, ``{model}_called``
     (``2 of 3``: heads that call it, of those with an operating point) and ``{model}_found`` (best box and mask
-    scores)."""
+    scores). What no image-level head knows comes last; anatomy has a table of its own."""
     rows: dict[str, dict] = {}
     for model, prediction in predictions.items():
-        for finding in prediction.findings:
+        findings = (finding for finding in prediction.findings if not _is_anatomy(finding))
+        for finding in sorted(findings, key=lambda finding: not finding.count):
             row = rows.setdefault(finding.name, {"finding": finding.name, "heads": finding.count})
             row[model] = _number(finding.mean)
             spread = finding.count > 1
-            row[f"{model}_range"] = f"{finding.low:.2f} to {finding.high:.2f}" if spread else ""
+            row[f"{model}_range"] = f"{finding.low:.2f}\u00a0to\u00a0{finding.high:.2f}" if spread else ""
             row[f"{model}_called"] = f"{finding.called} of {len(finding.calls)}" if finding.calls else ""
-            located = [("box", finding.boxes), ("mask", finding.masks)]
-            row[f"{model}_found"] = ", ".join(f"{kind} {max(v.values()):.2f}" for kind, v in located if v)
+            row[f"{model}_found"] = _located(finding)
     return list(rows.values())
+
+
+def anatomy_rows(predictions: Mapping[str, Prediction]) -> list[dict]:
+    """``structure``, and for each model (``{model}``) its best box and mask scores, of parts of the body."""
+    rows: dict[str, dict] = {}
+    for model, prediction in predictions.items():
+        for finding in filter(_is_anatomy, prediction.findings):
+            rows.setdefault(finding.name, {"structure": finding.name})[model] = _located(finding)
+    return list(rows.values())
+
+
+def _is_anatomy(finding: Finding) -> bool:
+    """What an image-level head knows is a finding, whatever its name."""
+    return not finding.count and is_anatomy(finding.name.partition(" (")[0])
+
+
+def _located(finding: Finding) -> str:
+    kinds = [("box", finding.boxes), ("mask", finding.masks)]
+    # A line ends after a comma alone.
+    return ", ".join(f"{kind}\u00a0{max(scores.values()):.2f}" for kind, scores in kinds if scores)
 
 
 def ratio_rows(predictions: Mapping[str, Prediction]) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Which classes of mask heads are the heart and the lungs, by their names, and what is measured on them."""
+"""Which classes are parts of the body, by their names; of mask heads heart and lungs, and what is measured on them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .cardiothoracic import CardiothoracicRatio, cut_lungs, measure
 # Words beside an organ's name that leave it the whole organ. "Lung Opacity" and "Upper Lung" have others.
 _WHOLE = {"whole", "entire", "both", "field", "fields", "silhouette", "shadow", "contour", "outline", "mask"}
 _SIDES = {"left", "right", "l", "r"}
+_ANATOMY = {"heart", "cardiac", "lung", "lungs", "rib", "ribs", "clavicle", "clavicles", "diaphragm"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Organs:
     heart: int
     left_lung: int
     right_lung: int
+
+
+def is_anatomy(name: str) -> bool:
+    """Whether a class is a part of the body by its name: ``Left Clavicle``, ``R10``, but not ``Rib Fracture``."""
+    words = {word for word in split_words(name) if not word.isdigit()} - _WHOLE
+    return bool(words) and words <= _ANATOMY | _SIDES
 
 
 def find_organs(classes: Mapping[Unit, UnitClasses]) -> dict[Unit, Organs]:

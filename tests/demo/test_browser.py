@@ -19,6 +19,7 @@ from fx_d2.demo.address import HostCheck, is_loopback
 from fx_d2.tooling import run_tool
 
 ROOT = Path(__file__).parents[2]
+MODELS = ("Teacher", "Student")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -117,8 +118,22 @@ def test_a_visit(address, page, trained, tmp_path):
     page.get_by_text("Cardiothoracic ratio").click()
     page.locator("td", has_text="phantom_heart/mask").wait_for()
     page.screenshot(path=tmp_path / "page.png")
-    page.set_viewport_size({"width": 390, "height": 844})  # a phone: nothing to scroll sideways
-    page.wait_for_function("document.documentElement.scrollWidth <= 390")
+
+    page.get_by_role("button", name="Both").click()
+    page.locator("#teacher-phantom_heart-box").wait_for(state="attached")
+    titles = {name: page.get_by_text(name, exact=True).and_(page.locator(".font-bold")) for name in MODELS}
+    teacher, student = (titles[name].bounding_box() for name in MODELS)
+    assert teacher["y"] == student["y"] and teacher["x"] < student["x"]
+    for width in (320, 390):  # phones: nothing to scroll sideways
+        page.set_viewport_size({"width": width, "height": 844})
+        for tab in ("Cardiothoracic ratio", "Every head", "Findings"):
+            page.get_by_role("tab", name=tab).click()
+            page.get_by_role("tab", name=tab, selected=True).wait_for()
+            page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
+    fits = "(tabs) => tabs.scrollWidth <= tabs.clientWidth"
+    assert page.locator(".q-tabs__content").evaluate(fits)
+    teacher, student = (titles[name].bounding_box() for name in MODELS)
+    assert teacher["x"] == student["x"] and teacher["y"] < student["y"]
 
     hosts = {urlparse(url).hostname for url in requests if urlparse(url).scheme not in ("data", "blob")}
     assert hosts == {"127.0.0.1"} and not errors

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 from fx_d2.demo.layers import Labels, layer, to_css
-from fx_d2.demo.tables import finding_rows, ratio_rows, score_rows
+from fx_d2.demo.tables import anatomy_rows, finding_rows, ratio_rows, score_rows
 from fx_d2.prediction.cardiothoracic import CardiothoracicRatio, Diameter
-from fx_d2.prediction.findings import FindingMap
+from fx_d2.prediction.findings import Finding, FindingMap
 from fx_d2.prediction.pictures import Palette
 from fx_d2.schedule import Unit
 from tests.prediction.test_pictures import BOX, CLASSES, CLS, MASK, make
@@ -18,8 +18,9 @@ PALETTE = Palette(MAPPING.table(CLASSES))
 
 
 def parse(unit, threshold=0.3, size=(1000, 800), prediction=None):
-    text = layer(prediction or make(), unit, size, MAPPING, PALETTE, threshold)
-    return ElementTree.fromstring(f"<svg>{text}</svg>")
+    labels = Labels(size[0])
+    text = layer(prediction or make(), unit, size, MAPPING, PALETTE, threshold, labels)
+    return ElementTree.fromstring(f"<svg>{text}{labels.svg}</svg>")
 
 
 def test_boxes_in_the_coordinates_of_the_displayed_image():
@@ -27,7 +28,7 @@ def test_boxes_in_the_coordinates_of_the_displayed_image():
     (box,) = svg.findall("rect")
     assert [float(box.get(key)) for key in ("x", "y", "width", "height")] == [200, 100, 200, 200]
     assert box.get("stroke") == to_css(PALETTE["Nodule"])
-    assert svg.find("text").text == "Nodule 0.90 node21"
+    assert svg.find("text").text == "Nodule 0.90"
     assert len(parse(BOX, threshold=0.05).findall("rect")) == 2
     assert len(parse(BOX, threshold=0.95)) == 0
 
@@ -48,13 +49,16 @@ def test_masks_have_their_name_in_a_tooltip_alone():
 
 
 def test_texts_do_not_cover_each_other():
-    labels = Labels(1000)  # letters are 1000 / 42 = 23.8 pixels high and 13.3 wide
-    assert 'x="100.0" y="50.0"' in labels.put("Nodule", [(100, 50), (100, 90)], "#fff")
-    assert 'x="170.0" y="90.0"' in labels.put("Nodule", [(170, 50), (170, 90)], "#fff")  # the first ends at 180
-    assert 'x="185.0" y="50.0"' in labels.put("Nodule", [(185, 50)], "#fff")
-    assert labels.put("Nodule", [(100, 60), (100, 100)], "#fff") == ""
-    assert labels.put("Nodule", [(500, 20)], "#fff") == ""  # above the upper edge
-    assert 'x="920.0"' in labels.put("Nodule", [(990, 400)], "#fff")  # moved into the picture
+    labels = Labels(1000)  # letters are 1000 / 36 = 27.8 pixels high and 15.6 wide
+    labels.put("Nodule", [(100, 50), (100, 90)], "#fff")
+    labels.put("Nodule", [(170, 50), (170, 90)], "#fff")  # the first ends at 193
+    labels.put("Nodule", [(200, 50)], "#fff")
+    labels.put("Nodule", [(100, 60), (100, 100)], "#fff")  # no room
+    labels.put("Nodule", [(500, 20)], "#fff")  # above the upper edge
+    labels.put("Nodule", [(990, 400)], "#fff")  # moved into the picture
+    texts = ElementTree.fromstring(f"<svg>{labels.svg}</svg>").findall("text")
+    places = [(float(text.get("x")), float(text.get("y"))) for text in texts]
+    assert places == [(100, 50), (170, 90), (200, 50), (906.7, 400)]
 
 
 def test_class_names_cannot_break_out_of_the_drawing():
@@ -62,10 +66,11 @@ def test_class_names_cannot_break_out_of_the_drawing():
     object.__setattr__(prediction, "classes", {**CLASSES, BOX: type(CLASSES[BOX])(('<script>&"',))})
     mapping = FindingMap.load()
     palette = Palette(mapping.table(prediction.classes))
-    text = layer(prediction, BOX, (500, 400), mapping, palette, 0.3)
-    assert "<script" not in text and ElementTree.fromstring(f"<svg>{text}</svg>").find("text").text.startswith(
-        "<script>"
-    )
+    labels = Labels(500)
+    text = layer(prediction, BOX, (500, 400), mapping, palette, 0.3, labels) + labels.svg
+    svg = ElementTree.fromstring(f"<svg>{text}</svg>")
+    assert "<script" not in text and svg.find("text").text.startswith("<script>")
+    assert [title.text for title in svg.iter("title")] == ['<script>&" 0.90 node21']
 
 
 def test_tables_put_the_models_side_by_side():
@@ -77,12 +82,13 @@ def test_tables_put_the_models_side_by_side():
         "teacher": "",
         "teacher_range": "",
         "teacher_called": "",
-        "teacher_found": "box 0.90",
+        "teacher_found": "box\u00a00.90",
         "student": "",
         "student_range": "",
         "student_called": "",
-        "student_found": "box 0.40",
+        "student_found": "box\u00a00.40",
     }
+    assert anatomy_rows({"teacher": make()}) == []
     (row,) = score_rows({"teacher": make()})
     assert row == {
         "id": "siim_acr/cls/Pneumothorax",
@@ -92,6 +98,22 @@ def test_tables_put_the_models_side_by_side():
         "teacher_called": "",
     }
     assert Unit.parse(row["unit"]) in CLASSES
+
+
+def test_located_findings_come_last_and_anatomy_apart():
+    findings = [
+        Finding("Nodule", boxes={"a/box": 0.5}),
+        Finding("Left Lung (a)", boxes={"a/box": 0.7}, masks={"a/mask": 0.9, "b/mask": 0.8}),
+        Finding("Rib Fracture (a)", boxes={"a/box": 0.2}),
+        Finding("Mass", {"a/cls": 0.1, "b/cls": 0.25}),
+        Finding("Heart (a)", {"a/cls": 0.3}),  # a head that reads it off the whole image means a finding
+    ]
+    predictions = {"teacher": replace(make(), findings=findings), "student": replace(make(), findings=findings)}
+    rows = finding_rows(predictions)
+    assert [row["finding"] for row in rows] == ["Mass", "Heart (a)", "Nodule", "Rib Fracture (a)"]
+    assert rows[0]["teacher_range"] == "0.10\u00a0to\u00a00.25"
+    found = "box\u00a00.70, mask\u00a00.90"
+    assert anatomy_rows(predictions) == [{"structure": "Left Lung (a)", "teacher": found, "student": found}]
 
 
 def test_tables_say_what_is_called():

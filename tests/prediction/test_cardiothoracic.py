@@ -8,7 +8,7 @@ import pytest
 from fx_d2.data.labels import CHEXMASK, SCR, VINDR_CXR_ALL
 from fx_d2.modeling.heads.contract import UnitClasses
 from fx_d2.prediction.cardiothoracic import cut_lungs, measure
-from fx_d2.prediction.organs import Organs, find_organs
+from fx_d2.prediction.organs import Organs, find_organs, is_anatomy
 from fx_d2.schedule import Unit
 
 SHAPE = (100, 200)
@@ -180,6 +180,16 @@ MASK = Unit("ward", "mask")
 )
 def test_names_of_organs(names, expected):
     assert find_organs({MASK: UnitClasses(tuple(names))}) == ({} if expected is None else {MASK: expected})
+
+
+@pytest.mark.parametrize("name", ["Heart", "Left Lung Field", "Ribs", "R10", "right_clavicle", "Diaphragm"])
+def test_names_of_anatomy(name):
+    assert is_anatomy(name)
+
+
+@pytest.mark.parametrize("name", ["Rib Fracture", "Lung Opacity", "Clavicle fracture", "Mask", "14", ""])
+def test_names_of_findings_are_no_anatomy(name):
+    assert not is_anatomy(name)
 
 
 def test_boxes_and_organs_of_two_heads_are_not_measured():
