@@ -93,15 +93,16 @@ class Plan:
             DataError: something is missing, unknown or of another kind; the message names file and key.
         """
         known = ("title", "base", "common", "seeds", "arms", "claims", "left_out", "series")
-        top = read_section(Path(find_config_file(str(path))), "ablation")
-        section = Section(top.values, top.file, top.keys, known, ("title", "base", "seeds", "arms", "claims"))
+        required = ("title", "base", "seeds", "arms", "claims")
+        section = read_section(Path(find_config_file(str(path))), "ablation", known, required)
         arms = section.child("arms", None)
         made = tuple(_arm(arms.child(name, ("about", "keys", "single"), ("about",)), name) for name in arms.values)
         claims = section.values["claims"]
         if not isinstance(claims, list):
             raise section.error("claims", "a list is needed")
         entries = [
-            Section(value, top.file, (*top.keys, f"claims[{i}]"), _CLAIM, _CLAIM[:3]) for i, value in enumerate(claims)
+            Section(value, section.file, (*section.keys, f"claims[{i}]"), _CLAIM, _CLAIM[:3])
+            for i, value in enumerate(claims)
         ]
         plan = cls(
             title=section.text("title"),

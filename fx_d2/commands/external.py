@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -59,18 +60,13 @@ def main(arguments: list[str] | None = None) -> None:
     failures: list[str] = []
     for pairing in plan.pairings:
         predictor = Predictor.from_network(cfg, network, [str(pairing.head)], model=model)
-        with tqdm(desc=str(pairing.truth), unit="image", disable=None) as bar:
-
-            def show(done: int, total: int, bar: tqdm = bar) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            try:
-                outcome = score(predictor, pairing, datasets, recorder.options, show)
-            except (DataError, OSError) as error:
-                failures.append(f"{pairing.truth}: {error}")
-                print(f"error: {failures[-1]}", file=sys.stderr)
-                continue
+        track = partial(tqdm, desc=str(pairing.truth), unit="image", disable=None)
+        try:
+            outcome = score(predictor, pairing, datasets, recorder.options, track)
+        except (DataError, OSError) as error:
+            failures.append(f"{pairing.truth}: {error}")
+            print(f"error: {failures[-1]}", file=sys.stderr)
+            continue
         recorder.add(str(pairing.truth), {model: outcome.table}, {model: outcome.score})
         outcomes.append(outcome)
     text = summary(plan.title, str(cfg.MODEL.WEIGHTS), network.notice, outcomes, failures)

@@ -11,13 +11,13 @@ from ..config.safe_yaml import parse_yaml
 from .errors import DataError, nearest
 
 
-def read_section(path: Path, key: str) -> Section:
+def read_section(path: Path, key: str, allowed: Sequence[str] | None = None, required: Sequence[str] = ()) -> Section:
     """The mapping below the only key of a YAML file; DataError if the file is missing, damaged, or has another key."""
     try:
         document = parse_yaml(path)
     except ValueError as error:
         raise DataError(str(error)) from None
-    return Section(document, path, (), (key,), (key,)).child(key, None)
+    return Section(document, path, (), (key,), (key,)).child(key, allowed, required)
 
 
 class Section:

@@ -25,6 +25,12 @@ def union_of(rows: Sequence[MaskRow], category: int, height: int, width: int) ->
     return union
 
 
+def merge_regions(rows: Sequence[MaskRow], category: int) -> RunLengths | None:
+    """All regions of a class on an image as one; None without any."""
+    runs = [row.runs for row in rows if row.category == category]
+    return coco_mask.merge(runs) if runs else None
+
+
 def split_regions(mask: np.ndarray, category: int, probability: np.ndarray | None = None) -> list[MaskRow]:
     """The connected regions of a mask, see :func:`fx_d2.data.rle.regions`.
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .tables import BoxTable, MaskTable, RunLengths
+from .regions import merge_regions
+from .tables import BoxTable, MaskRow, MaskTable, RunLengths
 
 # Of one image by class: what is there, as run lengths.
 Shapes = dict[int, RunLengths]
@@ -43,12 +44,8 @@ def _overlap(first: RunLengths, second: RunLengths) -> int:
 def _shapes(table: BoxTable | MaskTable) -> Iterable[tuple[Shapes, Shapes]]:
     """Truth and prediction of every image."""
     if isinstance(table, MaskTable):
-        for sides in zip(table.truth, table.predictions, strict=True):
-            merged: list[Shapes] = []
-            for rows in sides:
-                classes = {row.category for row in rows}
-                merged.append({k: coco_mask.merge([row.runs for row in rows if row.category == k]) for k in classes})
-            yield merged[0], merged[1]
+        for rows, found in zip(table.truth, table.predictions, strict=True):
+            yield _merged(rows), _merged(found)
         return
     surest = table.predictions[np.argsort(table.predictions[:, 6], kind="stable")]
     for number, image in enumerate(table.images):
@@ -57,6 +54,11 @@ def _shapes(table: BoxTable | MaskTable) -> Iterable[tuple[Shapes, Shapes]]:
             {int(row[5]): _box_shape(row[1:5], image.height, image.width) for row in rows} for rows in of_image
         )
         yield truth, predicted
+
+
+def _merged(rows: Sequence[MaskRow]) -> Shapes:
+    classes = sorted({row.category for row in rows})
+    return {category: runs for category in classes if (runs := merge_regions(rows, category)) is not None}
 
 
 def _box_shape(box: np.ndarray, height: int, width: int) -> RunLengths:

@@ -65,8 +65,7 @@ class Plan:
         Raises:
             ValueError: there is no such file. DataError: a key or value is wrong.
         """
-        top = read_section(Path(find_config_file(name)), "external")
-        section = Section(top.values, top.file, top.keys, ("title", "files", "scores"), ("scores",))
+        section = read_section(Path(find_config_file(name)), "external", ("title", "files", "scores"), ("scores",))
         scores = section.child("scores", None)
         return cls(
             section.text("title", "External validation"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,8 @@ from ..prediction import Predictor
 from .plan import Pairing
 from .translate import choose_truth, translate
 
-# Called with the number of images done and of all.
-Progress = Callable[[int, int], None]
+# Gives the items of its first argument, ``total`` many, and shows how far it is; ``tqdm`` is one.
+Track = Callable[..., Iterable]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def score(
-    predictor: Predictor, pairing: Pairing, datasets: Mapping[str, DatasetRecord], options: Options, progress: Progress
+    predictor: Predictor, pairing: Pairing, datasets: Mapping[str, DatasetRecord], options: Options, track: Track
 ) -> Outcome:
     """All images of the dataset, of whatever split: the network has seen none of them.
 
@@ -68,11 +68,10 @@ def score(
     records = [choose_truth(record, positions) for split in dataset.splits for record in dataset.read(task, split)]
     evaluator = EVALUATORS[task](records, list(pairing.classes), False, options)
     predictions = predictor.stream([record["file_name"] for record in records])
-    for number, (record, prediction) in enumerate(zip(records, predictions, strict=True), start=1):
+    for record, prediction in track(zip(records, predictions, strict=True), total=len(records)):
         record.setdefault("height", prediction.height)
         record.setdefault("width", prediction.width)
         evaluator.process([record], [translate(prediction.outputs[pairing.head], pairing, names)])
-        progress(number, len(records))
     evaluator.evaluate()
     assert evaluator.table is not None and evaluator.score is not None
     table = evaluator.table

@@ -11,10 +11,10 @@ from detectron2.data import DatasetCatalog
 from ..config import split_name
 from ..data.errors import DataError
 from ..data.images import read_image
-from ..evaluation.regions import decode
+from ..evaluation.regions import decode, merge_regions
 from ..evaluation.tables import BoxTable, FindingTable, MaskTable, Table
 from ..schedule import Unit
-from .image_scores import BOX_THRESHOLD, Score, image_scores, mask_dice, merge_regions
+from .image_scores import BOX_THRESHOLD, Score, image_scores, mask_dice
 from .pictures import Case, Shape
 
 logger = logging.getLogger(__name__)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..evaluation.tables import BoxTable, FindingTable, MaskRow, MaskTable, RunLengths, Table
+from ..evaluation.regions import merge_regions
+from ..evaluation.tables import BoxTable, FindingTable, MaskTable, Table
 
 # Boxes below it are not drawn or counted.
 BOX_THRESHOLD = 0.3
@@ -115,9 +115,3 @@ def mask_dice(table: MaskTable, position: int) -> dict[int, float]:
             overlap = int(coco_mask.area(coco_mask.merge(regions, True))) if len(regions) == 2 else 0
             dice[category] = 2.0 * overlap / total
     return dice
-
-
-def merge_regions(rows: Sequence[MaskRow], category: int) -> RunLengths | None:
-    """All regions of a class on an image as one; None without any."""
-    runs = [row.runs for row in rows if row.category == category]
-    return coco_mask.merge(runs) if runs else None

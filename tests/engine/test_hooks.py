@@ -63,6 +63,19 @@ def test_lock_release_follows_the_schedule_and_resumes_anywhere(trainer):
         assert not any(p.requires_grad for p in trainer.student.heads["mask"].parameters())
 
 
+def test_the_lock_of_a_unit_and_pass_is_told_once(trainer, caplog):
+    hook = attach(LockRelease(), trainer)
+    with caplog.at_level("DEBUG", logger="fx_d2.engine.hooks.lock_release"):
+        for iteration in (0, 2, 0, 4, 2):
+            trainer.iter = iteration
+            hook.before_step()
+    told = [record.getMessage().partition(":")[0] for record in caplog.records]
+    kinds = []
+    for trainer.iter in (0, 2, 4):
+        kinds.append(f"{trainer.slot.unit} {'locked' if trainer.slot.locked else 'released'}")
+    assert len(set(kinds)) > 1 and told == list(dict.fromkeys(kinds))
+
+
 def test_teacher_follows_at_the_end_of_each_pass(trainer):
     hook = attach(TeacherEMA(0.8, "constant", "pass"), trainer)
     name = "heads.cls.norm.bias"

@@ -207,19 +207,15 @@ def bubble(patient: Patient, pose: Pose) -> np.ndarray:
 
 
 def bowel(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[np.ndarray]:
-    """Gas in loops of the colon: up to half of them close under the left dome, the others anywhere below both."""
+    """Gas in loops of the colon: every second one close under the left dome, the others anywhere below both."""
     t = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     loops = []
     for number in range(int(rng.integers(0, ranges.BOWEL_LOOPS + 1))):
         flexure = number % 2 == 0
         side = "Left" if flexure or rng.random() < 0.5 else "Right"
-        size, flat, angle = rng.uniform(0.06, 0.16), rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
-        u, below = (
-            rng.uniform(0.55, 0.9) if flexure else rng.uniform(0.1, 0.9),
-            rng.uniform(0.0, 0.06 if flexure else 0.5),
-        )
-        level = dome_levels(patient)[side] + 0.05 + size + below
-        ring = np.stack([np.cos(t) * (1 + 0.15 * np.cos(3 * t)), flat * np.sin(t)], axis=1) * size
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        loops.append(pose.place(ring @ turn + [u, level], SIDES[side]))
+        loop = ranges.sample(rng, ranges.FLEXURE if flexure else ranges.LOOP)
+        level = dome_levels(patient)[side] + 0.05 + loop.size + loop.below
+        ring = np.stack([np.cos(t) * (1 + 0.15 * np.cos(3 * t)), loop.flat * np.sin(t)], axis=1) * loop.size
+        turn = np.array([[np.cos(loop.angle), np.sin(loop.angle)], [-np.sin(loop.angle), np.cos(loop.angle)]])
+        loops.append(pose.place(ring @ turn + [loop.u, level], SIDES[side]))
     return loops

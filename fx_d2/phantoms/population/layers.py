@@ -101,10 +101,9 @@ def _soft_tissue(
     belly = cv2.min(belly, cv2.subtract(skin, both))
     absorbed += belly * (UNIT * (np.float32(0.04 + body.belly) + 0.02 * mottle(rng, 9, soft.shape)))
     absorbed += soft.depth(heart, 0.20 * scale, 1) * np.float32(0.10)
-    # The chest wall is seen edge on at the sides: denser than the soft tissue over the lungs.
     air = np.zeros(soft.shape, np.float32)
     for lung in lungs.values():
-        # As thick as a chord of a round chest: the edge is faint, and the lung goes on beyond what is dark.
+        # As thick as a chord of a round chest: at the wall the lung is thin, and it goes on beyond what is dark.
         inside = soft.depth(lung, 0.24 * scale, 1)
         air += (lung > 0) * (body.wall_air + (1 - np.float32(body.wall_air)) * np.sqrt(inside))
     air *= np.float32(body.lung_air)

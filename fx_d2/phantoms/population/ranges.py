@@ -20,7 +20,7 @@ FEMALE = 0.5
 SUPINE = 0.4  # share of bedside pictures, where a dataset does not say otherwise
 SCOLIOSIS = 0.25  # share of patients with a curved spine
 GASTRIC_GAS = 0.55
-BOWEL_LOOPS = 6  # of the colon at most, some of them under the left dome
+BOWEL_LOOPS = 6  # of gas in the colon, at most; every second one close under the left dome
 ENLARGED = 0.55  # cardiothoracic ratio above which Cardiomegaly is a label
 NORMAL_CTR, ENLARGED_CTR = (0.36, 0.50), (0.56, 0.66)
 
@@ -69,10 +69,19 @@ BODY: Table = {
     "bowel": (0.0, 1.0),  # how dark the gas in the bowel is
     "breast": (0.2, 1.0),
     "breast_level": (0.62, 0.84),
-    "belly": (-0.08, 0.25),  # how much denser the abdomen is than the chest
+    "belly": (-0.08, 0.25),  # how much denser the abdomen is than the chest, below 0 less dense
     "curve": (-0.10, 0.10),  # of a scoliosis, in u
     "curve_phase": (0.0, 1.0),
 }
+
+LOOP: Table = {
+    "size": (0.06, 0.16),  # half the length of a loop of the colon
+    "flat": (0.5, 1.0),  # its width / length
+    "angle": (0.0, np.pi),
+    "u": (0.1, 0.9),
+    "below": (0.0, 0.5),  # how far it lies below the dome
+}
+FLEXURE: Table = {**LOOP, "u": (0.55, 0.9), "below": (0.0, 0.06)}
 
 UPRIGHT: Table = {
     "tilt": (-3.0, 3.0),  # degrees in the plane of the picture
